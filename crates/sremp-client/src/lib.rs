@@ -1,0 +1,1 @@
+//! The user's state: engine, encrypted store, runtime, and the handle that faces use.

@@ -1,0 +1,223 @@
+//! Every number of the specification, by chapter of `docs/protocol`.
+
+use std::time::Duration;
+
+// ---- 0 Conventions ----------------------------------------------------------------------------
+
+/// Largest Noise message on the wire in bytes, tag included (Noise rev 34, section 3).
+pub const MAX_FRAME: usize = 65_535;
+/// Largest transport plaintext in bytes: [`MAX_FRAME`] less the 16-byte tag.
+pub const MAX_PLAIN: usize = MAX_FRAME - TAG_LEN;
+/// Largest reassembled message in bytes.
+pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+/// Largest envelope in bytes.
+pub const MAX_ENVELOPE: usize = 61_440;
+/// Largest encoded `Identity` in bytes.
+pub const MAX_IDENTITY: usize = 16_384;
+/// Most message keys that one message may skip in a chain.
+pub const MAX_SKIP: u32 = 1_000;
+/// Length of an X25519 public key, private key or shared secret in bytes.
+pub const DHLEN: usize = 32;
+/// Length of a ChaCha20-Poly1305 tag in bytes.
+pub const TAG_LEN: usize = 16;
+/// Deepest nesting that SMP1 decodes.
+pub const MAX_SMP1_DEPTH: usize = 8;
+/// Latest representable time, 9999-12-31T23:59:59.999Z, in Unix milliseconds.
+pub const MAX_UNIX_MILLIS: u64 = 253_402_300_799_999;
+
+// ---- 1 Transport ------------------------------------------------------------------------------
+
+/// `protocol_name` of the version header.
+pub const PROTOCOL_NAME: [u8; 5] = *b"SREMP";
+/// The major version spoken here.
+pub const VERSION_MAJOR: u8 = 1;
+/// The newest minor version spoken here.
+pub const VERSION_MINOR: u8 = 0;
+/// Length of the version header in bytes.
+pub const VERSION_HEADER_LEN: usize = 7;
+/// The Noise protocol name; it is hashed, so its spelling matters.
+pub const NOISE_PROTOCOL: &str = "Noise_XX_25519_ChaChaPoly_BLAKE2s";
+/// Lengths of the three handshake messages in bytes; the payloads are empty.
+pub const HANDSHAKE_LEN: [usize; 3] = [32, 96, 64];
+/// Smallest transport frame: a type byte and the tag.
+pub const MIN_TRANSPORT_FRAME: usize = TAG_LEN + 1;
+/// A HELLO, type byte included, is padded to a multiple of this many bytes.
+pub const HELLO_PAD: usize = 1_024;
+/// Longest text of a CLOSE or ERROR in bytes.
+pub const MAX_ERROR_TEXT: usize = 128;
+/// Most requests that wait for an answer at once, per direction.
+pub const MAX_OPEN_REQUESTS: usize = 64;
+
+/// Frames sent under one transport key before REKEY.
+pub const REKEY_AFTER_FRAMES: u64 = 1 << 20;
+/// Bytes sent under one transport key before REKEY.
+pub const REKEY_AFTER_BYTES: u64 = 1 << 30;
+/// Age of one transport key before REKEY.
+pub const REKEY_AFTER: Duration = Duration::from_secs(60 * 60);
+/// A peer may send one REKEY in this time.
+pub const REKEY_MIN_INTERVAL: Duration = Duration::from_secs(60);
+/// Age at which a connection is closed and made anew, for fresh Diffie-Hellman keys.
+pub const CONNECTION_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Silence before a PING, before jitter.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+/// Share of [`KEEPALIVE_INTERVAL`] by which it varies, in percent.
+pub const KEEPALIVE_JITTER_PERCENT: u64 = 20;
+/// Time that each of two PINGs may stay unanswered.
+pub const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// A peer may send one PING in this time.
+pub const PING_MIN_INTERVAL: Duration = Duration::from_secs(5);
+/// Time that a PONG may take when a duplicate connection is being judged.
+pub const DUPLICATE_PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Age from which the older of two connections has to prove itself alive.
+pub const DUPLICATE_PROBE_AGE: Duration = Duration::from_secs(30);
+
+/// Time for the peer's version header.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for each handshake message.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time from accept to the end of the HELLO exchange.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time for the body of a frame after its length.
+pub const FRAME_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time that a write may make no progress.
+pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time that a closing connection may take to flush.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes that wait to be written to one connection.
+pub const WRITE_QUEUE: usize = 1024 * 1024;
+
+/// Half-open connections of a client.
+pub const CLIENT_HALF_OPEN: usize = 64;
+/// Half-open connections of a client from one IPv4 address or IPv6 /64.
+pub const CLIENT_HALF_OPEN_PER_PREFIX: usize = 4;
+/// New connections of a client from one prefix per minute.
+pub const CLIENT_ACCEPTS_PER_MINUTE: usize = 10;
+/// Half-open connections of a relay.
+pub const RELAY_HALF_OPEN: usize = 1_024;
+/// Half-open connections of a relay from one prefix.
+pub const RELAY_HALF_OPEN_PER_PREFIX: usize = 16;
+/// New connections of a relay from one prefix per minute.
+pub const RELAY_ACCEPTS_PER_MINUTE: usize = 120;
+
+/// Length of a chunk header in bytes, after the type byte.
+pub const CHUNK_HEADER_LEN: usize = 14;
+/// Payload of every chunk but the last, in bytes.
+pub const CHUNK_SIZE: usize = 32_768;
+/// Most chunks of one message.
+pub const MAX_CHUNKS: u16 = 128;
+/// Open reassemblies of one connection.
+pub const MAX_REASSEMBLIES: usize = 8;
+/// Bytes held for reassembly by one connection.
+pub const MAX_REASSEMBLY_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes held for reassembly by one process.
+pub const MAX_REASSEMBLY_BYTES_PROCESS: usize = 256 * 1024 * 1024;
+/// Time after the last new chunk at which a message is dropped.
+pub const REASSEMBLY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time after the first chunk at which a message is dropped.
+pub const REASSEMBLY_TIMEOUT: Duration = Duration::from_secs(120);
+
+// ---- 2 Identity -------------------------------------------------------------------------------
+
+/// Most Unicode scalar values of a username.
+pub const MAX_USERNAME_CHARS: usize = 40;
+/// Most bytes of a username.
+pub const MAX_USERNAME_BYTES: usize = 160;
+/// Most combining marks in a row in a username.
+pub const MAX_MARKS_IN_A_ROW: usize = 3;
+/// Largest profile picture that is shown, in bytes; a larger one is ignored.
+pub const MAX_PROFILE_PICTURE: usize = 8 * 1024;
+/// Largest side of a profile picture in pixels.
+pub const MAX_PROFILE_PICTURE_SIDE: u32 = 256;
+/// Most entries of `additional_metadata`.
+pub const MAX_METADATA_ENTRIES: usize = 16;
+/// Longest key of `additional_metadata` in bytes.
+pub const MAX_METADATA_KEY: usize = 64;
+/// Longest value of `additional_metadata` in bytes.
+pub const MAX_METADATA_VALUE: usize = 1_024;
+/// Most bytes of all keys and values of `additional_metadata`.
+pub const MAX_METADATA_BYTES: usize = 4 * 1024;
+/// Metadata key that marks a tombstone.
+pub const METADATA_TOMBSTONE: &str = "sremp.tombstone";
+/// Highest version of an identity, 2^53; only a tombstone carries it.
+pub const MAX_IDENTITY_VERSION: u64 = 1 << 53;
+/// `created` may lie this far in the future before the user is warned.
+pub const CREATED_WARN_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+/// Age at which the noise key is rotated.
+pub const NOISE_KEY_ROTATION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+// ---- 3 Sessions -------------------------------------------------------------------------------
+
+/// The device id of version 1.
+pub const DEVICE_ID: u32 = 1;
+/// Suite 01: X25519, ML-KEM-768, HKDF-SHA-256, ChaCha20-Poly1305.
+pub const SUITE: u8 = 1;
+/// Age at which the signed prekey is rotated.
+pub const SIGNED_PREKEY_ROTATION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Age at which a signed prekey expires.
+pub const SIGNED_PREKEY_EXPIRY: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// Age at which the private part of a signed prekey is deleted.
+pub const SIGNED_PREKEY_DELETION: Duration = Duration::from_secs(35 * 24 * 60 * 60);
+/// Age at which an unused one-time prekey is deleted.
+pub const ONE_TIME_PREKEY_DELETION: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+/// Age at which the envelope key is rotated.
+pub const ENVELOPE_KEY_ROTATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Age at which the private part of an envelope key is deleted.
+pub const ENVELOPE_KEY_DELETION: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+/// A contact may ask for one prekey bundle in this time.
+pub const PREKEY_REQUEST_INTERVAL: Duration = Duration::from_secs(60);
+/// Largest encoded prekey bundle in bytes.
+pub const MAX_BUNDLE: usize = MAX_IDENTITY + 8 * 1024;
+/// Stored skipped message keys of one contact; the oldest goes first.
+pub const MAX_SKIPPED_KEYS: usize = 2_000;
+/// Age at which a skipped message key is deleted.
+pub const SKIPPED_KEY_AGE: Duration = Duration::from_secs(35 * 24 * 60 * 60);
+/// Receiving chains that a session remembers, the current one included.
+pub const MAX_RECEIVING_CHAINS: usize = 5;
+/// Messages in one sending chain without an answer before a new session is started.
+pub const MAX_CHAIN_WITHOUT_REPLY: u32 = 5_000;
+/// Age of an unanswered session before a new one is started.
+pub const UNACKNOWLEDGED_SESSION_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Inactive sessions that can still receive, per contact.
+pub const MAX_INACTIVE_SESSIONS: usize = 5;
+/// Age at which an inactive session is deleted.
+pub const INACTIVE_SESSION_AGE: Duration = Duration::from_secs(35 * 24 * 60 * 60);
+/// Failing envelopes of a known session before RESET.
+pub const RESET_AFTER_FAILURES: u32 = 3;
+/// Time without a good envelope after a failing one before RESET.
+pub const RESET_AFTER: Duration = Duration::from_secs(10 * 60);
+/// One RESET in this time per contact.
+pub const RESET_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// RESETs of one contact per day.
+pub const RESETS_PER_DAY: usize = 5;
+/// Sizes of an envelope in bytes, tag included.
+pub const ENVELOPE_BUCKETS: [usize; 7] = [1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 61_440];
+/// Largest encoded content in bytes.
+pub const MAX_CONTENT: usize = 58 * 1024;
+/// Longest text of a contact request in bytes.
+pub const MAX_REQUEST_TEXT: usize = 4 * 1024;
+/// Longest reaction in bytes.
+pub const MAX_REACTION: usize = 32;
+/// Message ids in one receipt.
+pub const MAX_RECEIPT_IDS: usize = 64;
+/// Relays that a peer may name.
+pub const MAX_RELAY_HINTS: usize = 3;
+/// Direct endpoints that a peer may name.
+pub const MAX_ENDPOINTS: usize = 4;
+/// Longest host name in bytes (RFC 1035).
+pub const MAX_HOST: usize = 253;
+/// Time for which the ids of received messages are remembered.
+pub const DEDUP_AGE: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+
+// ---- 8 Contact exchange -----------------------------------------------------------------------
+
+/// Largest contact card in bytes.
+pub const MAX_CARD: usize = 512;
+/// Length of an intro token in bytes.
+pub const INTRO_TOKEN_LEN: usize = 16;
+/// Life of a single-use invite.
+pub const INVITE_EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Hash iterations of a safety number, the first included.
+pub const SAFETY_NUMBER_ITERATIONS: u32 = 5_200;
+/// Contact requests that wait for an answer.
+pub const MAX_PENDING_REQUESTS: usize = 100;

@@ -1,0 +1,229 @@
+//! Ids: parsed once, never validated later.
+
+use std::{cmp::Ordering, fmt, hash, str::FromStr};
+
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use ed25519_dalek::VerifyingKey;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    signature::{self, BadSignature, Signature, SignatureLabel},
+    wire::bytes::{ExactBytes, Hex, from_hex, public_bytes},
+};
+
+/// `identity_key`: an Ed25519 public key, and at once the canonical id of whoever holds the private
+/// part (draft 3.1.6). Canonically encoded and not of small order, so one person has one id.
+#[derive(Clone, Copy)]
+pub struct ContactId(VerifyingKey);
+
+/// The bytes are no usable Ed25519 public key: not a point, not canonical, or of small order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidContactId;
+
+impl fmt::Display for InvalidContactId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a valid identity key")
+    }
+}
+
+impl std::error::Error for InvalidContactId {}
+
+impl ContactId {
+    /// Parses a public key.
+    ///
+    /// # Errors
+    /// [`InvalidContactId`] if it is no point, not its one encoding (ZIP 215 would accept several)
+    /// or of small order (a signature by such a key holds for any message).
+    pub fn parse(bytes: &[u8; 32]) -> Result<Self, InvalidContactId> {
+        let point = CompressedEdwardsY(*bytes)
+            .decompress()
+            .ok_or(InvalidContactId)?;
+        if point.compress().as_bytes() != bytes || point.is_small_order() {
+            return Err(InvalidContactId);
+        }
+        VerifyingKey::from_bytes(bytes)
+            .map(Self)
+            .map_err(|_| InvalidContactId)
+    }
+
+    pub(crate) fn of(key: &ed25519_dalek::SigningKey) -> Self {
+        Self(key.verifying_key())
+    }
+
+    /// The key, 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// Checks a signature of this identity, strictly (RFC 8032 5.1.7 without cofactor, canonical
+    /// `s` and `R`).
+    ///
+    /// # Errors
+    /// [`BadSignature`] if it does not hold for this label and payload.
+    pub fn verify(
+        &self,
+        label: SignatureLabel,
+        payload: &[u8],
+        signature: &Signature,
+    ) -> Result<(), BadSignature> {
+        signature::verify(&self.0, label, payload, signature)
+    }
+
+    /// The first eight hex digits, the least that is shown beside a name.
+    pub fn short(&self) -> String {
+        let mut hex = self.to_string();
+        hex.truncate(8);
+        hex
+    }
+}
+
+impl PartialEq for ContactId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for ContactId {}
+
+impl PartialOrd for ContactId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ContactId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl hash::Hash for ContactId {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl fmt::Display for ContactId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Hex(self.as_bytes()).fmt(f)
+    }
+}
+
+impl fmt::Debug for ContactId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContactId({self})")
+    }
+}
+
+impl FromStr for ContactId {
+    type Err = InvalidContactId;
+
+    /// Reads 64 hex digits.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = from_hex(text).ok_or(InvalidContactId)?;
+        Self::parse(bytes.as_slice().try_into().map_err(|_| InvalidContactId)?)
+    }
+}
+
+impl Serialize for ContactId {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_bytes(self.as_bytes())
+    }
+}
+
+impl<'de> Deserialize<'de> for ContactId {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Self::parse(&d.deserialize_bytes(ExactBytes::<32>)?).map_err(D::Error::custom)
+    }
+}
+
+public_bytes! {
+    /// `msg_id`: the content's own id, 16 random bytes of its author, inside the encryption.
+    MsgId, 16
+}
+
+public_bytes! {
+    /// `EnvelopeId`: SHA-256 of the whole envelope, 32 bytes.
+    EnvelopeId, 32
+}
+
+public_bytes! {
+    /// `session_id`: 16 bytes from the key agreement.
+    SessionId, 16
+}
+
+public_bytes! {
+    /// `intro_token`: 16 random bytes on a card that let a stranger in.
+    IntroToken, 16
+}
+
+impl EnvelopeId {
+    /// The id of these envelope bytes.
+    pub fn of(envelope: &[u8]) -> Self {
+        Self::new(Sha256::digest(envelope).into())
+    }
+}
+
+impl fmt::Display for MsgId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Hex(self.as_bytes()).fmt(f)
+    }
+}
+
+impl FromStr for MsgId {
+    type Err = ();
+
+    /// Reads 32 hex digits.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        from_hex(text).and_then(|b| Self::from_slice(&b)).ok_or(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_08_weak_and_non_canonical_identity_keys_are_rejected() {
+        let mut one = [0; 32];
+        one[0] = 1;
+        let p_plus = |n: u8| {
+            let mut y = [0xff; 32];
+            y[0] = 0xed + n;
+            y[31] = 0x7f;
+            y
+        };
+        let mut negative_zero = one;
+        negative_zero[31] = 0x80;
+        let order_8 = "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a";
+        let order_8: [u8; 32] = from_hex(order_8).unwrap().try_into().unwrap();
+        for weak in [
+            [0; 32],
+            one,
+            negative_zero,
+            order_8,
+            p_plus(0),
+            p_plus(1),
+            p_plus(3),
+            p_plus(18),
+        ] {
+            assert_eq!(
+                ContactId::parse(&weak),
+                Err(InvalidContactId),
+                "{}",
+                Hex(&weak)
+            );
+        }
+    }
+
+    #[test]
+    fn ids_read_what_they_print() {
+        let id = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+        let parsed: ContactId = id.parse().unwrap();
+        assert_eq!(parsed.to_string(), id);
+        assert_eq!(parsed.short(), "8a88e3dd");
+        assert!(id[1..].parse::<ContactId>().is_err());
+        assert!(format!("{id}00").parse::<ContactId>().is_err());
+    }
+}

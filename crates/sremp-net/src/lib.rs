@@ -1,0 +1,1 @@
+//! Drives SREMP channels over TCP.

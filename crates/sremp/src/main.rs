@@ -1,0 +1,2 @@
+//! A messenger in which a key is the identity.
+fn main() {}
