@@ -1,0 +1,56 @@
+//! Times as people and scripts read them.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sremp_core::time::UnixMillis;
+
+/// A time shown as RFC 3339 UTC with milliseconds, `2026-11-22T14:52:55.123Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rfc3339(pub UnixMillis);
+
+impl std::fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let millis = i64::try_from(self.0.get()).unwrap_or(i64::MAX);
+        match jiff::Timestamp::from_millisecond(millis) {
+            Ok(time) => write!(f, "{time:.3}"),
+            Err(_) => write!(f, "{millis}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Rfc3339 {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let time: jiff::Timestamp = text.parse().map_err(|_| ())?;
+        let millis = u64::try_from(time.as_millisecond()).map_err(|_| ())?;
+        UnixMillis::new(millis).map(Self).ok_or(())
+    }
+}
+
+impl Serialize for Rfc3339 {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rfc3339 {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?
+            .parse()
+            .map_err(|()| D::Error::custom("not an RFC 3339 time"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc_with_milliseconds() {
+        let time = Rfc3339(UnixMillis::saturating(1_760_000_000_007));
+        assert_eq!(time.to_string(), "2025-10-09T08:53:20.007Z");
+        assert_eq!("2025-10-09T08:53:20.007Z".parse(), Ok(time));
+        let last = Rfc3339(UnixMillis::saturating(u64::MAX));
+        assert_eq!(last.to_string(), "9999-12-31T23:59:59.999Z");
+    }
+}

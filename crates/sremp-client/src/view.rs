@@ -1,0 +1,464 @@
+//! Plain data that faces ask for, draw and print: commands, replies, events. The JSON form of every
+//! type here is the scripting contract.
+
+use serde::{Deserialize, Serialize};
+use sremp_core::identity::{Trust, VerifiedVia};
+
+use crate::clock::Rfc3339;
+
+/// What a face asks of the client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "method", content = "params", rename_all = "snake_case")]
+pub enum Command {
+    /// One's own identity and reusable card.
+    Id,
+    /// A single-use invite.
+    Invite {
+        /// Life in seconds; 7 days unless given.
+        expires: Option<u32>,
+    },
+    /// Every invite that is still open.
+    Invites,
+    /// Closes an invite before it is used.
+    RevokeInvite {
+        /// The invite's id: the first 8 hex digits of its token's hash.
+        invite: String,
+    },
+    /// Adds the contact of a card, or accepts the request of a contact named by alias, name or id.
+    Add {
+        /// A card (`sremp:1#…` or `SREMP:1/…`) or a contact.
+        who: String,
+        /// What the user calls the contact.
+        alias: Option<String>,
+        /// Adds a contact although its name looks like another's.
+        despite_confusable: bool,
+    },
+    /// Contacts, or the requests of strangers.
+    Contacts {
+        /// Requests instead of contacts.
+        requests: bool,
+    },
+    /// The safety number with a contact; with a number, the comparison, which makes the contact
+    /// trusted when it is equal.
+    Verify {
+        /// Alias, unique name, or at least 6 digits of the id.
+        contact: String,
+        /// The 60 digits that the other reads out, spaces allowed.
+        number: Option<String>,
+    },
+    /// Sets trust by hand.
+    SetTrust {
+        /// Alias, unique name, or at least 6 digits of the id.
+        contact: String,
+        /// The trust to set.
+        trust: Trust,
+    },
+    /// Sends a text; answered when it is durable in the outbox or the awaited status is reached.
+    Send {
+        /// Alias, unique name, or at least 6 digits of the id.
+        contact: String,
+        /// The text, UTF-8, at most 58 KiB with its header.
+        text: String,
+        /// The status to wait for.
+        wait: Wait,
+        /// Milliseconds to wait for it at the most.
+        timeout_ms: u64,
+    },
+    /// Events after a number, oldest first; waits for the first if there is none yet.
+    Events {
+        /// Events after this sequence number; after the last acknowledged one if absent.
+        after: Option<u64>,
+        /// Most events in the reply.
+        limit: u32,
+        /// Milliseconds to wait while there is none.
+        wait_ms: u64,
+    },
+    /// Acknowledges every event up to a number: they do not come again unasked.
+    Ack {
+        /// The sequence number.
+        seq: u64,
+    },
+    /// One page of a conversation, oldest first.
+    History {
+        /// Alias, unique name, or at least 6 digits of the id.
+        contact: String,
+        /// Only messages before this history number.
+        before: Option<u64>,
+        /// Most messages in the reply.
+        limit: u32,
+    },
+    /// Messages that contain all words, newest first.
+    Search {
+        /// The words.
+        words: String,
+        /// Most messages in the reply.
+        limit: u32,
+    },
+    /// What the client is doing.
+    Status,
+    /// A new noise key at the next version of the identity.
+    RotateNoiseKey,
+    /// Ends the client.
+    Stop,
+}
+
+/// How far a message has to come before `send` answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wait {
+    /// Durable in the local outbox.
+    #[default]
+    Outbox,
+    /// Accepted by a relay, or further.
+    Relay,
+    /// Committed by the recipient's client.
+    Device,
+}
+
+/// How far a message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Durable in the local outbox.
+    Queued,
+    /// Stored by a relay.
+    AtRelay,
+    /// Committed by the recipient's client.
+    OnDevice,
+    /// Given up after 30 days.
+    Failed,
+}
+
+/// The way a message took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Path {
+    /// Over a connection between the two.
+    Direct,
+    /// Through a relay.
+    Relay,
+}
+
+/// What the client answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[allow(
+    missing_docs,
+    reason = "one arm for each command, named as the command"
+)]
+pub enum Reply {
+    Id(IdView),
+    Invite(InviteView),
+    Contact(ContactView),
+    Verify(VerifyView),
+    Sent(SentView),
+    Status(StatusView),
+    Invites { invites: Vec<InviteView> },
+    Contacts { contacts: Vec<ContactView> },
+    Events { events: Vec<Event> },
+    Messages { messages: Vec<MessageView> },
+    Done {},
+}
+
+/// One's own identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdView {
+    /// `identity_key`, 64 hex digits.
+    pub id: String,
+    /// The name on the card.
+    pub username: String,
+    /// The reusable card as a URI.
+    pub card: String,
+    /// The first eight digits of the id, as shown beside names.
+    pub safety_prefix: String,
+    /// Version of the identity.
+    pub version: u64,
+}
+
+/// An invite.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InviteView {
+    /// Names the invite: the first 8 hex digits of its token's SHA-256.
+    pub invite: String,
+    /// The card as a URI; empty in a list.
+    pub card: String,
+    /// When it ends.
+    pub expires: Rfc3339,
+}
+
+/// Where a contact stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// Added or accepted.
+    Accepted,
+    /// A stranger who asked and waits for an answer.
+    Request,
+}
+
+/// A contact, or a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContactView {
+    /// `identity_key`, 64 hex digits.
+    pub id: String,
+    /// What the user calls the contact, or its name if that is unique, or digits of the id.
+    pub alias: String,
+    /// What the contact calls itself; empty until its identity was seen.
+    pub username: String,
+    /// Where the contact stands.
+    pub standing: Standing,
+    /// The user's assessment.
+    pub trust: Trust,
+    /// How trust was made.
+    pub verified_via: VerifiedVia,
+    /// When trust was set.
+    pub trusted_at: Option<Rfc3339>,
+    /// First contact.
+    pub first_seen: Rfc3339,
+    /// Last sign of life.
+    pub last_seen: Option<Rfc3339>,
+    /// Whether a direct connection is open.
+    pub connected: bool,
+    /// Messages that wait for this contact.
+    pub queued: u64,
+    /// A request's first text.
+    pub request_text: Option<String>,
+    /// What the user should know before trusting: a confusable name, a forked or withdrawn identity.
+    pub warnings: Vec<String>,
+}
+
+/// A safety number and what became of the comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyView {
+    /// The contact's alias.
+    pub alias: String,
+    /// 60 digits in groups of five.
+    pub safety_number: String,
+    /// Whether the number that was given is the same; absent if none was given.
+    pub matches: Option<bool>,
+    /// The contact's trust now.
+    pub trust: Trust,
+}
+
+/// What became of a message that was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SentView {
+    /// The message's id, 32 hex digits.
+    pub msg_id: String,
+    /// How far it has come.
+    pub status: Status,
+    /// The way it took, once it has arrived.
+    pub path: Option<Path>,
+}
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessageView {
+    /// History number: orders the messages of one conversation; give it as `before` for the page
+    /// above.
+    pub seq: u64,
+    /// The message's id, 32 hex digits; empty for a notice.
+    pub msg_id: String,
+    /// The contact's id.
+    pub contact: String,
+    /// The contact's alias.
+    pub alias: String,
+    /// What this is.
+    pub kind: MessageKind,
+    /// The text, cleaned of control and bidirectional characters where it is a contact's.
+    pub text: String,
+    /// The sender's time.
+    pub sent_at: Rfc3339,
+    /// When it was received here; absent for one's own.
+    pub received_at: Option<Rfc3339>,
+    /// How far one's own has come.
+    pub status: Option<Status>,
+    /// The way it took.
+    pub path: Option<Path>,
+}
+
+/// What a line of a conversation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MessageKind {
+    /// Written here.
+    Sent,
+    /// Received.
+    Received,
+    /// A grey line of the client's: a renewed session, a missing message.
+    Notice,
+}
+
+/// Something that happened, in the order in which it was committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Sequence number, from 1.
+    pub seq: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: EventKind,
+}
+
+/// The kinds of event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum EventKind {
+    /// A message came.
+    Message {
+        /// The message's id, 32 hex digits.
+        msg_id: String,
+        /// The sender's id, 64 hex digits.
+        from: String,
+        /// The sender's alias.
+        alias: String,
+        /// The text, cleaned.
+        text: String,
+        /// The sender's time.
+        sent_at: Rfc3339,
+        /// When it was committed here.
+        received_at: Rfc3339,
+        /// The way it took.
+        path: Path,
+    },
+    /// A message of one's own came further.
+    Status {
+        /// The message's id, 32 hex digits.
+        msg_id: String,
+        /// The contact's alias.
+        alias: String,
+        /// How far it has come.
+        status: Status,
+        /// The way it took.
+        path: Option<Path>,
+        /// When.
+        at: Rfc3339,
+    },
+    /// A stranger asks to be accepted.
+    Request {
+        /// The stranger's id.
+        from: String,
+        /// The name the stranger uses, cleaned.
+        username: String,
+        /// The first text, cleaned.
+        text: String,
+        /// When it was committed here.
+        received_at: Rfc3339,
+    },
+    /// A contact accepted one's request.
+    Accepted {
+        /// The contact's id.
+        from: String,
+        /// The contact's alias.
+        alias: String,
+        /// When.
+        at: Rfc3339,
+    },
+    /// Something about a contact that the user should see.
+    Notice {
+        /// The contact's id.
+        from: String,
+        /// The contact's alias.
+        alias: String,
+        /// What happened, in words.
+        text: String,
+        /// When.
+        at: Rfc3339,
+    },
+}
+
+/// What the client is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusView {
+    /// One's own id.
+    pub id: String,
+    /// One's own name.
+    pub username: String,
+    /// Where the client listens, `ADDR:PORT`.
+    pub listening: Option<String>,
+    /// The endpoint on the card, `HOST:PORT`.
+    pub advertised: Option<String>,
+    /// Aliases of contacts with an open direct connection.
+    pub connected: Vec<String>,
+    /// Messages that wait in the outbox.
+    pub queued: u64,
+    /// Requests that wait for an answer.
+    pub requests: u64,
+    /// Number of contacts.
+    pub contacts: u64,
+    /// Last event's number.
+    pub last_event: u64,
+    /// Last acknowledged event's number.
+    pub acknowledged: u64,
+    /// Connections and envelopes refused since the start, by cause.
+    pub refused: std::collections::BTreeMap<String, u64>,
+    /// Seconds since the start.
+    pub uptime: u64,
+}
+
+/// Why a command failed. The number is the exit code of the verb.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct CommandError {
+    /// What kind of failure.
+    pub kind: ErrorKind,
+    /// What happened, why, and what to do, in one sentence.
+    pub message: String,
+}
+
+/// The kinds of failure; documented as exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// Anything that is none of the others.
+    Failed,
+    /// Wrong use: an argument that makes no sense.
+    Usage,
+    /// The awaited status was not reached in time; the message stays queued.
+    Timeout,
+    /// The passphrase is wrong.
+    Passphrase,
+    /// The home is missing, damaged, of a newer version, or in use.
+    Home,
+    /// The disk is full or a write failed; nothing was confirmed.
+    Storage,
+    /// A card is expired, altered, one's own, or of a rejected contact.
+    Card,
+    /// No contact, or several, by that name.
+    Contact,
+    /// The network: a port in use, an address that does not answer.
+    Network,
+}
+
+impl ErrorKind {
+    /// The exit code.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Timeout => 3,
+            Self::Passphrase => 4,
+            Self::Home => 5,
+            Self::Storage => 6,
+            Self::Card => 7,
+            Self::Contact => 8,
+            Self::Network => 9,
+        }
+    }
+}
+
+impl CommandError {
+    /// An error of a kind with its sentence.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}
