@@ -1,0 +1,513 @@
+//! Contacts: cards and invites, requests, trust, and who is meant by a name.
+
+use sha2::{Digest as _, Sha256};
+use sremp_core::{
+    constants::INVITE_EXPIRY,
+    contact_card::{CardContent, CardError, ContactCard, Intro},
+    error::ErrorCode,
+    id::{ContactId, IntroToken},
+    identity::{Trust, VerifiedVia, confusable},
+    safety_number::SafetyNumber,
+    text,
+    time::UnixMillis,
+};
+
+use super::{Engine, Step, Ticket, peers::Peer};
+use crate::{
+    clock::Rfc3339,
+    store::{ContactName, NewContact, StoreError},
+    view::{
+        CommandError, ErrorKind, IdView, InviteView, Reply, Standing, VerifyView,
+    },
+};
+
+/// What a command comes to: an answer for the user, or a store that failed.
+type Answer<T> = Result<Result<T, CommandError>, StoreError>;
+
+fn refuse<T>(kind: ErrorKind, message: impl Into<String>) -> Answer<T> {
+    Ok(Err(CommandError::new(kind, message)))
+}
+
+impl Engine {
+    /// One's own identity with its reusable card.
+    pub(super) fn id_view(&self, step: &mut Step<'_, '_>) -> Result<IdView, StoreError> {
+        let identity = self.own.identity.identity();
+        let card = self.card(step, None, None)?;
+        Ok(IdView {
+            id: identity.id().to_string(),
+            username: identity.username().as_str().to_owned(),
+            card: card.to_uri(),
+            safety_prefix: identity.id().short(),
+            version: identity.version(),
+        })
+    }
+
+    fn card(
+        &self,
+        step: &mut Step<'_, '_>,
+        intro: Option<IntroToken>,
+        expires: Option<UnixMillis>,
+    ) -> Result<ContactCard, StoreError> {
+        let endpoints = self.own_endpoints(step.tx)?;
+        let content = CardContent {
+            expires,
+            intro: intro.map(|token| Intro {
+                token,
+                one_time: true,
+            }),
+            dial: !endpoints.is_empty(),
+            endpoints,
+            username: Some(self.own.identity.identity().username().clone()),
+            ..CardContent::default()
+        };
+        // a name of 160 bytes and one endpoint fit into 512 bytes
+        ContactCard::issue(&self.own.identity, content).map_err(|_| StoreError::Damaged)
+    }
+
+    /// A single-use card.
+    pub(super) fn make_invite(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        expires: Option<u32>,
+    ) -> Answer<Reply> {
+        let life = expires.map_or(INVITE_EXPIRY, |s| std::time::Duration::from_secs(s.into()));
+        if life.is_zero() {
+            return refuse(ErrorKind::Usage, "an invite has to last at least a second");
+        }
+        let mut token = [0; IntroToken::LEN];
+        step.rng.fill_bytes(&mut token);
+        let token = IntroToken::new(token);
+        let now = step.now.wall;
+        let expires = now.plus(life);
+        let hash = token_hash(&token);
+        step.tx.insert_invite(&hash, now, expires)?;
+        let card = self.card(step, Some(token), Some(expires))?;
+        Ok(Ok(Reply::Invite(InviteView {
+            invite: invite_name(&hash),
+            card: card.to_uri(),
+            expires: Rfc3339(expires),
+        })))
+    }
+
+    pub(super) fn invites(&self, step: &mut Step<'_, '_>) -> Result<Reply, StoreError> {
+        let open = step.tx.invites(step.now.wall)?;
+        let invites = open.iter().map(|invite| InviteView {
+            invite: invite_name(&invite.token_hash),
+            card: String::new(),
+            expires: Rfc3339(invite.expires),
+        });
+        Ok(Reply::Invites {
+            invites: invites.collect(),
+        })
+    }
+
+    pub(super) fn revoke_invite(&self, step: &mut Step<'_, '_>, name: &str) -> Answer<Reply> {
+        let open = step.tx.invites(step.now.wall)?;
+        let Some(invite) = open.iter().find(|i| invite_name(&i.token_hash) == name) else {
+            let message = format!("there is no open invite {name}; `sremp invite --list` shows all");
+            return refuse(ErrorKind::Usage, message);
+        };
+        step.tx.burn_invite(&invite.token_hash)?;
+        Ok(Ok(Reply::Done {}))
+    }
+
+    /// Whether a stranger's intro token is one of ours and still open.
+    pub(super) fn invite_is_open(
+        &self,
+        step: &mut Step<'_, '_>,
+        token: Option<&IntroToken>,
+    ) -> Result<bool, StoreError> {
+        match token {
+            Some(token) => step.tx.invite_is_open(&token_hash(token), step.now.wall),
+            None => Ok(false),
+        }
+    }
+
+    pub(super) fn burn_invite(
+        &self,
+        step: &mut Step<'_, '_>,
+        token: &IntroToken,
+    ) -> Result<(), StoreError> {
+        step.tx.burn_invite(&token_hash(token)).map(|_| ())
+    }
+
+    /// `add`: the contact of a card, or the request of somebody named.
+    pub(super) fn add(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        who: &str,
+        alias: Option<String>,
+        despite_confusable: bool,
+    ) -> Answer<Reply> {
+        let alias = match alias.map(|a| self.check_alias(&a)) {
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(alias)) => Some(alias),
+            None => None,
+        };
+        if !looks_like_card(who) {
+            return self.accept_request(step, who, alias, despite_confusable);
+        }
+        match ContactCard::parse(who, step.now.wall) {
+            Ok(card) => self.add_card(step, &card, alias, despite_confusable),
+            Err(error) => refuse(ErrorKind::Card, card_refusal(&error)),
+        }
+    }
+
+    fn check_alias(&self, alias: &str) -> Result<String, CommandError> {
+        let clean = text::clean_line(alias).trim().to_owned();
+        if clean.is_empty() || clean.chars().count() > 40 {
+            return Err(CommandError::new(
+                ErrorKind::Usage,
+                "an alias has 1 to 40 visible characters; choose another with --as",
+            ));
+        }
+        Ok(clean)
+    }
+
+    fn add_card(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        card: &ContactCard,
+        alias: Option<String>,
+        despite_confusable: bool,
+    ) -> Answer<Reply> {
+        let key = card.id();
+        if key == self.own.identity.id() {
+            return refuse(
+                ErrorKind::Card,
+                "this is your own card; give it to the person who wants to write to you",
+            );
+        }
+        let known = self.peers.take(step.tx, &key)?;
+        if let Some(peer) = &known
+            && peer.record.trust == Trust::Rejected
+        {
+            let message = format!(
+                "this card is of {0}, whom you have rejected; undo that with `sremp trust {0}` first",
+                peer.name()
+            );
+            self.peers.put_back(known);
+            return refuse(ErrorKind::Card, message);
+        }
+        let wanted = alias.clone().or_else(|| card.content().username.as_ref().map(|n| n.as_str().to_owned()));
+        let clash = self.name_clash(step, &key, wanted.as_deref(), alias.is_some())?;
+        let wanted = match clash {
+            NameClash::None => wanted,
+            NameClash::Taken(message) if alias.is_some() => {
+                self.peers.put_back(known);
+                return refuse(ErrorKind::Contact, message);
+            }
+            NameClash::Taken(_) | NameClash::Confusable(_) if despite_confusable => alias,
+            NameClash::Taken(message) | NameClash::Confusable(message) => {
+                self.peers.put_back(known);
+                return refuse(ErrorKind::Contact, message);
+            }
+        };
+        let mut peer = match known {
+            Some(peer) => peer,
+            None => self.peers.insert(
+                step.tx,
+                &NewContact {
+                    key,
+                    alias: None,
+                    standing: Standing::Accepted,
+                    first_seen: step.now.wall,
+                },
+            )?,
+        };
+        let was_request = peer.record.standing == Standing::Request;
+        let record = peer.edit();
+        record.standing = Standing::Accepted;
+        record.declined = false;
+        if alias.is_some() || record.alias.is_none() {
+            record.alias = wanted.or_else(|| record.alias.take());
+        }
+        if !card.dialable().is_empty() {
+            record.endpoints = card.dialable().to_vec();
+        }
+        if let Some(intro) = card.content().intro {
+            record.intro = Some(intro.token);
+        }
+        if was_request {
+            self.accept(step, &mut peer)?;
+        }
+        self.finish_contact(step, peer)
+    }
+
+    fn accept_request(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        who: &str,
+        alias: Option<String>,
+        despite_confusable: bool,
+    ) -> Answer<Reply> {
+        let mut peer = match self.find_contact(step, who)? {
+            Ok(peer) => peer,
+            Err(error) => return Ok(Err(error)),
+        };
+        if peer.is_accepted() && alias.is_none() {
+            return self.finish_contact(step, peer);
+        }
+        let key = peer.key();
+        let claimed = peer.record.username().map(text::clean_line);
+        let wanted = alias.clone().or(claimed);
+        match self.name_clash(step, &key, wanted.as_deref(), alias.is_some())? {
+            NameClash::None => {}
+            NameClash::Taken(message) | NameClash::Confusable(message)
+                if alias.is_some() || !despite_confusable =>
+            {
+                self.peers.put(peer);
+                return refuse(ErrorKind::Contact, message);
+            }
+            NameClash::Taken(_) | NameClash::Confusable(_) => {}
+        }
+        let was_request = !peer.is_accepted();
+        let record = peer.edit();
+        record.alias = alias.or_else(|| record.alias.take()).or(wanted);
+        record.standing = Standing::Accepted;
+        record.declined = false;
+        if record.trust == Trust::Rejected {
+            record.trust = Trust::Unknown;
+        }
+        if was_request {
+            self.accept(step, &mut peer)?;
+        }
+        self.finish_contact(step, peer)
+    }
+
+    fn finish_contact(&mut self, step: &mut Step<'_, '_>, peer: Box<Peer>) -> Answer<Reply> {
+        let view = self.contact_view(step, &peer)?;
+        self.push_soon(&peer.key());
+        self.peers.put(peer);
+        Ok(Ok(Reply::Contact(view)))
+    }
+
+    /// Whether another contact has this name, or one that looks like it (D2.4: blocking).
+    fn name_clash(
+        &self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        name: Option<&str>,
+        is_alias: bool,
+    ) -> Result<NameClash, StoreError> {
+        let Some(name) = name else {
+            return Ok(NameClash::None);
+        };
+        for other in step.tx.contact_names()? {
+            if other.key == *key || other.standing == Standing::Request {
+                continue;
+            }
+            let names = || other.alias.iter().chain(&other.username);
+            if other.alias.as_deref() == Some(name) {
+                return Ok(NameClash::Taken(format!(
+                    "you have a contact {name} already, with another key; choose a name with --as"
+                )));
+            }
+            if !is_alias && names().any(|n| confusable(n, name)) {
+                return Ok(NameClash::Confusable(format!(
+                    "the name {} looks like that of your contact {} but belongs to another key ({}); \
+                     it may be somebody posing: compare keys over another way, then choose a name \
+                     with --as",
+                    text::isolate(&text::clean_line(name)),
+                    other.shown(),
+                    key.short(),
+                )));
+            }
+        }
+        Ok(NameClash::None)
+    }
+
+    /// Who is meant: an alias, a unique username, or at least six digits of the id.
+    pub(super) fn find_contact(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        who: &str,
+    ) -> Answer<Box<Peer>> {
+        let names = step.tx.contact_names()?;
+        let digits = who.to_ascii_lowercase();
+        let is_prefix = digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        let tests: [&dyn Fn(&ContactName) -> bool; 3] = [
+            &|n| n.alias.as_deref() == Some(who),
+            &|n| n.username.as_deref() == Some(who),
+            &|n| is_prefix && n.key.to_string().starts_with(&digits),
+        ];
+        let found = tests
+            .iter()
+            .map(|test| names.iter().filter(|n| test(n)).collect::<Vec<_>>())
+            .find(|found| !found.is_empty())
+            .unwrap_or_default();
+        match found.as_slice() {
+            [one] => match self.peers.take(step.tx, &one.key)? {
+                Some(peer) => Ok(Ok(peer)),
+                None => Err(StoreError::Damaged),
+            },
+            [] => refuse(
+                ErrorKind::Contact,
+                format!(
+                    "there is no contact {}; `sremp contacts` lists them, `sremp add CARD` adds one",
+                    text::clean_line(who)
+                ),
+            ),
+            several => refuse(
+                ErrorKind::Contact,
+                format!(
+                    "{} contacts are called {}; name one by the first digits of its id: {}",
+                    several.len(),
+                    text::clean_line(who),
+                    several
+                        .iter()
+                        .map(|n| n.key.short())
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
+            ),
+        }
+    }
+
+    /// `verify`: shows the safety number, or compares it.
+    pub(super) fn verify(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        who: &str,
+        number: Option<&str>,
+    ) -> Answer<Reply> {
+        let mut peer = match self.find_contact(step, who)? {
+            Ok(peer) => peer,
+            Err(error) => return Ok(Err(error)),
+        };
+        let safety = SafetyNumber::of(&self.own.identity.id(), &peer.key());
+        let (compared, via) = match number {
+            None => (None, VerifiedVia::None),
+            Some(code) if looks_like_card(code) => {
+                (Some(safety.matches_qr(code)), VerifiedVia::Qr)
+            }
+            Some(digits) => (Some(safety.matches(digits)), VerifiedVia::Number),
+        };
+        let matches = match compared.transpose() {
+            Ok(matches) => matches,
+            Err(error) => {
+                self.peers.put(peer);
+                return refuse(ErrorKind::Usage, format!("{error}; give all 60 digits"));
+            }
+        };
+        if matches == Some(true) && peer.record.trust != Trust::Rejected {
+            let now = step.now.wall;
+            let record = peer.edit();
+            record.trust = Trust::Trusted;
+            record.verified_via = via;
+            record.trusted_at = Some(now);
+        }
+        let view = VerifyView {
+            alias: peer.name(),
+            safety_number: safety.to_string(),
+            matches,
+            trust: peer.record.trust,
+        };
+        self.push_soon(&peer.key());
+        self.peers.put(peer);
+        Ok(Ok(Reply::Verify(view)))
+    }
+
+    /// `trust` and `reject`.
+    pub(super) fn set_trust(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        who: &str,
+        trust: Trust,
+    ) -> Answer<Reply> {
+        let mut peer = match self.find_contact(step, who)? {
+            Ok(peer) => peer,
+            Err(error) => return Ok(Err(error)),
+        };
+        let key = peer.key();
+        let now = step.now.wall;
+        let was_request = peer.record.standing == Standing::Request;
+        let record = peer.edit();
+        let verified = record.trust == Trust::Trusted && trust == Trust::Trusted;
+        if !verified {
+            record.verified_via = VerifiedVia::None;
+            record.trusted_at = (trust == Trust::Trusted).then_some(now);
+        }
+        record.trust = trust;
+        if trust == Trust::Rejected {
+            record.declined = was_request;
+            self.close_peer(step, &key, ErrorCode::Refused);
+        } else if was_request {
+            record.standing = Standing::Accepted;
+            record.declined = false;
+            self.accept(step, &mut peer)?;
+        }
+        if trust != Trust::Rejected {
+            return self.finish_contact(step, peer);
+        }
+        let view = self.contact_view(step, &peer)?;
+        self.peers.put(peer);
+        Ok(Ok(Reply::Contact(view)))
+    }
+
+    /// Answers a command.
+    pub(super) fn answer(
+        &self,
+        step: &mut Step<'_, '_>,
+        ticket: Ticket,
+        answer: Answer<Reply>,
+    ) -> Result<(), StoreError> {
+        let result = answer?;
+        step.reply(ticket, result);
+        Ok(())
+    }
+}
+
+enum NameClash {
+    None,
+    /// The very name, as an alias.
+    Taken(String),
+    /// A name that looks the same.
+    Confusable(String),
+}
+
+fn looks_like_card(text: &str) -> bool {
+    let scheme = text.trim_start().get(..6);
+    scheme.is_some_and(|s| s.eq_ignore_ascii_case("sremp:"))
+}
+
+fn card_refusal(error: &CardError) -> String {
+    let what = match error {
+        CardError::Malformed => "this is no complete card; copy it again, all of it",
+        CardError::Altered => {
+            "this card was altered after its owner signed it; get it again, over another way"
+        }
+        CardError::Expired { .. } => "this card has expired; ask its owner for a new one",
+        CardError::Unsupported => "this card needs a newer version of sremp; update and try again",
+        CardError::TooLong => "this is no card: it is longer than a card can be",
+    };
+    what.to_owned()
+}
+
+/// What of an intro token is stored, and named in invites.
+fn token_hash(token: &IntroToken) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(b"SREMP/1/token")
+        .chain_update(token.as_bytes())
+        .finalize()
+        .into()
+}
+
+fn invite_name(token_hash: &[u8; 32]) -> String {
+    sremp_core::wire::bytes::Hex(&token_hash[..4]).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intro_tokens_are_stored_as_the_hash_of_the_specification() {
+        let hash = token_hash(&IntroToken::new([7; 16]));
+        let hex = sremp_core::wire::bytes::Hex(&hash).to_string();
+        assert_eq!(
+            hex,
+            "3f499a4806f35cf072b92315c291edd7bdec9b0c9b9b1753dcfac6d340395679"
+        );
+    }
+}
