@@ -365,7 +365,7 @@ impl Shell {
     /// After a failed commit nothing of the step holds: everybody who waits is told, connections
     /// are closed, and the engine starts again from what is on the disk.
     fn recover(&mut self, error: &StoreError) -> Result<(), CommandError> {
-        let told = CommandError::from(error);
+        let told = CommandError::from(error.clone());
         for (_, face) in self.asked.drain() {
             let _ = face.send(Err(told.clone()));
         }
@@ -375,7 +375,8 @@ impl Shell {
         for (_, (handle, _)) in self.links.drain() {
             let _ = handle.try_send(LinkCommand::Close(ErrorCode::Busy));
         }
-        if !error.is_passing() {
+        // room on a disk can be made; anything else means that what is written cannot be relied on
+        if !matches!(error, StoreError::Full | StoreError::ReadOnly) {
             return Err(told);
         }
         self.engine = load(&mut self.store, &self.config, self.online, self.clock.now())?;
@@ -402,14 +403,14 @@ fn load(
 ) -> Result<Engine, CommandError> {
     store
         .transaction(|tx| Engine::load(tx, config.clone(), online, now, &mut rand::rng()))
-        .map_err(|e: StoreError| CommandError::from(&e))
+        .map_err(<CommandError as From<StoreError>>::from)
 }
 
 /// The address that was listened on last.
 fn remembered(store: &mut Store) -> Result<Option<SocketAddr>, CommandError> {
     let stored = store
         .transaction(|tx| tx.setting("endpoint"))
-        .map_err(|e: StoreError| CommandError::from(&e))?;
+        .map_err(<CommandError as From<StoreError>>::from)?;
     Ok(stored.and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok()))
 }
 

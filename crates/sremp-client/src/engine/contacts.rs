@@ -80,7 +80,7 @@ impl Engine {
         let now = step.now.wall;
         let expires = now.plus(life);
         let hash = token_hash(&token);
-        step.tx.insert_invite(&hash, now, expires)?;
+        step.tx.insert_invite(&hash, expires, now)?;
         let card = self.card(step, Some(token), Some(expires))?;
         Ok(Ok(Reply::Invite(InviteView {
             invite: invite_name(&hash),
@@ -92,7 +92,7 @@ impl Engine {
     pub(super) fn invites(&self, step: &mut Step<'_, '_>) -> Result<Reply, StoreError> {
         let open = step.tx.invites(step.now.wall)?;
         let invites = open.iter().map(|invite| InviteView {
-            invite: invite_name(&invite.token_hash),
+            invite: invite.name(),
             card: String::new(),
             expires: Rfc3339(invite.expires),
         });
@@ -103,11 +103,11 @@ impl Engine {
 
     pub(super) fn revoke_invite(&self, step: &mut Step<'_, '_>, name: &str) -> Answer<Reply> {
         let open = step.tx.invites(step.now.wall)?;
-        let Some(invite) = open.iter().find(|i| invite_name(&i.token_hash) == name) else {
+        if !open.iter().any(|invite| invite.name() == name) {
             let message = format!("there is no open invite {name}; `sremp invite --list` shows all");
             return refuse(ErrorKind::Usage, message);
-        };
-        step.tx.burn_invite(&invite.token_hash)?;
+        }
+        step.tx.delete_invite(name)?;
         Ok(Ok(Reply::Done {}))
     }
 
@@ -128,7 +128,8 @@ impl Engine {
         step: &mut Step<'_, '_>,
         token: &IntroToken,
     ) -> Result<(), StoreError> {
-        step.tx.burn_invite(&token_hash(token)).map(|_| ())
+        let hash = token_hash(token);
+        step.tx.burn_invite(&hash, step.now.wall).map(|_| ())
     }
 
     /// `add`: the contact of a card, or the request of somebody named.

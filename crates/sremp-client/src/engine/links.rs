@@ -13,7 +13,7 @@ use sremp_core::{
         DUPLICATE_PROBE_TIMEOUT, MAX_PENDING_REQUESTS, PREKEY_REQUEST_INTERVAL,
     },
     error::ErrorCode,
-    id::{ContactId, EnvelopeId, IntroToken},
+    id::{ContactId, EnvelopeId, IntroToken, MsgId},
     identity::{Identity, Trust, VersionRecord, VersionVerdict},
     session::prekey::PrekeyBundle,
     time::Tick,
@@ -38,6 +38,7 @@ const MAX_PREKEY_ASKERS: usize = 4_096;
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) item: i64,
+    pub(super) msg_id: MsgId,
     pub(super) envelope_id: EnvelopeId,
     pub(super) bytes: usize,
     pub(super) sent: Tick,
@@ -475,8 +476,8 @@ impl Engine {
         let Some(done) = state.in_flight.remove(&req_id) else {
             return Ok(());
         };
-        if let Some(mut peer) = self.peers.take(step.tx, key)? {
-            let result = self.confirmed(step, &mut peer, done.item, Path::Direct);
+        if let Some(peer) = self.peers.take(step.tx, key)? {
+            let result = self.confirmed(step, &peer, &done, Path::Direct);
             self.peers.put(peer);
             result?;
         }
@@ -535,7 +536,7 @@ impl Engine {
         let Some(mut peer) = self.peers.take(step.tx, key)? else {
             return Ok(());
         };
-        peer.set_envelope_key(bundle.envelope_key().clone());
+        peer.set_envelope_key(*bundle.envelope_key());
         let started = if self.resets.remove(key) {
             self.reset_session(step, &mut peer, &bundle)?
         } else {

@@ -1,7 +1,5 @@
 //! One's own identity and prekeys: loaded at the start, renewed by age.
 
-use std::cell::{Cell, RefCell};
-
 use sremp_core::{
     constants::{
         ENVELOPE_KEY_DELETION, ENVELOPE_KEY_ROTATION, NOISE_KEY_ROTATION, ONE_TIME_PREKEY_DELETION,
@@ -10,8 +8,11 @@ use sremp_core::{
     identity::{SecretIdentity, VersionRecord},
     key::NoiseSecret,
     rand_core::CryptoRng,
-    session::prekey::{
-        self, DhIdentity, EnvelopeKey, OneTimePrekey, PrekeyId, PrekeyLookup, SignedPrekey,
+    session::{
+        envelope::EnvelopePlaintext,
+        prekey::{
+            self, DhIdentity, EnvelopeKey, OneTimePrekey, PrekeyId, PrekeyLookup, SignedPrekey,
+        },
     },
     time::UnixMillis,
 };
@@ -55,11 +56,11 @@ impl Own {
             signed_prekeys: Vec::new(),
             envelope_keys: Vec::new(),
         };
-        for (_, _, bytes) in tx.prekeys(PrekeyKind::Signed)? {
+        for bytes in tx.prekey_secrets(PrekeyKind::Signed)? {
             let key = SignedPrekey::from_bytes(&bytes).map_err(|_| StoreError::Damaged)?;
             own.signed_prekeys.push(key);
         }
-        for (_, _, bytes) in tx.prekeys(PrekeyKind::Envelope)? {
+        for bytes in tx.prekey_secrets(PrekeyKind::Envelope)? {
             let key = EnvelopeKey::from_bytes(&bytes).map_err(|_| StoreError::Damaged)?;
             own.envelope_keys.push(key);
         }
@@ -99,6 +100,10 @@ impl Own {
         let old = now.minus(ONE_TIME_PREKEY_DELETION);
         tx.delete_prekeys_before(PrekeyKind::OneTime, old)?;
         Ok(rotate)
+    }
+
+    fn signed_prekey(&self, id: PrekeyId) -> Option<&SignedPrekey> {
+        self.signed_prekeys.iter().find(|key| key.id() == id)
     }
 
     /// The envelope key that is published.
@@ -148,7 +153,7 @@ fn free_id(
 ) -> Result<PrekeyId, StoreError> {
     loop {
         if let Some(id) = PrekeyId::new(rng.next_u32())
-            && tx.prekey(kind, id.get())?.is_none()
+            && !tx.prekey_exists(kind, id.get())?
         {
             return Ok(id);
         }
@@ -156,44 +161,42 @@ fn free_id(
 }
 
 /// One's own private prekeys, as the session layer asks for them.
-pub(super) struct Prekeys<'a, 'tx> {
+pub(super) struct Prekeys<'a> {
     own: &'a Own,
-    tx: RefCell<&'a mut Tx<'tx>>,
-    failed: Cell<Option<StoreError>>,
+    one_time: Option<OneTimePrekey>,
 }
 
-impl<'a, 'tx> Prekeys<'a, 'tx> {
-    pub(super) fn new(own: &'a Own, tx: &'a mut Tx<'tx>) -> Self {
-        Self {
+impl<'a> Prekeys<'a> {
+    /// What a message needs, should it be a first one.
+    pub(super) fn of(
+        own: &'a Own,
+        tx: &mut Tx<'_>,
+        plaintext: &EnvelopePlaintext,
+    ) -> Result<Self, StoreError> {
+        let wanted = plaintext.init().and_then(|claim| claim.one_time_prekey);
+        let stored = match wanted {
+            Some(id) => tx.prekey(PrekeyKind::OneTime, id.get())?,
+            None => None,
+        };
+        let one_time = stored.map(|bytes| OneTimePrekey::from_bytes(&bytes)).transpose();
+        Ok(Self {
             own,
-            tx: RefCell::new(tx),
-            failed: Cell::new(None),
-        }
-    }
-
-    /// Whether the store could answer every question.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
-        self.failed.take().map_or(Ok(()), Err)
+            one_time: one_time.map_err(|_| StoreError::Damaged)?,
+        })
     }
 }
 
-impl PrekeyLookup for Prekeys<'_, '_> {
+impl PrekeyLookup for Prekeys<'_> {
     fn dh_identity(&self) -> &DhIdentity {
         &self.own.dh_identity
     }
 
     fn signed_prekey(&self, id: PrekeyId) -> Option<&SignedPrekey> {
-        self.own.signed_prekeys.iter().find(|key| key.id() == id)
+        self.own.signed_prekey(id)
     }
 
-    fn one_time_prekey(&self, id: PrekeyId) -> Option<OneTimePrekey> {
-        match self.tx.borrow_mut().prekey(PrekeyKind::OneTime, id.get()) {
-            Ok(bytes) => bytes.and_then(|bytes| OneTimePrekey::from_bytes(&bytes).ok()),
-            Err(error) => {
-                self.failed.set(Some(error));
-                None
-            }
-        }
+    fn one_time_prekey(&self, id: PrekeyId) -> Option<&OneTimePrekey> {
+        self.one_time.as_ref().filter(|key| key.id() == id)
     }
 }
 
@@ -213,7 +216,8 @@ impl Engine {
         self.refresh_profile(step)?;
         for contact in step.tx.contacts()? {
             if let Some(mut peer) = self.peers.take(step.tx, &contact.key)? {
-                peer.book.prune(now);
+                let own = &self.own;
+                peer.book.prune(now, |id| own.signed_prekey(id).is_some());
                 self.peers.put(peer);
             }
         }

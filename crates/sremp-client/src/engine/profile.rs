@@ -3,18 +3,16 @@
 
 use sha2::{Digest as _, Sha256};
 use sremp_core::{
-    constants::MAX_BUNDLE,
     contact_card::Endpoint,
     id::ContactId,
     identity::{Identity, VersionRecord, VersionVerdict},
     session::{
         book::Incoming,
         content::{
-            Body, ContactRequest, EnvelopeKeyOffer, ProfileUpdate, ResetReason, UnverifiedIdentity,
+            Body, ContactRequest, ProfileUpdate, ResetReason, UnverifiedIdentity,
         },
-        prekey::{PrekeyBundle, PublicEnvelopeKey},
+        prekey::{PrekeyBundle, UnverifiedEnvelopeKey},
     },
-    wire::codec::decode_exact,
 };
 
 use super::{Engine, Step, peers::Peer};
@@ -63,9 +61,8 @@ impl Engine {
         self.refresh_profile(step)
     }
 
-    fn own_envelope_key(&self) -> Option<EnvelopeKeyOffer> {
-        let key = self.own.newest_envelope_key()?.public_part();
-        decode_exact(&key.to_bytes(), MAX_BUNDLE).ok()
+    fn own_envelope_key(&self) -> Option<UnverifiedEnvelopeKey> {
+        Some(*self.own.newest_envelope_key()?.public_part().as_wire())
     }
 
     fn own_profile(
@@ -231,11 +228,11 @@ impl Engine {
     fn apply_addresses(
         &mut self,
         peer: &mut Peer,
-        env: Option<&EnvelopeKeyOffer>,
+        env: Option<&UnverifiedEnvelopeKey>,
         endpoints: Option<&[Endpoint]>,
     ) {
         if let Some(offer) = env {
-            match PublicEnvelopeKey::verify(&offer.to_bytes(), &peer.key()) {
+            match offer.verify(&peer.key()) {
                 Ok(key) => peer.set_envelope_key(key),
                 Err(_) => self.refusals.count("profile-envelope-key"),
             }

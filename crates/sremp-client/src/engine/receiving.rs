@@ -66,7 +66,7 @@ impl Engine {
     fn open_envelope(&mut self, key: &ContactId, bytes: &[u8]) -> Option<EnvelopePlaintext> {
         let opened = envelope::key_id(bytes).ok().and_then(|id| {
             let key = self.own.envelope_key(id)?;
-            envelope::open(&self.own.identity.id(), key, bytes).ok()
+            envelope::open(key, bytes).ok()
         });
         let plaintext = opened.filter(|p| p.initiator().is_none_or(|claimed| claimed == *key));
         if plaintext.is_none() {
@@ -109,10 +109,8 @@ impl Engine {
         book: &mut SessionBook,
         plaintext: &EnvelopePlaintext,
     ) -> Result<Result<Incoming, DecryptError>, StoreError> {
-        let prekeys = Prekeys::new(&self.own, step.tx);
-        let result = book.decrypt(&prekeys, plaintext, step.now.wall);
-        prekeys.check()?;
-        Ok(result)
+        let prekeys = Prekeys::of(&self.own, step.tx, plaintext)?;
+        Ok(book.decrypt(&prekeys, plaintext, step.now.wall))
     }
 
     fn take_one_time_prekey(
@@ -179,7 +177,7 @@ impl Engine {
         self.apply_request(step, &mut peer, &request)?;
         let record = peer.edit();
         record.peer_seq = seq;
-        record.peer_prev = ContentHash::of(&incoming.content);
+        record.peer_prev = *ContentHash::of(&incoming.content).as_bytes();
         record.last_seen = Some(step.now.wall);
         let clean = text::clean(&request.text);
         step.tx.insert_message(&NewMessage {
@@ -187,7 +185,7 @@ impl Engine {
             msg_id: Some(msg_id),
             kind: MessageKind::Received,
             seq,
-            text: clean.clone(),
+            text: &clean,
             sent,
             received: Some(step.now.wall),
             status: None,
@@ -274,7 +272,7 @@ impl Engine {
             msg_id: Some(content.msg_id),
             kind: MessageKind::Received,
             seq: content.seq,
-            text: text.clone(),
+            text: &text,
             sent: content.sent,
             received: Some(now),
             status: None,
@@ -309,11 +307,13 @@ impl Engine {
         let last = peer.record.peer_seq;
         let row = peer.record.row;
         if content.seq <= last {
-            step.tx.delete_message(row, &gap_id(row.0, content.seq))?;
+            if let Some(gap) = step.tx.message(Some(row), &gap_id(row.0, content.seq))? {
+                step.tx.erase_message(gap.id)?;
+            }
             return Ok(());
         }
         let missing = content.seq - last - 1;
-        if missing == 0 && last > 0 && content.prev != peer.record.peer_prev {
+        if missing == 0 && last > 0 && *content.prev.as_bytes() != peer.record.peer_prev {
             let text = "[the message before this one is not the one that was received]".to_owned();
             self.note(step, peer, text, step.now.wall)?;
         } else if missing > MAX_GAP_LINES {
@@ -326,7 +326,7 @@ impl Engine {
                     msg_id: Some(gap_id(row.0, seq)),
                     kind: MessageKind::Notice,
                     seq,
-                    text: "[a message is missing here]".to_owned(),
+                    text: "[a message is missing here]",
                     sent: content.sent,
                     received: Some(step.now.wall),
                     status: None,
@@ -336,7 +336,7 @@ impl Engine {
         }
         let record = peer.edit();
         record.peer_seq = content.seq;
-        record.peer_prev = ContentHash::of(bytes);
+        record.peer_prev = *ContentHash::of(bytes).as_bytes();
         Ok(())
     }
 
@@ -353,7 +353,7 @@ impl Engine {
             msg_id: None,
             kind: MessageKind::Notice,
             seq: 0,
-            text: text.clone(),
+            text: &text,
             sent: at,
             received: Some(at),
             status: None,

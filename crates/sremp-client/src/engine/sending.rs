@@ -96,7 +96,7 @@ impl Engine {
             msg_id: Some(msg_id),
             kind: MessageKind::Sent,
             seq,
-            text,
+            text: &text,
             sent: step.now.wall,
             received: None,
             status: Some(Status::Queued),
@@ -140,7 +140,7 @@ impl Engine {
         Content {
             msg_id,
             seq: peer.record.next_seq,
-            prev: peer.record.prev,
+            prev: ContentHash::new(peer.record.prev),
             sent: step.now.wall,
             body,
         }
@@ -155,7 +155,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let record = peer.edit();
         record.next_seq += 1;
-        record.prev = ContentHash::of(bytes);
+        record.prev = *ContentHash::of(bytes).as_bytes();
         let item = step.tx.push_outbox(&NewOutboxItem {
             contact: peer.record.row,
             msg_id: content.msg_id,
@@ -181,7 +181,7 @@ impl Engine {
         if peer.book.needs_new_session(now) {
             return Ok(None);
         }
-        let Some(key) = peer.sealing_key(now).cloned() else {
+        let Some(key) = peer.sealing_key(now) else {
             return Ok(None);
         };
         let identity = &self.own.identity;
@@ -287,6 +287,7 @@ impl Engine {
             req_id,
             InFlight {
                 item: item.id,
+                msg_id: item.msg_id,
                 envelope_id: EnvelopeId::of(&envelope),
                 bytes: envelope.len(),
                 sent: step.now.tick,
@@ -315,14 +316,14 @@ impl Engine {
     pub(super) fn confirmed(
         &mut self,
         step: &mut Step<'_, '_>,
-        peer: &mut Peer,
-        item: i64,
+        peer: &Peer,
+        item: &InFlight,
         path: Path,
     ) -> Result<(), StoreError> {
-        let Some(msg_id) = step.tx.remove_outbox(item)? else {
+        if !step.tx.remove_outbox(item.item)? {
             return Ok(());
-        };
-        self.message_status(step, peer, msg_id, Status::OnDevice, Some(path))
+        }
+        self.message_status(step, peer, item.msg_id, Status::OnDevice, Some(path))
     }
 
     fn message_status(
