@@ -33,6 +33,7 @@ pub mod error;
 pub mod id;
 pub mod identity;
 pub mod key;
+pub mod session;
 pub mod signature;
 pub mod time;
 pub mod wire;
