@@ -28,6 +28,7 @@
     )
 )]
 
+pub mod channel;
 pub mod constants;
 pub mod error;
 pub mod id;
