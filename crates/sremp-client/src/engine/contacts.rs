@@ -198,7 +198,9 @@ impl Engine {
                 self.peers.put_back(known);
                 return refuse(ErrorKind::Contact, message);
             }
-            NameClash::Taken(_) | NameClash::Confusable(_) if despite_confusable => alias,
+            NameClash::Taken(_) | NameClash::Confusable(_) if despite_confusable => {
+                alias.clone()
+            }
             NameClash::Taken(message) | NameClash::Confusable(message) => {
                 self.peers.put_back(known);
                 return refuse(ErrorKind::Contact, message);

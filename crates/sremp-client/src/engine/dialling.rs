@@ -2,12 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sremp_core::{id::ContactId, rand_core::CryptoRng, time::Tick};
+use sremp_core::{error::ErrorCode, id::ContactId, identity::Trust, rand_core::CryptoRng, time::Tick};
 use sremp_net::{CloseReason, DialTarget};
 
 use super::{Engine, Output, Step};
-use crate::{config::DirectPolicy, store::StoreError};
-use sremp_core::identity::Trust;
+use crate::{config::Direct, store::StoreError};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
@@ -80,7 +79,8 @@ impl Dialling {
             return;
         };
         attempt.in_progress = false;
-        if reason.is_static_mismatch() && !attempt.unpinned {
+        let other_key = matches!(reason, CloseReason::Local(ErrorCode::StaticMismatch));
+        if other_key && !attempt.unpinned {
             attempt.unpinned = true;
             attempt.due = now;
             return;
@@ -141,9 +141,9 @@ impl Engine {
         };
         let allowed = peer.is_accepted()
             && match self.config.direct {
-                DirectPolicy::Accepted => true,
-                DirectPolicy::Trusted => peer.record.trust == Trust::Trusted,
-                DirectPolicy::Never => false,
+                Direct::Accepted => true,
+                Direct::Trusted => peer.record.trust == Trust::Trusted,
+                Direct::Never => false,
             };
         let attempt = self.dialling.0.get(key);
         let endpoint = attempt.and_then(|a| peer.record.endpoints.get(a.endpoint));

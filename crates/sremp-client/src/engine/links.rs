@@ -22,7 +22,7 @@ use sremp_net::{CloseReason, Direction, LinkId};
 
 use super::{Engine, Output, Step, peers::Peer};
 use crate::{
-    config::StrangerPolicy,
+    config::Strangers,
     store::StoreError,
     view::Path,
 };
@@ -213,7 +213,7 @@ impl Engine {
         }
         let pending = step.tx.pending_requests()?;
         let room = usize::try_from(pending).is_ok_and(|n| n < MAX_PENDING_REQUESTS);
-        Ok(self.config.strangers == StrangerPolicy::Request && room)
+        Ok(self.config.strangers == Strangers::Request && room)
     }
 
     /// A connection is open.

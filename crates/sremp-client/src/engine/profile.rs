@@ -24,7 +24,7 @@ const PROFILE: &str = "profile";
 const ENDPOINT: &str = "endpoint";
 
 /// Why a session was begun anew, in RESET.
-const UNDECRYPTABLE: ResetReason = ResetReason::UNDECRYPTABLE;
+const UNDECRYPTABLE: ResetReason = ResetReason::DESYNC;
 
 impl Engine {
     /// Where one can be reached directly: as configured, or where the client listens.

@@ -6,7 +6,8 @@ use sremp_core::{
     error::ErrorCode,
     id::{ContactId, EnvelopeId, MsgId},
     session::{
-        book::{DecryptError, Incoming, SessionBook},
+        DecryptError,
+        book::{Incoming, SessionBook},
         content::{Body, Content, ContentHash},
         envelope::{self, EnvelopePlaintext},
     },

@@ -181,7 +181,7 @@ impl Engine {
         if peer.book.needs_new_session(now) {
             return Ok(None);
         }
-        let Some(key) = peer.sealing_key(now) else {
+        let Some(key) = peer.sealing_key(now).copied() else {
             return Ok(None);
         };
         let identity = &self.own.identity;

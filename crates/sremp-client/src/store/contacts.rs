@@ -2,6 +2,7 @@
 
 use rusqlite::{Row, params};
 use sremp_core::{
+    contact_card::Endpoint,
     id::{ContactId, IntroToken},
     identity::{Identity, Trust, VerifiedVia, VersionRecord},
     time::UnixMillis,
@@ -18,15 +19,6 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// The number of a contact in this database; never given again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContactRow(pub i64);
-
-/// Where a contact may be dialled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-}
 
 /// A contact that is not there yet.
 #[derive(Clone, Debug)]
@@ -140,12 +132,13 @@ fn read(row: &Row<'_>) -> Result<ContactRecord> {
 
 fn endpoints_from(json: &str) -> Result<Vec<Endpoint>> {
     let pairs: Vec<(String, u16)> = serde_json::from_str(json).map_err(|_| StoreError::Damaged)?;
-    let endpoint = |(host, port)| Endpoint { host, port };
-    Ok(pairs.into_iter().map(endpoint).collect())
+    let endpoint = |(host, port): (String, u16)| Endpoint::new(&host, port);
+    let endpoints: std::result::Result<_, _> = pairs.into_iter().map(endpoint).collect();
+    endpoints.map_err(|_| StoreError::Damaged)
 }
 
 fn endpoints_to(endpoints: &[Endpoint]) -> String {
-    let pair = |e: &Endpoint| serde_json::json!([e.host, e.port]);
+    let pair = |e: &Endpoint| serde_json::json!([e.host(), e.port()]);
     serde_json::Value::from_iter(endpoints.iter().map(pair)).to_string()
 }
 

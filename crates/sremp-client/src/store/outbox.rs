@@ -163,6 +163,15 @@ impl Tx<'_> {
         Ok(self.execute("DELETE FROM outbox WHERE id = ?1", [id])? == 1)
     }
 
+    /// How much waits for a contact.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn outbox_count(&mut self, contact: ContactRow) -> Result<u64> {
+        let sql = "SELECT count(*) FROM outbox WHERE contact = ?1";
+        self.one(sql, [contact.0], |row| row.count(0))
+    }
+
     /// Contacts for whom something waits, and how much.
     ///
     /// # Errors

@@ -125,6 +125,15 @@ impl Tx<'_> {
         })
     }
 
+    /// The private prekeys of a kind, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn prekey_secrets(&mut self, kind: PrekeyKind) -> Result<Vec<Zeroizing<Vec<u8>>>> {
+        let sql = "SELECT secret FROM prekey WHERE kind = ?1 ORDER BY created, rowid";
+        self.list(sql, [kind.code()], |row| row.secret(0))
+    }
+
     /// How many private prekeys of a kind there are.
     ///
     /// # Errors
