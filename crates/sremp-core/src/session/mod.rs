@@ -9,13 +9,23 @@
 //! Everything is transactional: a call that fails has changed no session, and what a call has
 //! changed is in [`book::SessionBook::take_changes`], to be stored before anything is sent.
 
+mod agreement;
 pub mod book;
+mod chain;
 pub mod envelope;
 mod error;
 mod header;
+mod kdf;
 mod kem;
+#[allow(
+    unreachable_pub,
+    reason = "a role is a pair of types; only the public keys are exported"
+)]
 mod key;
+mod layout;
 pub mod prekey;
+mod ratchet;
+mod root;
 mod state;
 
 pub use error::{DecryptError, EncryptError, StartError};
@@ -23,4 +33,4 @@ pub use kem::KemPublicKey;
 pub use key::{
     DhPublicKey, EphemeralPublicKey, PrekeyPublicKey, RatchetPublicKey, SealingPublicKey,
 };
-pub use state::BadState;
+pub use layout::BadState;

@@ -18,7 +18,7 @@ use crate::{
     session::{
         kem::{Kem as _, KemSecret, MlKem768},
         key::{DhPublicKey, DhSecret, PrekeySecret, SealingSecret},
-        state::{BadState, Reader, Writer},
+        layout::{BadState, Reader, Writer},
     },
     signature::{Signature, SignatureLabel},
     time::UnixMillis,
