@@ -78,6 +78,8 @@ pub struct World {
     flights: BTreeMap<(u64, u64), Flight>,
     ends: BTreeMap<LinkId, End>,
     next_link: u64,
+    dials: u64,
+    next_urgent: u64,
     next_flight: u64,
     deadlines: BinaryHeap<Reverse<(u64, NodeIndex)>>,
 }
@@ -96,7 +98,9 @@ impl World {
             flights: BTreeMap::new(),
             ends: BTreeMap::new(),
             next_link: 0,
-            next_flight: 0,
+            dials: 0,
+            next_urgent: 0,
+            next_flight: 1 << 32,
             deadlines: BinaryHeap::new(),
         }
     }
@@ -191,6 +195,11 @@ impl World {
     pub fn events(&mut self, node: NodeIndex) -> Vec<Event> {
         let now = self.now();
         self.nodes[node].events(now, &mut self.rng)
+    }
+
+    /// Dials so far, of all nodes.
+    pub fn dials(&self) -> u64 {
+        self.dials
     }
 
     /// A node's process dies and starts again.
@@ -313,6 +322,7 @@ impl World {
     }
 
     fn dial(&mut self, node: NodeIndex, target: &DialTarget) {
+        self.dials += 1;
         let link = self.new_link();
         let called = self.nodes.iter().position(|n| n.name == target.host);
         let blocked = |n: &NodeIndex| self.unreachable.contains(n);
@@ -387,7 +397,15 @@ impl World {
             direction: end.direction,
             identity: Box::new(end.identity_of_other.clone()),
         };
-        self.fly(node, 0, Arrival::Input(input));
+        // before any message on this connection
+        self.next_urgent += 1;
+        let (life, what) = (self.lives[node], Arrival::Input(input));
+        let flight = Flight {
+            to: node,
+            life,
+            what,
+        };
+        self.flights.insert((self.millis, self.next_urgent), flight);
     }
 
     fn transmit(&mut self, link: LinkId, message: Message) {

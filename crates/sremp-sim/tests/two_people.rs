@@ -170,3 +170,14 @@ fn a_rotated_noise_key_is_announced_and_passes_silently() {
     let notice = |e: &sremp_client::view::Event| matches!(e.event, EventKind::Notice { .. });
     assert!(!world.events(0).iter().any(notice));
 }
+
+#[test]
+fn adding_a_contact_dials_nobody() {
+    let mut world = ann_and_ben(7);
+    world.run(HOUR);
+    let Reply::Status(status) = world.command(0, Command::Status) else {
+        panic!("no status");
+    };
+    assert!(status.connected.is_empty());
+    assert_eq!(world.dials(), 0);
+}

@@ -280,7 +280,9 @@ impl Engine {
 
     fn finish_contact(&mut self, step: &mut Step<'_, '_>, peer: Box<Peer>) -> Answer<Reply> {
         let view = self.contact_view(step, &peer)?;
-        self.push_soon(&peer.key());
+        if view.queued > 0 {
+            self.push_soon(&peer.key());
+        }
         self.peers.put(peer);
         Ok(Ok(Reply::Contact(view)))
     }
@@ -406,7 +408,9 @@ impl Engine {
             matches,
             trust: peer.record.trust,
         };
-        self.push_soon(&peer.key());
+        if step.tx.outbox_count(peer.record.row)? > 0 {
+            self.push_soon(&peer.key());
+        }
         self.peers.put(peer);
         Ok(Ok(Reply::Verify(view)))
     }

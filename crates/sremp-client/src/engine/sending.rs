@@ -185,7 +185,7 @@ impl Engine {
             return Ok(None);
         };
         let identity = &self.own.identity;
-        let Ok(out) = peer.book.encrypt(identity, &key, content, now, step.rng) else {
+        let Ok(out) = peer.book.encrypt(identity, &key, content, step.rng) else {
             return Ok(None);
         };
         step.tx.record_key_use(
