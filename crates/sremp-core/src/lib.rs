@@ -29,6 +29,7 @@
 )]
 
 pub mod constants;
+pub mod contact_card;
 pub mod error;
 pub mod id;
 pub mod identity;
