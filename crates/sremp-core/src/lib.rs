@@ -34,6 +34,7 @@ pub mod error;
 pub mod id;
 pub mod identity;
 pub mod key;
+pub mod safety_number;
 pub mod signature;
 pub mod time;
 pub mod wire;
