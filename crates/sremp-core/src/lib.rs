@@ -35,6 +35,7 @@ pub mod id;
 pub mod identity;
 pub mod key;
 pub mod safety_number;
+pub mod session;
 pub mod signature;
 pub mod time;
 pub mod wire;

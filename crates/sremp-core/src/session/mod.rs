@@ -1,0 +1,3 @@
+//! Sessions (chapter 3).
+
+pub mod content;
