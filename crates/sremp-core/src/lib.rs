@@ -37,6 +37,7 @@ pub mod key;
 pub mod safety_number;
 pub mod session;
 pub mod signature;
+pub mod text;
 pub mod time;
 pub mod wire;
 
