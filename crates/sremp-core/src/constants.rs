@@ -257,11 +257,15 @@ pub const DEDUP_AGE: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// Largest contact card in bytes.
 pub const MAX_CARD: usize = 512;
+/// Rendezvous servers that a card may name.
+pub const MAX_RENDEZVOUS_HINTS: usize = 3;
 /// Length of an intro token in bytes.
 pub const INTRO_TOKEN_LEN: usize = 16;
 /// Life of a single-use invite.
 pub const INVITE_EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Hash iterations of a safety number, the first included.
 pub const SAFETY_NUMBER_ITERATIONS: u32 = 5_200;
+/// Digits of a safety number, both sides.
+pub const SAFETY_NUMBER_DIGITS: usize = 60;
 /// Contact requests that wait for an answer.
 pub const MAX_PENDING_REQUESTS: usize = 100;

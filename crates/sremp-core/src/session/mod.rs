@@ -12,6 +12,7 @@
 mod agreement;
 pub mod book;
 mod chain;
+pub mod content;
 pub mod envelope;
 mod error;
 mod header;
