@@ -212,6 +212,12 @@ impl Channel {
         }
     }
 
+    /// Whether the Noise handshake is done: what is sent from now on the peer alone can read. As the
+    /// initiator, message 3 and HELLO still wait in [`Self::poll_transmit`] at first.
+    pub const fn is_established(&self) -> bool {
+        self.transport.is_some()
+    }
+
     /// Whether bytes of the peer are to be read now.
     pub const fn wants_bytes(&self) -> bool {
         !matches!(

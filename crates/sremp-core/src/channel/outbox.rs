@@ -65,8 +65,8 @@ impl Outbox {
         if len > MAX_MESSAGE {
             return Err(SendError::TooLarge);
         }
-        // an empty queue takes any message, else one larger than the queue could never leave
-        if self.bytes > 0 && self.bytes.saturating_add(len) > WRITE_QUEUE {
+        // the last message may go beyond the bound, else one larger than it could never leave
+        if self.bytes >= WRITE_QUEUE {
             return Err(SendError::QueueFull);
         }
         if fits_a_frame(len) {
