@@ -396,6 +396,9 @@ def envelope(recipient, key_id, pub, ikm, ratchet_message):
 env1 = show("03-sessions", "envelope_1", envelope(B["id"], ENV_ID, x_public(env_x), b"\x1f" * 32, init + dr1))
 show("03-sessions", "envelope_1_id", H(env1))
 assert len(env1) == 2048
+show("03-sessions", "envelope_2", envelope(B["id"], ENV_ID, x_public(env_x), b"\x22" * 32, init + dr2))
+show("03-sessions", "envelope_3", envelope(A["id"], 7, x_public(b"\x20" * 32), b"\x21" * 32, dr3))
+show("03-sessions", "envelope_4", envelope(B["id"], ENV_ID, x_public(env_x), b"\x23" * 32, dr4))
 show("01-transport", "msg_envelope_1_start", (b"\x01" + smp1([1, 0x1234, [env1]]))[:24])
 
 show("03-sessions", "content_reset", content(5, 0x25, 4, H(c4)[:16], [1, 17]))
