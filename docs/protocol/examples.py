@@ -363,8 +363,10 @@ show("03-sessions", "mk_step_of_it", hkdf(bytes(32), m, b"SREMP/1/mk", 44))
 BUCKETS = [1024, 2048, 4096, 8192, 16384, 32768, 61440]
 
 
-def hpke_seal(pub, ske, info, aad, plain):
-    """RFC 9180 base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305, sequence 0."""
+def hpke_seal(pub, ikm, info, aad, plain):
+    """RFC 9180 base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305, sequence 0.
+
+    The ephemeral key pair is DeriveKeyPair(ikm), section 7.1.3."""
     kem, suite = b"KEM" + b"\0\x20", b"HPKE" + b"\0\x20\0\x01\0\x03"
     def extract(s, salt, label, ikm): return hmac.digest(salt, b"HPKE-v1" + s + label + ikm, "sha256")
     def expand(s, prk, label, info, n):
@@ -373,6 +375,7 @@ def hpke_seal(pub, ske, info, aad, plain):
             t = hmac.digest(prk, t + info + bytes([len(out) // 32 + 1]), "sha256")
             out += t
         return out[:n]
+    ske = expand(kem, extract(kem, b"", b"dkp_prk", ikm), b"sk", b"", 32)
     enc = x_public(ske)
     shared = expand(kem, extract(kem, b"", b"eae_prk", dh(ske, pub)), b"shared_secret", enc + pub, 32)
     ctx = b"\0" + extract(suite, b"", b"psk_id_hash", b"") + extract(suite, b"", b"info_hash", info)
@@ -381,18 +384,21 @@ def hpke_seal(pub, ske, info, aad, plain):
     return enc, ChaCha20Poly1305(key).encrypt(base, plain, aad)
 
 
-def envelope(recipient, key_id, pub, ske, ratchet_message):
+def envelope(recipient, key_id, pub, ikm, ratchet_message):
     plain = SID + u16(len(ratchet_message)) + ratchet_message
     bucket = next(b for b in BUCKETS if b >= len(plain) + 54)
     plain += bytes(bucket - 54 - len(plain))
     aad = b"\x01\x01" + u32(key_id)
-    enc, c = hpke_seal(pub, ske, b"SREMP/1/env\0" + recipient, aad, plain)
+    enc, c = hpke_seal(pub, ikm, b"SREMP/1/env\0" + recipient, aad, plain)
     return aad + enc + c
 
 
 env1 = show("03-sessions", "envelope_1", envelope(B["id"], ENV_ID, x_public(env_x), b"\x1f" * 32, init + dr1))
 show("03-sessions", "envelope_1_id", H(env1))
 assert len(env1) == 2048
+show("03-sessions", "envelope_2", envelope(B["id"], ENV_ID, x_public(env_x), b"\x22" * 32, init + dr2))
+show("03-sessions", "envelope_3", envelope(A["id"], 7, x_public(b"\x20" * 32), b"\x21" * 32, dr3))
+show("03-sessions", "envelope_4", envelope(B["id"], ENV_ID, x_public(env_x), b"\x23" * 32, dr4))
 show("01-transport", "msg_envelope_1_start", (b"\x01" + smp1([1, 0x1234, [env1]]))[:24])
 
 show("03-sessions", "content_reset", content(5, 0x25, 4, H(c4)[:16], [1, 17]))

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    dependencies,
+    dependencies, documents,
     process::{Outcome, cargo, exists, run},
     sizes, test,
     tools::{ensure_build_tools, locked, selection},
@@ -14,9 +14,10 @@ type Step = (&'static str, fn() -> Outcome);
 /// Runs every check, the quick ones first and the tests last, and names all that failed.
 pub(crate) fn check() -> Outcome {
     ensure_build_tools()?;
-    let steps: [Step; 7] = [
+    let steps: [Step; 8] = [
         ("format", format),
         ("sizes", sizes::check),
+        ("documents", documents::check),
         ("dependencies", dependencies::check),
         ("cargo-deny", deny),
         ("clippy", clippy),

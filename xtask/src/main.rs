@@ -5,6 +5,7 @@
 
 mod check;
 mod dependencies;
+mod documents;
 mod licence;
 mod manifest;
 mod process;
