@@ -175,7 +175,7 @@ impl Bench {
         let words: Vec<_> = (0..20)
             .map(|_| format!("w{}", self.rng.next_u64() % WORDS))
             .collect();
-        let often = if self.rng.next_u64() % 2 == 0 {
+        let often = if self.rng.next_u64().is_multiple_of(2) {
             " often"
         } else {
             ""

@@ -217,7 +217,8 @@ fn a_database_of_a_newer_version_is_left_as_it_is() {
 
 #[test]
 fn damage_is_said_in_one_sentence_and_never_read_over() {
-    let damages: [(&str, fn(&Path)); 7] = [
+    type Damage = (&'static str, fn(&Path));
+    let damages: [Damage; 7] = [
         ("a flipped bit in the first page", |db| flip(db, 100)),
         ("a flipped bit in a later page", |db| {
             flip(db, 40 * 4096 + 7)
