@@ -78,7 +78,7 @@ impl std::fmt::Display for HomeError {
             ),
             Self::InUse { pid: Some(pid) } => write!(
                 f,
-                "the home is in use by process {pid}: talk to it with the other verbs, or end it with `sremp stop`"
+                "the home is in use by process {pid}: let the other verbs talk to it, or end it and try again"
             ),
             Self::InUse { pid: None } => f.write_str(
                 "the home is in use by another process: end it, or wait until it is done",

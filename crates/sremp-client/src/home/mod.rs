@@ -147,7 +147,7 @@ impl Home {
         HomeLock::take(&self.path, &self.path.join(LOCK))
     }
 
-    /// Opens the store of a locked home. Takes about 0.2 s and 64 MiB of memory with a passphrase.
+    /// Opens the store of a locked home; the lock has to be kept as long as the store. Takes about 0.2 s and 64 MiB of memory with a passphrase.
     ///
     /// # Errors
     /// [`HomeError::WrongPassphrase`], [`HomeError::PassphraseNeeded`],

@@ -34,8 +34,10 @@ stored_as!(Standing { Accepted = 0, Request = 1 });
 stored_as!(Trust { Unknown = 0, Trusted = 1, Rejected = 2 });
 stored_as!(VerifiedVia { None = 0, Qr = 1, Number = 2 });
 stored_as!(MessageKind { Sent = 0, Received = 1, Notice = 2 });
-// in the order in which a status may change: a message given up may still turn out to have arrived
-stored_as!(Status { Queued = 0, AtRelay = 1, Failed = 2, OnDevice = 3 });
+// in the order in which a status may change: a message given up may still turn out to have arrived;
+// from 2, because SQLite stores 0 and 1 in no byte and 2 in one: a row that keeps its length is
+// overwritten in place, and no copy of its text is moved about
+stored_as!(Status { Queued = 2, AtRelay = 3, Failed = 4, OnDevice = 5 });
 stored_as!(Path { Direct = 0, Relay = 1 });
 stored_as!(PrekeyKind { DhIdentity = 0, Signed = 1, OneTime = 2, Envelope = 3 });
 

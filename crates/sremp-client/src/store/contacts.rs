@@ -276,8 +276,7 @@ impl Tx<'_> {
             "INSERT OR IGNORE INTO ended_session (id) SELECT id FROM session WHERE contact = ?1",
             [row.0],
         )?;
-        // by name, so that the search index is emptied as well
-        self.execute("DELETE FROM message WHERE contact = ?1", [row.0])?;
+        self.delete_messages(row)?;
         self.execute_one("DELETE FROM contact WHERE row = ?1", [row.0])
     }
 

@@ -91,6 +91,15 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
+/// As many spaces as the text has bytes. SQLite overwrites a row of the same length in place; one
+/// that is shortened or deleted makes it move neighbours about, and it does not wipe where a moved
+/// row stood before.
+macro_rules! blank {
+    () => {
+        "substr(replace(hex(zeroblob(octet_length(text))), '0', ' '), 1, octet_length(text))"
+    };
+}
+
 pub(super) fn read(row: &Row<'_>) -> Result<MessageRecord> {
     Ok(MessageRecord {
         id: row.int(0)?,
@@ -240,8 +249,24 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if it cannot be written.
     pub fn erase_message(&mut self, id: i64) -> Result<bool> {
-        let sql = "UPDATE message SET text = '', erased = 1 WHERE id = ?1 AND erased = 0";
+        let sql = concat!(
+            "UPDATE message SET erased = 1, text = ",
+            blank!(),
+            " WHERE id = ?1 AND erased = 0"
+        );
         Ok(self.execute(sql, [id])? == 1)
+    }
+
+    /// Deletes the lines of a conversation.
+    pub(super) fn delete_messages(&mut self, contact: ContactRow) -> Result<()> {
+        let sql = concat!(
+            "UPDATE message SET text = ",
+            blank!(),
+            " WHERE contact = ?1"
+        );
+        self.execute(sql, [contact.0])?;
+        self.execute("DELETE FROM message WHERE contact = ?1", [contact.0])?;
+        Ok(())
     }
 
     /// Every conversation that has a line, the one with the newest first.

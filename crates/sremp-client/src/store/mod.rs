@@ -44,6 +44,8 @@ const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
 /// Newest version of the database known here.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
 
+/// Length of a page in bytes: the default of SQLCipher 4 and of SQLite.
+const PAGE: u64 = 4096;
 /// Memory for database pages, in KiB.
 const PAGE_CACHE_KIB: i64 = 8 * 1024;
 /// Length to which the write-ahead log is cut after it was carried over, in bytes.
@@ -220,8 +222,7 @@ impl Store {
     /// for a missing page. Pages may be absent only as far as the log can hold them.
     fn check_length(&self, path: &Path) -> Result<(), StoreError> {
         let pages = number(&self.conn, "PRAGMA page_count")?.cast_unsigned();
-        let size = number(&self.conn, "PRAGMA page_size")?.cast_unsigned();
-        if pages.saturating_mul(size) > file_length(path) + file_length(&log_path(path)) {
+        if pages.saturating_mul(PAGE) > file_length(path) + file_length(&log_path(path)) {
             return Err(StoreError::Damaged);
         }
         Ok(())

@@ -10,6 +10,8 @@ use super::{
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
+/// Id, time of making, secret.
+type Prekey = (u32, UnixMillis, Zeroizing<Vec<u8>>);
 
 /// The kinds of private key that a bundle announces (D3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,10 +116,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
-    pub fn newest_prekey(
-        &mut self,
-        kind: PrekeyKind,
-    ) -> Result<Option<(u32, UnixMillis, Zeroizing<Vec<u8>>)>> {
+    pub fn newest_prekey(&mut self, kind: PrekeyKind) -> Result<Option<Prekey>> {
         let sql = "SELECT id, created, secret FROM prekey WHERE kind = ?1
                    ORDER BY created DESC, rowid DESC LIMIT 1";
         self.get(sql, [kind.code()], |row| {

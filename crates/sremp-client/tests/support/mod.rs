@@ -13,18 +13,18 @@ use sremp_core::{
     time::UnixMillis,
 };
 
-pub const START: u64 = 1_760_000_000_000;
+pub(crate) const START: u64 = 1_760_000_000_000;
 
-pub fn at(millis: u64) -> UnixMillis {
+pub(crate) fn at(millis: u64) -> UnixMillis {
     UnixMillis::saturating(START + millis)
 }
 
-pub fn rng(seed: u8) -> ChaCha20Rng {
+pub(crate) fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
 }
 
 /// Somebody with keys made of a number.
-pub fn somebody(n: u16) -> SecretIdentity {
+pub(crate) fn somebody(n: u16) -> SecretIdentity {
     let mut seed = [1; 32];
     seed[..2].copy_from_slice(&n.to_le_bytes());
     let noise = NoiseSecret::from_bytes(&[2; 32]);
@@ -32,22 +32,25 @@ pub fn somebody(n: u16) -> SecretIdentity {
     SecretIdentity::from_keys(&seed, noise, &name, at(0))
 }
 
-pub fn id_of(n: u16) -> ContactId {
+pub(crate) fn id_of(n: u16) -> ContactId {
     somebody(n).id()
 }
 
-pub fn msg_id(n: u64) -> MsgId {
+pub(crate) fn msg_id(n: u64) -> MsgId {
     let mut bytes = [0x4d; 16];
     bytes[..8].copy_from_slice(&n.to_le_bytes());
     MsgId::new(bytes)
 }
 
 /// Runs a transaction that has to hold.
-pub fn commit<T>(store: &mut Store, work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>) -> T {
+pub(crate) fn commit<T>(
+    store: &mut Store,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+) -> T {
     store.transaction(work).unwrap()
 }
 
-pub fn befriend(store: &mut Store, n: u16) -> ContactRow {
+pub(crate) fn befriend(store: &mut Store, n: u16) -> ContactRow {
     let new = NewContact {
         key: id_of(n),
         alias: Some(format!("friend {n}")),
@@ -57,7 +60,7 @@ pub fn befriend(store: &mut Store, n: u16) -> ContactRow {
     commit(store, |tx| tx.insert_contact(&new))
 }
 
-pub fn received(contact: ContactRow, seq: u64, text: &str) -> NewMessage<'_> {
+pub(crate) fn received(contact: ContactRow, seq: u64, text: &str) -> NewMessage<'_> {
     NewMessage {
         contact,
         msg_id: Some(msg_id(seq)),
@@ -71,7 +74,7 @@ pub fn received(contact: ContactRow, seq: u64, text: &str) -> NewMessage<'_> {
     }
 }
 
-pub fn sent(contact: ContactRow, seq: u64, text: &str) -> NewMessage<'_> {
+pub(crate) fn sent(contact: ContactRow, seq: u64, text: &str) -> NewMessage<'_> {
     NewMessage {
         kind: MessageKind::Sent,
         received: None,
@@ -81,7 +84,7 @@ pub fn sent(contact: ContactRow, seq: u64, text: &str) -> NewMessage<'_> {
 }
 
 /// The texts of a conversation, in its order.
-pub fn texts(store: &mut Store, contact: ContactRow) -> Vec<String> {
+pub(crate) fn texts(store: &mut Store, contact: ContactRow) -> Vec<String> {
     let lines = commit(store, |tx| tx.history(contact, None, u32::MAX));
     lines.into_iter().map(|line| line.text).collect()
 }
