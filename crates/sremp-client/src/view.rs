@@ -2,7 +2,7 @@
 //! type here is the scripting contract.
 
 use serde::{Deserialize, Serialize};
-use sremp_core::identity::{Trust, VerifiedVia};
+pub use sremp_core::identity::{Trust, VerifiedVia};
 
 use crate::clock::Rfc3339;
 

@@ -1,0 +1,69 @@
+//! Commands with the reply that belongs to each, typed.
+
+use sremp_client::{
+    client::Face,
+    view::{
+        Command, CommandError, ContactView, ErrorKind, Event, IdView, InviteView, MessageView,
+        Reply, SentView, StatusView, VerifyView,
+    },
+};
+
+/// Asks and takes the one kind of reply that the caller can use.
+pub(crate) trait Ask {
+    /// The reply to a command.
+    ///
+    /// # Errors
+    /// The client's, or [`ErrorKind::Failed`] if it answers something else than was asked.
+    fn ask<T: Answer>(&self, command: &Command) -> Result<T, CommandError>;
+}
+
+impl Ask for Face {
+    fn ask<T: Answer>(&self, command: &Command) -> Result<T, CommandError> {
+        T::from_reply(self.call(command)?).ok_or_else(|| {
+            CommandError::new(
+                ErrorKind::Failed,
+                "the running client gave an answer of another kind, as one of another version \
+                 does; end it with `sremp up --stop` and start it again",
+            )
+        })
+    }
+}
+
+/// One arm of [`Reply`].
+pub(crate) trait Answer: Sized {
+    /// The arm's content, if the reply is that arm.
+    fn from_reply(reply: Reply) -> Option<Self>;
+}
+
+macro_rules! answer {
+    ($($type:ty: $arm:pat => $value:expr;)+) => {$(
+        impl Answer for $type {
+            fn from_reply(reply: Reply) -> Option<Self> {
+                match reply {
+                    $arm => Some($value),
+                    _ => None,
+                }
+            }
+        }
+    )+};
+}
+
+answer! {
+    IdView: Reply::Id(view) => view;
+    InviteView: Reply::Invite(view) => view;
+    ContactView: Reply::Contact(view) => view;
+    VerifyView: Reply::Verify(view) => view;
+    SentView: Reply::Sent(view) => view;
+    StatusView: Reply::Status(view) => view;
+    Vec<InviteView>: Reply::Invites { invites } => invites;
+    Vec<ContactView>: Reply::Contacts { contacts } => contacts;
+    Vec<Event>: Reply::Events { events } => events;
+    Vec<MessageView>: Reply::Messages { messages } => messages;
+}
+
+/// For commands of which only success is of interest.
+impl Answer for () {
+    fn from_reply(_: Reply) -> Option<Self> {
+        Some(())
+    }
+}

@@ -1,0 +1,114 @@
+//! `sremp add`: the contact of a card, or the stranger who asked.
+
+use std::io::{self, Write};
+
+use sremp_client::{
+    card::{self, CardView},
+    view::{Command, ContactView, ErrorKind},
+};
+
+use super::{DONE, Ending, Failure, context::Context, peer, terminal, words};
+use crate::ask::Ask as _;
+
+/// What was typed.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  sremp add 'sremp:1#AQAB…' --as ben
+  sremp add 1a2b3c4d             accept the request of a stranger
+
+Nothing is dialled by adding. Compare the safety number with `sremp verify` when you can.")]
+pub(crate) struct Args {
+    /// A card (sremp:1#… or SREMP:1/…), or whose request to accept
+    #[arg(value_name = "CARD|CONTACT")]
+    who: String,
+    /// What you want to call the contact
+    #[arg(long = "as", value_name = "ALIAS")]
+    alias: Option<String>,
+    /// Add without asking
+    #[arg(long, short)]
+    yes: bool,
+    /// Add although the name looks like another contact's
+    #[arg(long)]
+    despite_confusable: bool,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Ending {
+        if is_card(&self.who) && !self.yes && terminal::present() {
+            let card = card::read(&self.who)?;
+            show(&mut io::stderr().lock(), &card)?;
+            if !terminal::agrees("Add this contact?")? {
+                return Err(Failure::new(
+                    ErrorKind::Failed,
+                    "nothing was added, as you said",
+                ));
+            }
+        }
+        let command = Command::Add {
+            who: self.who,
+            alias: self.alias,
+            despite_confusable: self.despite_confusable,
+        };
+        let contact: ContactView = context.locally(|client| Ok(client.face.ask(&command)?))?;
+        context.out.one(&contact, |to| added(to, &contact))?;
+        Ok(DONE)
+    }
+}
+
+/// Whether a text means a card and not somebody who is known.
+fn is_card(who: &str) -> bool {
+    who.trim_start()
+        .get(..6)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("sremp:"))
+}
+
+/// What a card says, before anything is done with it.
+fn show(to: &mut dyn Write, card: &CardView) -> io::Result<()> {
+    let name = card.username.as_deref().unwrap_or("(no name)");
+    writeln!(to, "name       {} (as the card claims)", peer::line(name))?;
+    writeln!(to, "id         {}", peer::line(&card.id))?;
+    for (label, places) in [("reached at", &card.endpoints), ("relay", &card.relays)] {
+        for place in places {
+            writeln!(to, "{label:<10} {}", peer::line(place))?;
+        }
+    }
+    if let Some(expires) = card.expires {
+        writeln!(to, "expires    {}", words::moment(expires))?;
+    }
+    if card.one_time {
+        writeln!(to, "This is an invite: it works once.")?;
+    }
+    Ok(())
+}
+
+fn added(to: &mut dyn Write, contact: &ContactView) -> io::Result<()> {
+    let alias = peer::line(&contact.alias);
+    writeln!(
+        to,
+        "Added {alias} [{}], trust {}.",
+        words::short(&contact.id),
+        words::trust(contact.trust, contact.verified_via)
+    )?;
+    for warning in &contact.warnings {
+        writeln!(to, "warning: {}", peer::line(warning))?;
+    }
+    writeln!(
+        to,
+        "Write with `sremp chat {alias}`; make sure who it is with `sremp verify {alias}`."
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_and_codes_are_cards_and_names_are_not() {
+        assert!(is_card("sremp:1#AQ"));
+        assert!(is_card(" SREMP:1/AE"));
+        assert!(!is_card("sremp"));
+        assert!(!is_card("ben"));
+        assert!(!is_card("äöüäöü"));
+    }
+}

@@ -1,0 +1,116 @@
+//! What was typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::{
+    add, chat, completions, contacts, export, history, id, identity, init, invite, man, recv,
+    search, send, status, trust, up, verify,
+};
+
+const AFTER_HELP: &str = "\
+Begin with:
+  sremp init --name ann          make an identity
+  sremp id                       show your card, for others to add
+  sremp add 'sremp:1#…' --as ben add somebody by their card
+  sremp chat ben                 write to each other
+  sremp demo                     watch two people do all this
+
+The passphrase comes from SREMP_PASSPHRASE, --passphrase-file, passphrase_command in the home's
+config.toml, or a prompt, in this order.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 not in time (the message stays queued), 4 passphrase,
+5 home missing, damaged, of a newer version or in use, 6 disk, 7 card, 8 contact, 9 network.";
+
+/// The whole command line.
+#[derive(Parser)]
+#[command(
+    name = "sremp",
+    version,
+    about = "A messenger in which a key is the identity",
+    after_help = AFTER_HELP,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Typed {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(subcommand)]
+    pub(crate) verb: Option<Verb>,
+}
+
+/// Options of every verb.
+#[derive(Args)]
+pub(crate) struct Shared {
+    /// Data directory; the platform's unless given
+    #[arg(
+        long,
+        global = true,
+        env = "SREMP_HOME",
+        hide_env_values = true,
+        value_name = "DIR",
+        help_heading = "Options of every verb"
+    )]
+    pub(crate) home: Option<PathBuf>,
+    /// Read the passphrase from a file's first line; - is standard input
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Options of every verb"
+    )]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Print JSON: one object, or one a line for a list
+    #[arg(long, global = true, help_heading = "Options of every verb")]
+    pub(crate) json: bool,
+    /// Print words instead of marks, for screen readers
+    #[arg(long, global = true, help_heading = "Options of every verb")]
+    pub(crate) plain: bool,
+}
+
+/// The verbs, in the order in which a newcomer meets them.
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Make an identity and its home
+    Init(init::Args),
+    /// Show your identity and card, as link and QR code
+    Id(id::Args),
+    /// Make a single-use invite, list or revoke invites
+    Invite(invite::Args),
+    /// Add the contact of a card, or accept a request
+    Add(add::Args),
+    /// List contacts, or the requests of strangers
+    Contacts(contacts::Args),
+    /// Show the safety number with a contact, or compare it
+    Verify(verify::Args),
+    /// Trust a contact without comparing numbers, or undo a rejection
+    Trust(trust::TrustArgs),
+    /// Turn a contact away, or decline a request
+    Reject(trust::RejectArgs),
+    /// Send a text
+    Send(send::Args),
+    /// Write with a contact, line by line
+    Chat(chat::Args),
+    /// Print what happened: messages, confirmations, requests
+    Recv(recv::Args),
+    /// Print the conversation with a contact
+    History(history::Args),
+    /// Find messages by their words
+    Search(search::Args),
+    /// Write conversations to a file
+    Export(export::Args),
+    /// Run the client, for other verbs to use
+    Up(up::Args),
+    /// Show what the client is doing
+    Status(status::Args),
+    /// Manage the identity's keys
+    Identity(identity::Args),
+    /// Watch two people and a bot write to each other on this machine
+    #[command(after_help = "Example:\n  sremp demo")]
+    Demo,
+    /// Print the completions for a shell
+    Completions(completions::Args),
+    /// Print the manual page, or write all pages to a directory
+    Man(man::Args),
+}

@@ -1,0 +1,136 @@
+//! What is meant by the options that every verb shares: which home, and how to reach its client.
+
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy as _;
+use sremp_client::{
+    client::{Face, StartOptions},
+    home::Home,
+    view::{CommandError, ErrorKind},
+};
+
+use super::{Failure, Out, args::Shared, passphrase::Unlock};
+
+/// A home and the ways to its client.
+pub(crate) struct Context {
+    /// The home's directory, absolute.
+    pub(crate) path: PathBuf,
+    /// The home.
+    pub(crate) home: Home,
+    /// Where its passphrase comes from.
+    pub(crate) unlock: Unlock,
+    /// How results are printed.
+    pub(crate) out: Out,
+}
+
+/// A client to ask: somebody else's process, or this one.
+pub(crate) struct Client {
+    /// The handle.
+    pub(crate) face: Face,
+    /// Whether the engine runs in this process and ends with it.
+    pub(crate) ours: bool,
+}
+
+impl Context {
+    /// Makes out what the shared options mean.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Home`] if the platform has no place for data.
+    pub(crate) fn meant(shared: Shared, out: Out) -> Result<Self, CommandError> {
+        let path = home_path(shared.home.as_deref())?;
+        Ok(Self {
+            home: Home::at(&path),
+            path,
+            unlock: Unlock::meant(shared.passphrase_file),
+            out,
+        })
+    }
+
+    /// Does work with the running client, or else with the home's data and no network.
+    ///
+    /// # Errors
+    /// Those of attaching, opening and of the work.
+    pub(crate) fn locally<T>(
+        &self,
+        work: impl FnOnce(&Client) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.with(&StartOptions::default(), work)
+    }
+
+    /// Does work with the running client, or else runs one in this process. `serve` lets other
+    /// faces use it meanwhile.
+    ///
+    /// # Errors
+    /// Those of attaching, opening and of the work.
+    pub(crate) fn online<T>(
+        &self,
+        serve: bool,
+        work: impl FnOnce(&Client) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let options = StartOptions {
+            listen: None,
+            online: true,
+            serve,
+        };
+        self.with(&options, work)
+    }
+
+    fn with<T>(
+        &self,
+        options: &StartOptions,
+        work: impl FnOnce(&Client) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let client = match self.running()? {
+            Some(face) => Client { face, ours: false },
+            None => self.start(options)?,
+        };
+        let result = work(&client);
+        client.face.stop();
+        result
+    }
+
+    /// The client that runs in another process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Home`] if there is no home.
+    pub(crate) fn running(&self) -> Result<Option<Face>, CommandError> {
+        Face::attach(&self.home)
+    }
+
+    fn start(&self, options: &StartOptions) -> Result<Client, CommandError> {
+        let started = self.unlock.open(&self.home, |passphrase| {
+            Face::start(&self.home, passphrase, options)
+        });
+        match started {
+            Ok(face) => Ok(Client { face, ours: true }),
+            // Another process may have taken the home since we looked: then it can be asked.
+            Err(error) if error.kind == ErrorKind::Home => match self.running() {
+                Ok(Some(face)) => Ok(Client { face, ours: false }),
+                _ => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The home's directory: as given, or the platform's.
+///
+/// # Errors
+/// [`ErrorKind::Home`] if the platform has no place for data.
+pub(crate) fn home_path(given: Option<&Path>) -> Result<PathBuf, CommandError> {
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => etcetera::choose_base_strategy()
+            .map_err(|_| nowhere("the user has no home directory"))?
+            .data_dir()
+            .join("sremp"),
+    };
+    std::path::absolute(path).map_err(|error| nowhere(&error.to_string()))
+}
+
+fn nowhere(why: &str) -> CommandError {
+    CommandError::new(
+        ErrorKind::Home,
+        format!("there is no place for data: {why}; choose one with --home DIR or SREMP_HOME"),
+    )
+}

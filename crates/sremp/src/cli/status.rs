@@ -1,0 +1,79 @@
+//! `sremp status`: what the client is doing.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use sremp_client::view::{Command, StatusView};
+
+use super::{DONE, Ending, context::Context, peer, words};
+use crate::ask::Ask as _;
+
+/// What was typed.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  sremp status
+  sremp status --json")]
+pub(crate) struct Args {}
+
+/// The client's status, and whether there is a client at all.
+#[derive(Serialize)]
+struct Shown {
+    /// Whether a client runs in another process.
+    running: bool,
+    #[serde(flatten)]
+    status: StatusView,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Ending {
+        let shown = context.locally(|client| {
+            Ok(Shown {
+                running: !client.ours,
+                status: client.face.ask(&Command::Status)?,
+            })
+        })?;
+        context.out.one(&shown, |to| show(to, &shown))?;
+        Ok(DONE)
+    }
+}
+
+fn show(to: &mut dyn Write, shown: &Shown) -> io::Result<()> {
+    let status = &shown.status;
+    let client = if shown.running {
+        format!("running for {} s", status.uptime)
+    } else {
+        "not running; start it with `sremp up`".to_owned()
+    };
+    let connected: Vec<String> = status.connected.iter().map(|a| peer::line(a)).collect();
+    let or_none = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), peer::line);
+    let row = |label: &str, value: String| [label.to_owned(), value];
+    let mut rows = vec![
+        row("client", client),
+        row("name", peer::line(&status.username)),
+        row("id", peer::line(&status.id)),
+        row("listening", or_none(status.listening.as_deref())),
+        row("advertised", or_none(status.advertised.as_deref())),
+        row(
+            "connected",
+            or_none(Some(connected.join(", ").as_str()).filter(|c| !c.is_empty())),
+        ),
+        row("queued", status.queued.to_string()),
+        row("contacts", status.contacts.to_string()),
+        row("requests", status.requests.to_string()),
+        row(
+            "events",
+            format!(
+                "{}, {} acknowledged",
+                status.last_event, status.acknowledged
+            ),
+        ),
+    ];
+    rows.extend(
+        status
+            .refused
+            .iter()
+            .map(|(cause, count)| row("refused", format!("{count} × {}", peer::line(cause)))),
+    );
+    words::table(to, &rows)
+}

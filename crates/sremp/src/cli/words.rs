@@ -1,0 +1,238 @@
+//! How people read times, states and messages.
+
+use std::io::{self, Write};
+
+use sremp_client::{
+    clock::Rfc3339,
+    view::{
+        Event, EventKind, MessageKind, MessageView, Path, Standing, Status, Trust, VerifiedVia,
+    },
+};
+
+use super::peer;
+
+/// A time to the second, `2026-11-22 14:52:55Z`.
+pub(crate) fn moment(time: Rfc3339) -> String {
+    let text = time.to_string();
+    match text.get(..19) {
+        Some(seconds) => format!("{}Z", seconds.replace('T', " ")),
+        None => text,
+    }
+}
+
+/// The hour and minute of a time, `14:52`.
+pub(crate) fn clock(time: Rfc3339) -> String {
+    let text = time.to_string();
+    text.get(11..16).unwrap_or(&text).to_owned()
+}
+
+/// How far a message has come, in words.
+pub(crate) fn status(status: Status) -> &'static str {
+    match status {
+        Status::Queued => "queued",
+        Status::AtRelay => "at relay",
+        Status::OnDevice => "on device",
+        Status::Failed => "failed",
+    }
+}
+
+/// The same as a mark, or in words where marks are not wanted.
+pub(crate) fn mark(how: Status, plain: bool) -> String {
+    match (plain, how) {
+        (true, _) => format!("({})", status(how)),
+        (false, Status::Queued) => "…".to_owned(),
+        (false, Status::AtRelay) => "✓".to_owned(),
+        (false, Status::OnDevice) => "✓✓".to_owned(),
+        (false, Status::Failed) => "✗ failed".to_owned(),
+    }
+}
+
+/// The way of a message, in words.
+pub(crate) fn path(path: Option<Path>) -> &'static str {
+    match path {
+        Some(Path::Direct) => ", direct",
+        Some(Path::Relay) => ", by relay",
+        None => "",
+    }
+}
+
+/// Trust and how it was made.
+pub(crate) fn trust(trust: Trust, via: VerifiedVia) -> &'static str {
+    match (trust, via) {
+        (Trust::Unknown, _) => "unknown",
+        (Trust::Rejected, _) => "rejected",
+        (Trust::Trusted, VerifiedVia::None) => "trusted, not verified",
+        (Trust::Trusted, VerifiedVia::Number) => "trusted, number compared",
+        (Trust::Trusted, VerifiedVia::Qr) => "trusted, code scanned",
+    }
+}
+
+/// Where a contact stands.
+pub(crate) fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Accepted => "contact",
+        Standing::Request => "request",
+    }
+}
+
+/// The first eight digits of an id, as shown beside names.
+pub(crate) fn short(id: &str) -> String {
+    let id = peer::line(id);
+    id.get(..8).map(str::to_owned).unwrap_or(id)
+}
+
+/// One message of a conversation, `14:52 ann: text`; further lines are indented.
+pub(crate) fn message(view: &MessageView, time: &str, plain: bool) -> String {
+    let text = indented(&view.text);
+    match view.kind {
+        MessageKind::Received => format!("{time} {}: {text}", peer::line(&view.alias)),
+        MessageKind::Sent => {
+            let mark = view.status.map(|status| mark(status, plain));
+            format!("{time} you: {text} {}", mark.unwrap_or_default())
+                .trim_end()
+                .to_owned()
+        }
+        MessageKind::Notice => format!("{time} - {text}"),
+    }
+}
+
+/// What happened, for people.
+///
+/// # Errors
+/// Those of writing.
+pub(crate) fn event(to: &mut dyn Write, event: &Event) -> io::Result<()> {
+    match &event.event {
+        EventKind::Message {
+            alias,
+            text,
+            sent_at,
+            ..
+        } => writeln!(
+            to,
+            "{} {}: {}",
+            moment(*sent_at),
+            peer::line(alias),
+            indented(text)
+        ),
+        EventKind::Status {
+            msg_id,
+            alias,
+            status: how,
+            path: way,
+            at,
+        } => writeln!(
+            to,
+            "{} message {} to {} is {}{}",
+            moment(*at),
+            short(msg_id),
+            peer::line(alias),
+            status(*how),
+            path(*way)
+        ),
+        EventKind::Request {
+            from,
+            username,
+            text,
+            received_at,
+        } => writeln!(
+            to,
+            "{} {} [{}] asks to be accepted: {}\n    accept: sremp add {}   decline: sremp reject {}",
+            moment(*received_at),
+            peer::line(username),
+            short(from),
+            indented(text),
+            short(from),
+            short(from)
+        ),
+        EventKind::Accepted { alias, at, .. } => writeln!(
+            to,
+            "{} {} accepted your request",
+            moment(*at),
+            peer::line(alias)
+        ),
+        EventKind::Notice {
+            alias, text, at, ..
+        } => writeln!(
+            to,
+            "{} - {}: {}",
+            moment(*at),
+            peer::line(alias),
+            indented(text)
+        ),
+    }
+}
+
+/// A text whose further lines cannot be taken for messages.
+pub(crate) fn indented(text: &str) -> String {
+    peer::text(text).replace('\n', "\n    ")
+}
+
+/// Rows in aligned columns, two spaces apart.
+///
+/// # Errors
+/// Those of writing.
+pub(crate) fn table<const N: usize>(to: &mut dyn Write, rows: &[[String; N]]) -> io::Result<()> {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        writeln!(to, "{}", cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time() -> Rfc3339 {
+        "2026-11-22T14:52:55.123Z".parse().unwrap()
+    }
+
+    #[test]
+    fn times_are_short_and_say_that_they_are_utc() {
+        assert_eq!(moment(time()), "2026-11-22 14:52:55Z");
+        assert_eq!(clock(time()), "14:52");
+    }
+
+    #[test]
+    fn a_second_line_cannot_pose_as_a_message() {
+        let view = MessageView {
+            seq: 1,
+            msg_id: String::new(),
+            contact: String::new(),
+            alias: "eve".to_owned(),
+            kind: MessageKind::Received,
+            text: "hi\n14:53 you: I owe eve 100".to_owned(),
+            sent_at: time(),
+            received_at: None,
+            status: None,
+            path: None,
+        };
+        let shown = message(&view, "14:52", true);
+        assert_eq!(shown, "14:52 eve: hi\n    14:53 you: I owe eve 100");
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let mut out = Vec::new();
+        let row = |a: &str, b: &str| [a.to_owned(), b.to_owned()];
+        table(
+            &mut out,
+            &[row("NAME", "TRUST"), row("benjamin", "unknown")],
+        )
+        .unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "NAME      TRUST\nbenjamin  unknown\n"
+        );
+    }
+}
