@@ -2,12 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sremp_core::{
-    identity::{SecretIdentity, Username},
-    time::UnixMillis,
-};
+use sremp_core::identity::{SecretIdentity, Username};
 
 use crate::{
+    clock,
     config::Config,
     control::{ControlServer, Remote},
     home::{Home, HomeLock, Passphrase},
@@ -34,7 +32,8 @@ pub struct InitParams {
 /// Nothing is left half made.
 pub fn init(home: &Home, params: &InitParams) -> Result<IdView, CommandError> {
     let usage = |message: String| CommandError::new(ErrorKind::Usage, message);
-    let name = Username::enforce(&params.name).map_err(|e| usage(format!("{e}; choose another")))?;
+    let name =
+        Username::enforce(&params.name).map_err(|e| usage(format!("{e}; choose another")))?;
     if let Some(advertise) = &params.advertise {
         advertise
             .parse::<sremp_core::contact_card::Endpoint>()
@@ -47,7 +46,7 @@ pub fn init(home: &Home, params: &InitParams) -> Result<IdView, CommandError> {
         ..Config::default()
     };
     let mut rng = rand::rng();
-    let now = now();
+    let now = clock::now();
     let identity = SecretIdentity::generate(&name, now, &mut rng);
     home.create(&params.passphrase, &config, &identity, now, &mut rng)?;
     let options = StartOptions::default();
@@ -74,11 +73,6 @@ fn fix_port(listen: &str) -> Result<String, CommandError> {
         address.set_port(free.port());
     }
     Ok(address.to_string())
-}
-
-fn now() -> UnixMillis {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    UnixMillis::saturating(since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// How to start a client in this process.
@@ -112,7 +106,8 @@ impl Face {
     /// [`CommandError`] if there is one that cannot be reached.
     pub fn attach(home: &Home) -> Result<Option<Self>, CommandError> {
         let remote = Remote::connect(&home.socket_path()).map_err(|e| {
-            let message = format!("the running client cannot be reached: {e}; is it another user's?");
+            let message =
+                format!("the running client cannot be reached: {e}; is it another user's?");
             CommandError::new(ErrorKind::Home, message)
         })?;
         Ok(remote.map(|remote| Self(Kind::Remote(remote))))

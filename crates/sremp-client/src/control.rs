@@ -159,7 +159,11 @@ fn serve(stream: &UnixStream, handler: &Arc<Handler>) -> io::Result<()> {
             return Ok(());
         }
         if !line.ends_with(b"\n") {
-            return refuse(stream, -32_600, "a request has at most 1 MiB and ends with a newline");
+            return refuse(
+                stream,
+                -32_600,
+                "a request has at most 1 MiB and ends with a newline",
+            );
         }
         let request: Request = match serde_json::from_slice(&line) {
             Ok(request) => request,
@@ -264,10 +268,7 @@ fn gone(error: &io::Error) -> CommandError {
 }
 
 /// Unix socket paths end at 108 bytes: a longer one is reached through its open directory.
-fn with_short_path<T>(
-    path: &Path,
-    action: impl FnOnce(&Path) -> io::Result<T>,
-) -> io::Result<T> {
+fn with_short_path<T>(path: &Path, action: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
     use std::os::fd::AsRawFd as _;
     if path.as_os_str().len() < 100 {
         return action(path);

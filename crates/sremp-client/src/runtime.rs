@@ -9,21 +9,18 @@ use std::{
         mpsc::{SyncSender, sync_channel},
     },
     thread::JoinHandle,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
-use sremp_core::{
-    error::ErrorCode,
-    id::ContactId,
-    time::{Tick, UnixMillis},
-};
+use sremp_core::{error::ErrorCode, id::ContactId, time::Tick};
 use sremp_net::{
-    Admission, AdmissionLimits, DialTarget, LinkCommand, LinkEvent, LinkHandle, LinkId,
+    Admission, AdmissionLimits, DialTarget, LinkCommand, LinkEvent, LinkHandle, LinkId, Listening,
     LocalIdentity, Network,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
+    clock,
     config::Config,
     engine::{Engine, Input, Now, Output, Ticket},
     store::{Store, StoreError},
@@ -82,7 +79,7 @@ impl Runtime {
         let (work, queue) = mpsc::channel(QUEUE);
         let network = {
             let _inside = tokio.enter();
-            Network::new(identity_seen, link_events, AdmissionLimits::client())
+            Network::new(identity_seen, link_events, AdmissionLimits::CLIENT)
         };
         let forward = work.clone();
         tokio.spawn(async move {
@@ -92,9 +89,11 @@ impl Runtime {
                 }
             }
         });
+        let mut listening = None;
         if let Some(listen) = listen.filter(|_| online) {
-            let address = listen_on(&tokio, &network, listen, remembered(&mut store)?)?;
-            let _ = work.blocking_send(Work::Listening(address));
+            let listener = listen_on(&tokio, &network, listen, remembered(&mut store)?)?;
+            let _ = work.blocking_send(Work::Listening(listener.local_addr()));
+            listening = Some(listener);
         }
         let ended = Arc::new(Ended::default());
         let shell = Shell {
@@ -104,7 +103,8 @@ impl Runtime {
             online,
             clock,
             identity,
-            network: Arc::new(network),
+            network,
+            _listening: listening,
             handle: tokio.handle().clone(),
             queue,
             next_ticket: 0,
@@ -179,11 +179,9 @@ impl Clock {
     }
 
     fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-        let wall = wall.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
         let tick = u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX);
         Now {
-            wall: UnixMillis::saturating(wall),
+            wall: clock::now(),
             tick: Tick::new(tick),
         }
     }
@@ -201,7 +199,8 @@ struct Shell {
     online: bool,
     clock: Clock,
     identity: watch::Sender<Arc<LocalIdentity>>,
-    network: Arc<Network>,
+    network: Network,
+    _listening: Option<Listening>,
     handle: tokio::runtime::Handle,
     queue: mpsc::Receiver<Work>,
     next_ticket: u64,
@@ -421,13 +420,13 @@ fn listen_on(
     network: &Network,
     listen: &str,
     last: Option<SocketAddr>,
-) -> Result<SocketAddr, CommandError> {
+) -> Result<Listening, CommandError> {
     let wanted = parse_listen(listen)?;
     let same_host = |ip: IpAddr| last.filter(|last| last.ip() == ip);
     if let Some(last) = same_host(wanted.ip()).filter(|_| wanted.port() == 0)
-        && let Ok(address) = tokio.block_on(network.listen(last))
+        && let Ok(listening) = tokio.block_on(network.listen(last))
     {
-        return Ok(address);
+        return Ok(listening);
     }
     tokio.block_on(network.listen(wanted)).map_err(|error| {
         let what = match error.kind() {

@@ -3,10 +3,11 @@
 mod support;
 
 use sremp_client::{
-    store::{Endpoint, NewContact, NewOutboxItem, Store, StoreError},
+    store::{NewContact, NewOutboxItem, Store, StoreError},
     view::Standing,
 };
 use sremp_core::{
+    contact_card::Endpoint,
     id::{IntroToken, SessionId},
     identity::{SecretIdentity, Trust, VerifiedVia, VersionRecord},
 };
@@ -29,11 +30,8 @@ fn a_contact_comes_back_as_it_was_stored() {
     contact.trusted_at = Some(at(5));
     contact.last_seen = Some(at(6));
     contact.forked = true;
-    let endpoint = |host: &str, port| Endpoint {
-        host: host.into(),
-        port,
-    };
-    contact.endpoints = vec![endpoint("a\"b", 1), endpoint("[::1]", 65535)];
+    let endpoint = |text: &str| text.parse::<Endpoint>().unwrap();
+    contact.endpoints = vec![endpoint("a.example:1"), endpoint("[::1]:65535")];
     contact.envelope_key = Some(vec![4; 32]);
     contact.intro = Some(IntroToken::new([5; 16]));
     contact.confirmed = true;

@@ -9,27 +9,36 @@ use sremp_core::{
     id::MsgId,
     identity::Identity,
     session::content::{
-        Body, ContactRequest, Content, ContentError, ContentHash, ContentHead, EnvelopeKeyOffer,
-        OfferedKey, ProfileUpdate, ResetReason, UnverifiedIdentity,
+        Body, ContactRequest, Content, ContentError, ContentHash, ContentHead, ProfileUpdate,
+        ResetReason, UnverifiedIdentity,
     },
+    session::prekey::UnverifiedEnvelopeKey,
     signature::Signature,
     time::UnixMillis,
-    wire::bytes::Hex,
+    wire::{
+        bytes::Hex,
+        codec::{decode_exact, encode},
+    },
 };
 use vectors::{NOW, alice, hex, hex_n, list, load, number, person, text};
 
 const OTHER: MsgId = MsgId::new([0xb2; 16]);
 
-fn env(file: &Value) -> EnvelopeKeyOffer {
+fn env(file: &Value) -> UnverifiedEnvelopeKey {
     let v = &file["env"];
-    EnvelopeKeyOffer {
-        key_id: number(v, "key_id") as u32,
-        public: OfferedKey::new(hex_n(v, "public")),
-        created: UnixMillis::new(number(v, "created")).unwrap(),
-        expires: UnixMillis::new(number(v, "expires")).unwrap(),
-        signature: Signature::new(hex_n(v, "signature")),
-    }
+    let wire = encode(&(
+        number(v, "key_id") as u32,
+        OfferedKey(hex_n(v, "public")),
+        UnixMillis::new(number(v, "created")).unwrap(),
+        UnixMillis::new(number(v, "expires")).unwrap(),
+        Signature::new(hex_n(v, "signature")),
+    ));
+    decode_exact(&wire, 200).unwrap()
 }
+
+#[derive(serde::Serialize)]
+#[serde(transparent)]
+struct OfferedKey(#[serde(with = "serde_bytes")] [u8; 32]);
 
 fn hints() -> Vec<RelayHint> {
     let hint = |seed, host, port, priority| RelayHint {

@@ -7,6 +7,7 @@ use sremp_core::{
     constants::{
         DIAL_ATTEMPT_TIMEOUT, DIAL_BUDGET, DIAL_PARALLEL, DIAL_STAGGER, MAX_DIAL_ADDRESSES,
     },
+    contact_card::Endpoint,
     error::ErrorCode,
     id::{ContactId, IntroToken},
     key::NoisePublicKey,
@@ -26,25 +27,6 @@ use crate::{
     task::{LinkTask, asked_to_leave},
 };
 
-/// A place where somebody may listen.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Endpoint {
-    /// A name or an address.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
 /// Whom to dial, and where.
 #[derive(Clone, Debug)]
 pub struct DialTarget {
@@ -62,10 +44,9 @@ pub struct DialTarget {
 
 impl DialTarget {
     /// A target with one endpoint and nothing known of who answers.
-    pub fn at(host: impl Into<String>, port: u16) -> Self {
-        let host = host.into();
+    pub fn at(endpoint: Endpoint) -> Self {
         Self {
-            endpoints: vec![Endpoint { host, port }],
+            endpoints: vec![endpoint],
             expected: None,
             pinned_noise_key: None,
             intro: None,
@@ -271,7 +252,7 @@ async fn resolve(endpoints: &[Endpoint]) -> Vec<SocketAddr> {
     let mut lookups = JoinSet::new();
     for (rank, endpoint) in endpoints.iter().cloned().enumerate() {
         lookups.spawn(async move {
-            let found = lookup_host((endpoint.host.as_str(), endpoint.port)).await;
+            let found = lookup_host((endpoint.host(), endpoint.port())).await;
             (rank, found.map_or_else(|_| Vec::new(), Iterator::collect))
         });
     }

@@ -23,9 +23,12 @@ mod pump;
 mod task;
 
 pub use accept::Listening;
-pub use dial::{DialTarget, Endpoint};
+pub use dial::DialTarget;
 pub use event::{CloseReason, LinkEvent};
 pub use gate::AdmissionLimits;
 pub use link::{LinkCommand, LinkHandle, LinkId, NotQueued};
 pub use network::Network;
-pub use sremp_core::channel::{Admission, Direction, LocalIdentity, Message, PeerClose};
+pub use sremp_core::{
+    channel::{Admission, Direction, LocalIdentity, Message, PeerClose},
+    contact_card::Endpoint,
+};

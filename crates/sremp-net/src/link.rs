@@ -19,6 +19,13 @@ use tokio::sync::mpsc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub(crate) u64);
 
+impl LinkId {
+    /// A link of a simulated network.
+    pub const fn simulated(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 impl std::fmt::Display for LinkId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "link {}", self.0)

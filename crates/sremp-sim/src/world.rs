@@ -11,12 +11,13 @@ use sremp_client::{
     view::{Command, Event, MessageKind, MessageView, Reply, Status},
 };
 use sremp_core::{
-    channel::{Admission, CloseReason, Direction, Message},
+    channel::{Admission, Direction, Message},
+    contact_card::Endpoint,
     error::ErrorCode,
     identity::Identity,
     time::{Tick, UnixMillis},
 };
-use sremp_net::{DialTarget, LinkId};
+use sremp_net::{CloseReason, DialTarget, LinkId};
 
 use crate::Node;
 
@@ -299,7 +300,8 @@ impl World {
         let at = self.nodes[node].engine.deadline().get();
         let known = |Reverse((a, n)): &Reverse<(u64, NodeIndex)>| (*a, *n) == (at, node);
         if !self.deadlines.iter().any(known) {
-            self.deadlines.push(Reverse((at.max(self.millis + 1), node)));
+            self.deadlines
+                .push(Reverse((at.max(self.millis + 1), node)));
         }
     }
 
@@ -324,7 +326,11 @@ impl World {
     fn dial(&mut self, node: NodeIndex, target: &DialTarget) {
         self.dials += 1;
         let link = self.new_link();
-        let called = self.nodes.iter().position(|n| n.name == target.host);
+        let hosts = || target.endpoints.iter().map(Endpoint::host);
+        let called = self
+            .nodes
+            .iter()
+            .position(|n| hosts().any(|host| host == n.name));
         let blocked = |n: &NodeIndex| self.unreachable.contains(n);
         let called = called.filter(|n| !blocked(n) && !blocked(&node));
         let Some(called) = called else {
@@ -497,7 +503,7 @@ impl World {
 
     fn new_link(&mut self) -> LinkId {
         self.next_link += 1;
-        LinkId::new(self.next_link)
+        LinkId::simulated(self.next_link)
     }
 
     fn chance(&mut self, of_a_thousand: u64) -> bool {

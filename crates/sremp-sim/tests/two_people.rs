@@ -71,7 +71,10 @@ fn every_message_arrives_once_and_in_order_whatever_dies() {
         assert_eq!(world.received(1, "ann"), expected("a"), "seed {seed}");
         assert_eq!(world.received(0, "ben"), expected("b"), "seed {seed}");
         assert!(
-            world.statuses(0, "ben").iter().all(|s| *s == Status::OnDevice),
+            world
+                .statuses(0, "ben")
+                .iter()
+                .all(|s| *s == Status::OnDevice),
             "seed {seed}"
         );
     }
@@ -92,7 +95,12 @@ fn a_message_to_somebody_away_waits_and_arrives_when_they_come_back() {
     world.set_reachable(1, true);
     world.run(HOUR);
     assert_eq!(world.received(1, "ann").len(), 11);
-    assert!(world.statuses(0, "ben").iter().all(|s| *s == Status::OnDevice));
+    assert!(
+        world
+            .statuses(0, "ben")
+            .iter()
+            .all(|s| *s == Status::OnDevice)
+    );
 }
 
 #[test]
@@ -106,13 +114,16 @@ fn a_stranger_is_a_request_until_accepted_and_hears_nothing_before() {
             world.run(1_000);
         }
         world.run(60_000);
-        assert_eq!(world.statuses(ann, "ben"), [Status::Queued; 3], "seed {seed}");
-        let requests = |world: &mut World| match world
-            .command(ben, Command::Contacts { requests: true })
-        {
-            Reply::Contacts { contacts } => contacts,
-            other => panic!("{other:?}"),
-        };
+        assert_eq!(
+            world.statuses(ann, "ben"),
+            [Status::Queued; 3],
+            "seed {seed}"
+        );
+        let requests =
+            |world: &mut World| match world.command(ben, Command::Contacts { requests: true }) {
+                Reply::Contacts { contacts } => contacts,
+                other => panic!("{other:?}"),
+            };
         let waiting = requests(&mut world);
         assert_eq!(waiting.len(), 1, "seed {seed}");
         assert_eq!(waiting[0].request_text.as_deref(), Some("may I write?"));
@@ -128,9 +139,14 @@ fn a_stranger_is_a_request_until_accepted_and_hears_nothing_before() {
             ["may I write?", "are you there?", "please"],
             "seed {seed}"
         );
-        assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice; 3], "seed {seed}");
+        assert_eq!(
+            world.statuses(ann, "ben"),
+            [Status::OnDevice; 3],
+            "seed {seed}"
+        );
         assert!(requests(&mut world).is_empty());
-        let accepted = |e: &sremp_client::view::Event| matches!(e.event, EventKind::Accepted { .. });
+        let accepted =
+            |e: &sremp_client::view::Event| matches!(e.event, EventKind::Accepted { .. });
         assert!(world.events(ann).iter().any(accepted), "seed {seed}");
     }
 }

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 use sremp_core::{
     constants::INVITE_EXPIRY,
-    contact_card::{CardContent, CardError, ContactCard, Intro},
+    contact_card::{CardContent, ContactCard, Intro},
     error::ErrorCode,
     id::{ContactId, IntroToken},
     identity::{Trust, VerifiedVia, confusable},
@@ -14,11 +14,10 @@ use sremp_core::{
 
 use super::{Engine, Step, Ticket, peers::Peer};
 use crate::{
+    card,
     clock::Rfc3339,
     store::{ContactName, NewContact, StoreError},
-    view::{
-        CommandError, ErrorKind, IdView, InviteView, Reply, Standing, VerifyView,
-    },
+    view::{CommandError, ErrorKind, IdView, InviteView, Reply, Standing, VerifyView},
 };
 
 /// What a command comes to: an answer for the user, or a store that failed.
@@ -104,7 +103,8 @@ impl Engine {
     pub(super) fn revoke_invite(&self, step: &mut Step<'_, '_>, name: &str) -> Answer<Reply> {
         let open = step.tx.invites(step.now.wall)?;
         if !open.iter().any(|invite| invite.name() == name) {
-            let message = format!("there is no open invite {name}; `sremp invite --list` shows all");
+            let message =
+                format!("there is no open invite {name}; `sremp invite --list` shows all");
             return refuse(ErrorKind::Usage, message);
         }
         step.tx.delete_invite(name)?;
@@ -145,12 +145,12 @@ impl Engine {
             Some(Ok(alias)) => Some(alias),
             None => None,
         };
-        if !looks_like_card(who) {
+        if !card::looks_like_one(who) {
             return self.accept_request(step, who, alias, despite_confusable);
         }
         match ContactCard::parse(who, step.now.wall) {
             Ok(card) => self.add_card(step, &card, alias, despite_confusable),
-            Err(error) => refuse(ErrorKind::Card, card_refusal(&error)),
+            Err(error) => Ok(Err(card::refusal(&error))),
         }
     }
 
@@ -190,7 +190,12 @@ impl Engine {
             self.peers.put_back(known);
             return refuse(ErrorKind::Card, message);
         }
-        let wanted = alias.clone().or_else(|| card.content().username.as_ref().map(|n| n.as_str().to_owned()));
+        let wanted = alias.clone().or_else(|| {
+            card.content()
+                .username
+                .as_ref()
+                .map(|n| n.as_str().to_owned())
+        });
         let clash = self.name_clash(step, &key, wanted.as_deref(), alias.is_some())?;
         let wanted = match clash {
             NameClash::None => wanted,
@@ -198,9 +203,7 @@ impl Engine {
                 self.peers.put_back(known);
                 return refuse(ErrorKind::Contact, message);
             }
-            NameClash::Taken(_) | NameClash::Confusable(_) if despite_confusable => {
-                alias.clone()
-            }
+            NameClash::Taken(_) | NameClash::Confusable(_) if despite_confusable => alias.clone(),
             NameClash::Taken(message) | NameClash::Confusable(message) => {
                 self.peers.put_back(known);
                 return refuse(ErrorKind::Contact, message);
@@ -323,11 +326,7 @@ impl Engine {
     }
 
     /// Who is meant: an alias, a unique username, or at least six digits of the id.
-    pub(super) fn find_contact(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        who: &str,
-    ) -> Answer<Box<Peer>> {
+    pub(super) fn find_contact(&mut self, step: &mut Step<'_, '_>, who: &str) -> Answer<Box<Peer>> {
         let names = step.tx.contact_names()?;
         let digits = who.to_ascii_lowercase();
         let is_prefix = digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_hexdigit());
@@ -383,7 +382,7 @@ impl Engine {
         let safety = SafetyNumber::of(&self.own.identity.id(), &peer.key());
         let (compared, via) = match number {
             None => (None, VerifiedVia::None),
-            Some(code) if looks_like_card(code) => {
+            Some(code) if card::looks_like_one(code) => {
                 (Some(safety.matches_qr(code)), VerifiedVia::Qr)
             }
             Some(digits) => (Some(safety.matches(digits)), VerifiedVia::Number),
@@ -471,24 +470,6 @@ enum NameClash {
     Taken(String),
     /// A name that looks the same.
     Confusable(String),
-}
-
-fn looks_like_card(text: &str) -> bool {
-    let scheme = text.trim_start().get(..6);
-    scheme.is_some_and(|s| s.eq_ignore_ascii_case("sremp:"))
-}
-
-fn card_refusal(error: &CardError) -> String {
-    let what = match error {
-        CardError::Malformed => "this is no complete card; copy it again, all of it",
-        CardError::Altered => {
-            "this card was altered after its owner signed it; get it again, over another way"
-        }
-        CardError::Expired { .. } => "this card has expired; ask its owner for a new one",
-        CardError::Unsupported => "this card needs a newer version of sremp; update and try again",
-        CardError::TooLong => "this is no card: it is longer than a card can be",
-    };
-    what.to_owned()
 }
 
 /// What of an intro token is stored, and named in invites.

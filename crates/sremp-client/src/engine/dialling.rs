@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use sremp_core::{error::ErrorCode, id::ContactId, identity::Trust, rand_core::CryptoRng, time::Tick};
+use sremp_core::{
+    error::ErrorCode, id::ContactId, identity::Trust, rand_core::CryptoRng, time::Tick,
+};
 use sremp_net::{CloseReason, DialTarget};
 
 use super::{Engine, Output, Step};
@@ -17,10 +19,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 struct Attempt {
     /// When to dial next.
     due: Tick,
-    /// Rounds over all endpoints that have failed in a row.
+    /// Dials that have failed in a row.
     failures: u32,
-    /// The endpoint to try next.
-    endpoint: usize,
     in_progress: bool,
     /// The peer's noise key may have changed: the next dial is not pinned to the cached one.
     unpinned: bool,
@@ -36,7 +36,6 @@ impl Dialling {
         let attempt = self.0.entry(contact).or_insert(Attempt {
             due: now,
             failures: 0,
-            endpoint: 0,
             in_progress: false,
             unpinned: false,
             last: None,
@@ -70,7 +69,6 @@ impl Dialling {
     fn failed(
         &mut self,
         contact: &ContactId,
-        endpoints: usize,
         reason: &CloseReason,
         now: Tick,
         rng: &mut dyn CryptoRng,
@@ -86,12 +84,6 @@ impl Dialling {
             return;
         }
         attempt.unpinned = false;
-        attempt.endpoint += 1;
-        if attempt.endpoint < endpoints {
-            attempt.due = now;
-            return;
-        }
-        attempt.endpoint = 0;
         let pause = pause_after(attempt.failures, rng);
         attempt.failures = attempt.failures.saturating_add(1);
         attempt.due = now.plus(pause);
@@ -145,12 +137,10 @@ impl Engine {
                 Direct::Trusted => peer.record.trust == Trust::Trusted,
                 Direct::Never => false,
             };
-        let attempt = self.dialling.0.get(key);
-        let endpoint = attempt.and_then(|a| peer.record.endpoints.get(a.endpoint));
-        let unpinned = attempt.is_some_and(|a| a.unpinned);
-        let target = endpoint.filter(|_| allowed).map(|endpoint| DialTarget {
-            host: endpoint.host().to_owned(),
-            port: endpoint.port(),
+        let unpinned = self.dialling.0.get(key).is_some_and(|a| a.unpinned);
+        let reachable = allowed && !peer.record.endpoints.is_empty();
+        let target = reachable.then(|| DialTarget {
+            endpoints: peer.record.endpoints.clone(),
             expected: Some(*key),
             pinned_noise_key: peer
                 .record
@@ -170,16 +160,8 @@ impl Engine {
         step: &mut Step<'_, '_>,
         key: &ContactId,
         reason: &CloseReason,
-    ) -> Result<(), StoreError> {
-        let Some(peer) = self.peers.take(step.tx, key)? else {
-            self.dialling.forget(key);
-            return Ok(());
-        };
-        let endpoints = peer.record.endpoints.len();
-        self.dialling
-            .failed(key, endpoints, reason, step.now.tick, step.rng);
-        self.peers.put(peer);
-        Ok(())
+    ) {
+        self.dialling.failed(key, reason, step.now.tick, step.rng);
     }
 }
 
@@ -194,7 +176,10 @@ mod tests {
         let mut middle = FIRST_PAUSE;
         for failures in 0..40 {
             let pause = pause_after(failures, &mut rng);
-            assert!(pause >= middle * 3 / 4 && pause <= middle * 5 / 4, "{failures}: {pause:?}");
+            assert!(
+                pause >= middle * 3 / 4 && pause <= middle * 5 / 4,
+                "{failures}: {pause:?}"
+            );
             middle = (middle * 2).min(LONGEST_PAUSE);
         }
     }

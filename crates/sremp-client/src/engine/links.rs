@@ -7,11 +7,10 @@ use std::{
 
 use sremp_core::{
     channel::{
-        Admission, DuplicateVerdict, ErrorReply, Message, P2pDecodeError, P2pMessage, judge_duplicate,
+        Admission, DuplicateVerdict, ErrorReply, Message, P2pDecodeError, P2pMessage,
+        judge_duplicate,
     },
-    constants::{
-        DUPLICATE_PROBE_TIMEOUT, MAX_PENDING_REQUESTS, PREKEY_REQUEST_INTERVAL,
-    },
+    constants::{DUPLICATE_PROBE_TIMEOUT, MAX_PENDING_REQUESTS, PREKEY_REQUEST_INTERVAL},
     error::ErrorCode,
     id::{ContactId, EnvelopeId, IntroToken, MsgId},
     identity::{Identity, Trust, VersionRecord, VersionVerdict},
@@ -21,11 +20,7 @@ use sremp_core::{
 use sremp_net::{CloseReason, Direction, LinkId};
 
 use super::{Engine, Output, Step, peers::Peer};
-use crate::{
-    config::Strangers,
-    store::StoreError,
-    view::Path,
-};
+use crate::{config::Strangers, store::StoreError, view::Path};
 
 /// An envelope without an answer is sent again on this connection after this time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -82,7 +77,11 @@ impl Link {
     }
 
     fn retry_at(&self) -> Option<Tick> {
-        let envelope = self.in_flight.values().map(|f| f.sent.plus(ANSWER_TIMEOUT)).min();
+        let envelope = self
+            .in_flight
+            .values()
+            .map(|f| f.sent.plus(ANSWER_TIMEOUT))
+            .min();
         let bundle = self
             .bundle_request
             .map(|(_, asked)| asked.plus(PREKEY_REQUEST_INTERVAL));
@@ -194,7 +193,8 @@ impl Engine {
             return Ok(REFUSED);
         }
         let peer = self.peers.take(step.tx, &key)?;
-        let turned_away = |peer: &Peer| peer.record.trust == Trust::Rejected || peer.record.declined;
+        let turned_away =
+            |peer: &Peer| peer.record.trust == Trust::Rejected || peer.record.declined;
         let welcome = match &peer {
             Some(peer) => !turned_away(peer),
             None => self.takes_stranger(step, intro)?,
@@ -229,7 +229,11 @@ impl Engine {
         self.learn_identity(step, identity)?;
         if let Some(mut peer) = self.peers.take(step.tx, &key)? {
             let now = step.now.wall;
-            if peer.record.last_seen.is_none_or(|t| now.since(t) >= LAST_SEEN_STEP) {
+            if peer
+                .record
+                .last_seen
+                .is_none_or(|t| now.since(t) >= LAST_SEEN_STEP)
+            {
                 peer.edit().last_seen = Some(now);
             }
             self.peers.put(peer);
@@ -361,13 +365,18 @@ impl Engine {
     ) -> Result<(), StoreError> {
         self.links.admitted.remove(&link);
         let Some(closed) = self.links.open.remove(&link) else {
-            return match dialled {
-                Some(key) => self.dial_failed(step, &key, reason),
-                None => Ok(()),
-            };
+            if let Some(key) = dialled {
+                self.dial_failed(step, &key, reason);
+            }
+            return Ok(());
         };
         let key = closed.peer;
-        if self.links.candidates.get(&key).is_some_and(|c| c.link == link) {
+        if self
+            .links
+            .candidates
+            .get(&key)
+            .is_some_and(|c| c.link == link)
+        {
             self.links.candidates.remove(&key);
         }
         if self.links.active(&key) != Some(link) {
@@ -470,7 +479,11 @@ impl Engine {
         let Some(state) = self.links.get_mut(link) else {
             return Ok(());
         };
-        if state.in_flight.get(&req_id).is_none_or(|f| f.envelope_id != *confirmed) {
+        if state
+            .in_flight
+            .get(&req_id)
+            .is_none_or(|f| f.envelope_id != *confirmed)
+        {
             return Ok(());
         }
         let Some(done) = state.in_flight.remove(&req_id) else {
@@ -504,7 +517,10 @@ impl Engine {
         let accepted = peer.as_ref().is_some_and(|p| p.is_accepted());
         self.peers.put_back(peer);
         let now = step.now.wall;
-        match self.own.bundle(step.tx, accepted || invited, now, step.rng)? {
+        match self
+            .own
+            .bundle(step.tx, accepted || invited, now, step.rng)?
+        {
             Some(bundle) => {
                 let message = P2pMessage::PrekeyBundle(bundle).to_message(req_id);
                 step.outputs.push(Output::Send { link, message });

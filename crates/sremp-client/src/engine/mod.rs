@@ -29,7 +29,9 @@ use sremp_core::{
 };
 use sremp_net::{CloseReason, DialTarget, Direction, LinkId};
 
-use self::{accounting::Refusals, dialling::Dialling, links::Links, own::Own, peers::Peers, waits::Waits};
+use self::{
+    accounting::Refusals, dialling::Dialling, links::Links, own::Own, peers::Peers, waits::Waits,
+};
 use crate::{
     config::Config,
     store::{StoreError, Tx},

@@ -123,7 +123,8 @@ impl Own {
         now: UnixMillis,
         rng: &mut dyn CryptoRng,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        let (Some(signed), Some(envelope)) = (self.signed_prekeys.last(), self.envelope_keys.last())
+        let (Some(signed), Some(envelope)) =
+            (self.signed_prekeys.last(), self.envelope_keys.last())
         else {
             return Ok(None);
         };
@@ -178,7 +179,9 @@ impl<'a> Prekeys<'a> {
             Some(id) => tx.prekey(PrekeyKind::OneTime, id.get())?,
             None => None,
         };
-        let one_time = stored.map(|bytes| OneTimePrekey::from_bytes(&bytes)).transpose();
+        let one_time = stored
+            .map(|bytes| OneTimePrekey::from_bytes(&bytes))
+            .transpose();
         Ok(Self {
             own,
             one_time: one_time.map_err(|_| StoreError::Damaged)?,
@@ -211,7 +214,9 @@ impl Engine {
         match made.and_then(UnixMillis::new) {
             Some(made) if now.since(made) < NOISE_KEY_ROTATION => {}
             Some(_) => self.rotate_noise_key(step)?,
-            None => step.tx.set_setting(NOISE_KEY_MADE, &now.get().to_le_bytes())?,
+            None => step
+                .tx
+                .set_setting(NOISE_KEY_MADE, &now.get().to_le_bytes())?,
         }
         self.refresh_profile(step)?;
         for contact in step.tx.contacts()? {
@@ -235,7 +240,8 @@ impl Engine {
         step.tx.save_own_identity(&next.to_parts())?;
         step.tx
             .save_version_record(&next.id(), &VersionRecord::of(next.identity()))?;
-        step.tx.set_setting(NOISE_KEY_MADE, &now.get().to_le_bytes())?;
+        step.tx
+            .set_setting(NOISE_KEY_MADE, &now.get().to_le_bytes())?;
         self.own.identity = next;
         step.outputs.push(Output::IdentityChanged);
         self.refresh_profile(step)

@@ -8,9 +8,7 @@ use sremp_core::{
     identity::{Identity, VersionRecord, VersionVerdict},
     session::{
         book::Incoming,
-        content::{
-            Body, ContactRequest, ProfileUpdate, ResetReason, UnverifiedIdentity,
-        },
+        content::{Body, ContactRequest, ProfileUpdate, ResetReason, UnverifiedIdentity},
         prekey::{PrekeyBundle, UnverifiedEnvelopeKey},
     },
 };
@@ -310,11 +308,7 @@ impl Engine {
         result
     }
 
-    fn note_fork_of(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        peer: &mut Peer,
-    ) -> Result<(), StoreError> {
+    fn note_fork_of(&mut self, step: &mut Step<'_, '_>, peer: &mut Peer) -> Result<(), StoreError> {
         if peer.record.forked {
             return Ok(());
         }

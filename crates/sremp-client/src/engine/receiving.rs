@@ -194,7 +194,11 @@ impl Engine {
         })?;
         let event = EventKind::Request {
             from: key.to_string(),
-            username: peer.record.username().map(text::clean_line).unwrap_or_default(),
+            username: peer
+                .record
+                .username()
+                .map(text::clean_line)
+                .unwrap_or_default(),
             text: clean,
             received_at: Rfc3339(step.now.wall),
         };

@@ -130,13 +130,7 @@ impl Engine {
         }
     }
 
-    fn next_content(
-        &self,
-        step: &Step<'_, '_>,
-        peer: &Peer,
-        msg_id: MsgId,
-        body: Body,
-    ) -> Content {
+    fn next_content(&self, step: &Step<'_, '_>, peer: &Peer, msg_id: MsgId, body: Body) -> Content {
         Content {
             msg_id,
             seq: peer.record.next_seq,
@@ -213,11 +207,7 @@ impl Engine {
     }
 
     /// Over the contact's connection if there is one, else by dialling.
-    fn push(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        key: &ContactId,
-    ) -> Result<(), StoreError> {
+    fn push(&mut self, step: &mut Step<'_, '_>, key: &ContactId) -> Result<(), StoreError> {
         let Some(link) = self.links.active(key) else {
             self.dialling.want(*key, step.now.tick);
             return Ok(());

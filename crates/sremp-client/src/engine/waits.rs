@@ -149,7 +149,10 @@ impl Engine {
             let known = step.tx.message(Some(wait.contact), &wait.msg_id)?;
             let sent = SentView {
                 msg_id: wait.msg_id.to_string(),
-                status: known.as_ref().and_then(|m| m.status).unwrap_or(Status::Queued),
+                status: known
+                    .as_ref()
+                    .and_then(|m| m.status)
+                    .unwrap_or(Status::Queued),
                 path: known.and_then(|m| m.path),
             };
             step.reply(wait.ticket, Ok(Reply::Sent(sent)));
@@ -160,7 +163,9 @@ impl Engine {
                 continue;
             }
             let events = step.tx.events(wait.after, wait.limit)?;
-            let events = events.iter().filter_map(|(seq, json)| parse_event(*seq, json));
+            let events = events
+                .iter()
+                .filter_map(|(seq, json)| parse_event(*seq, json));
             let reply = Reply::Events {
                 events: events.collect(),
             };

@@ -7,9 +7,7 @@
 mod body;
 mod wire;
 
-pub use body::{
-    Body, ContactRequest, ProfileUpdate, ResetReason, UnverifiedIdentity,
-};
+pub use body::{Body, ContactRequest, ProfileUpdate, ResetReason, UnverifiedIdentity};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
