@@ -162,7 +162,7 @@ fn an_identity_inside_a_content_is_the_exact_bytes_and_unverified() {
         *alice().identity()
     );
     let offer = env(&file);
-    assert_eq!(offer.to_bytes()[..2], [0x95, 77]);
+    assert_eq!(encode(&offer)[..2], [0x95, 77]);
 }
 
 #[test]
