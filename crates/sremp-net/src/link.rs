@@ -153,6 +153,14 @@ impl Commands {
         }
     }
 
+    /// A command that waits already.
+    pub(crate) fn try_next(&mut self) -> Option<LinkCommand> {
+        let waiting = self.waiting.pop_front();
+        let command = waiting.or_else(|| self.queue.try_recv().ok())?;
+        self.release(&command);
+        Some(command)
+    }
+
     /// Resolves with the code when the link is to be closed; other commands keep waiting, and
     /// count. Safe to cancel.
     pub(crate) async fn closed(&mut self) -> ErrorCode {

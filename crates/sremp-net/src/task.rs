@@ -93,6 +93,10 @@ impl<S: AsyncRead + AsyncWrite + Send> LinkTask<S> {
                 command = self.commands.next(), if open_for_commands => self.obey(command),
                 code = asked_to_leave(&mut self.shutdown), if !going_away => {
                     going_away = true;
+                    // what was queued before still goes out
+                    while let Some(command) = self.commands.try_next() {
+                        self.obey(command);
+                    }
                     self.pump.channel.close(now, code);
                 }
             }
