@@ -30,7 +30,7 @@ impl std::fmt::Display for LinkId {
 pub enum LinkCommand {
     /// Send a message, as soon as the link is open.
     Send(Message),
-    /// Ask whether the peer is there; `Pong` is the answer.
+    /// Ask whether the peer is there; `Pong` is the answer. Without effect before the link is open.
     Probe,
     /// Send what is queued, then CLOSE with this code.
     Close(ErrorCode),
