@@ -70,7 +70,7 @@ pub enum LinkEvent {
 pub enum CloseReason {
     /// The peer sent a CLOSE.
     Peer(PeerClose),
-    /// This side sent a CLOSE with this code.
+    /// This side closed, and told the peer this code if there was a connection.
     Own(ErrorCode),
     /// This side gave up without a word.
     Local(ErrorCode),

@@ -21,6 +21,8 @@ mod link;
 mod network;
 mod pump;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub use accept::Listening;
 pub use dial::DialTarget;

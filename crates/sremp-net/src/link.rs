@@ -37,7 +37,7 @@ impl std::fmt::Display for LinkId {
 pub enum LinkCommand {
     /// Send a message, as soon as the link is open.
     Send(Message),
-    /// Ask whether the peer is there; `Pong` is the answer.
+    /// Ask whether the peer is there; `Pong` is the answer. Without effect before the link is open.
     Probe,
     /// Send what is queued, then CLOSE with this code.
     Close(ErrorCode),
@@ -158,6 +158,14 @@ impl Commands {
             }
             None => LinkCommand::Close(ErrorCode::GoingAway),
         }
+    }
+
+    /// A command that waits already.
+    pub(crate) fn try_next(&mut self) -> Option<LinkCommand> {
+        let waiting = self.waiting.pop_front();
+        let command = waiting.or_else(|| self.queue.try_recv().ok())?;
+        self.release(&command);
+        Some(command)
     }
 
     /// Resolves with the code when the link is to be closed; other commands keep waiting, and

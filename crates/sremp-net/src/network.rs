@@ -138,4 +138,14 @@ impl Network {
         let refused = self.shared.refused.lock();
         refused.unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    #[cfg(test)]
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    #[cfg(test)]
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Option<ErrorCode>> {
+        self.shutdown.subscribe()
+    }
 }

@@ -91,8 +91,16 @@ impl<S: AsyncRead + AsyncWrite + Send> LinkTask<S> {
                     self.pump.channel.handle_admission(now, admission);
                 }
                 command = self.commands.next(), if open_for_commands => self.obey(command),
+                () = events.closed(), if !going_away => {
+                    going_away = true;
+                    self.pump.channel.close(now, ErrorCode::GoingAway);
+                }
                 code = asked_to_leave(&mut self.shutdown), if !going_away => {
                     going_away = true;
+                    // what was queued before still goes out
+                    while let Some(command) = self.commands.try_next() {
+                        self.obey(command);
+                    }
                     self.pump.channel.close(now, code);
                 }
             }

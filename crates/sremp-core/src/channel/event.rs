@@ -47,7 +47,7 @@ pub enum Admission {
 pub enum CloseReason {
     /// The peer sent a CLOSE.
     Peer(PeerClose),
-    /// This side sent a CLOSE with this code.
+    /// This side closed, and told the peer this code if there were keys to tell it under.
     Own(ErrorCode),
     /// This side gave up without a word.
     Local(ErrorCode),
