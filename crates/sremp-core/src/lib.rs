@@ -28,6 +28,7 @@
     )
 )]
 
+pub mod channel;
 pub mod constants;
 pub mod contact_card;
 pub mod error;
