@@ -187,12 +187,20 @@ pub const SIGNED_PREKEY_EXPIRY: Duration = Duration::from_secs(14 * 24 * 60 * 60
 pub const SIGNED_PREKEY_DELETION: Duration = Duration::from_secs(35 * 24 * 60 * 60);
 /// Age at which an unused one-time prekey is deleted.
 pub const ONE_TIME_PREKEY_DELETION: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+/// Age at which an unused one-time prekey expires: [`ONE_TIME_PREKEY_DELETION`] less the 14 days
+/// that a relay keeps the first message made with it.
+pub const ONE_TIME_PREKEY_EXPIRY: Duration = Duration::from_secs(46 * 24 * 60 * 60);
 /// Age at which the envelope key is rotated.
 pub const ENVELOPE_KEY_ROTATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Age at which an envelope key expires: [`ENVELOPE_KEY_DELETION`] less the 14 days that a relay
+/// keeps what was sealed with it.
+pub const ENVELOPE_KEY_EXPIRY: Duration = Duration::from_secs(46 * 24 * 60 * 60);
 /// Age at which the private part of an envelope key is deleted.
 pub const ENVELOPE_KEY_DELETION: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 /// A contact may ask for one prekey bundle in this time.
 pub const PREKEY_REQUEST_INTERVAL: Duration = Duration::from_secs(60);
+/// Time by which the clocks of two peers may differ when one judges the other's expiries.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(300);
 /// Largest encoded prekey bundle in bytes.
 pub const MAX_BUNDLE: usize = MAX_IDENTITY + 8 * 1024;
 /// Stored skipped message keys of one contact; the oldest goes first.
@@ -209,6 +217,15 @@ pub const UNACKNOWLEDGED_SESSION_AGE: Duration = Duration::from_secs(30 * 24 * 6
 pub const MAX_INACTIVE_SESSIONS: usize = 5;
 /// Age at which an inactive session is deleted.
 pub const INACTIVE_SESSION_AGE: Duration = Duration::from_secs(35 * 24 * 60 * 60);
+/// Time that a signed prekey's private part has to outlive an envelope that names it: the longest
+/// that a relay keeps one by default.
+pub const RELAY_STORAGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// Accepted first messages that are remembered per contact, while the signed prekeys that they name
+/// live; beyond that the contact cannot start sessions.
+pub const MAX_INIT_RECORDS: usize = 256;
+/// Messages in a row on a session that lost the choice, with none on the chosen one, after which
+/// the peer is followed.
+pub const STRAYS_BEFORE_FOLLOWING: u32 = 8;
 /// Failing envelopes of a known session before RESET.
 pub const RESET_AFTER_FAILURES: u32 = 3;
 /// Time without a good envelope after a failing one before RESET.
