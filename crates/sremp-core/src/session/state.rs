@@ -14,7 +14,7 @@ use super::{
     root::RootKey,
 };
 use crate::{
-    constants::{MAX_RECEIVING_CHAINS, MAX_SKIPPED_KEYS},
+    constants::{MAX_FORGOTTEN_CHAINS, MAX_RECEIVING_CHAINS, MAX_SKIPPED_KEYS},
     id::SessionId,
     signature::Signature,
 };
@@ -31,6 +31,7 @@ impl Session {
         let capacity = FIXED_LEN
             + SENDING_LEN
             + self.receiving.len() * RECEIVING_LEN
+            + (4 + self.forgotten.len() * 8)
             + self.skipped.len() * SKIPPED_LEN
             + self.init.as_ref().map_or(0, |_| INIT_LEN);
         let mut w = Writer::new(FORMAT, capacity);
@@ -63,6 +64,10 @@ impl Session {
             }
         }
         w.u32(self.received_keys);
+        w.len(self.forgotten.len());
+        for gone in &self.forgotten {
+            w.bytes(gone);
+        }
         w.len(self.skipped.len());
         for key in &self.skipped {
             w.u32(key.epoch);
@@ -100,6 +105,10 @@ impl Session {
             receiving.push(read_receiving(&mut r)?);
         }
         let received_keys = r.u32()?;
+        let mut forgotten = VecDeque::new();
+        for _ in 0..r.len(MAX_FORGOTTEN_CHAINS)? {
+            forgotten.push_back(*r.array()?);
+        }
         let count = r.len(MAX_SKIPPED_KEYS)?;
         let mut skipped = VecDeque::with_capacity(count);
         for _ in 0..count {
@@ -124,6 +133,7 @@ impl Session {
             pn,
             receiving,
             received_keys,
+            forgotten,
             skipped,
             init,
             renew_at,

@@ -5,6 +5,8 @@ mod limits;
 mod outcome;
 mod receive;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use rand_core::CryptoRng;
 

@@ -97,6 +97,9 @@ pub(in crate::session) struct Session {
     pub(in crate::session) receiving: Vec<ReceivingChain>,
     /// The peer's ratchet keys accepted so far: the next one's epoch.
     pub(in crate::session) received_keys: u32,
+    /// The first eight bytes of the keys of chains before those, oldest first. A late copy of their
+    /// messages (by relay, after days of direct talk) must not look like a broken session.
+    pub(in crate::session) forgotten: VecDeque<[u8; 8]>,
     /// Oldest first.
     pub(in crate::session) skipped: VecDeque<SkippedKey>,
     /// What every message starts with until the first one comes back. Its absence is the
@@ -107,6 +110,7 @@ pub(in crate::session) struct Session {
 }
 
 /// Where a message key stands in its session.
+#[derive(Clone, Copy, Debug)]
 pub(in crate::session) struct KeyPlace {
     pub(in crate::session) epoch: u32,
     pub(in crate::session) n: u32,
@@ -215,6 +219,7 @@ impl Session {
             pn: 0,
             receiving: Vec::with_capacity(MAX_RECEIVING_CHAINS + 1),
             received_keys: 0,
+            forgotten: VecDeque::new(),
             skipped: VecDeque::new(),
             init: None,
             renew_at: UnixMillis::ZERO,

@@ -4,13 +4,14 @@ use zeroize::Zeroizing;
 
 use super::{ReceivingChain, Session, SkippedKey, signed_key};
 use crate::{
-    constants::{DHLEN, MAX_RECEIVING_CHAINS, MAX_SKIP, MAX_SKIPPED_KEYS},
+    constants::{DHLEN, MAX_FORGOTTEN_CHAINS, MAX_RECEIVING_CHAINS, MAX_SKIP, MAX_SKIPPED_KEYS},
     id::ContactId,
     key::diffie_hellman,
     session::{
         DecryptError,
         chain::{KeptKey, MessageKey},
         header::RatchetMessage,
+        key::RatchetPublicKey,
     },
     signature::SignatureLabel,
     time::UnixMillis,
@@ -35,6 +36,7 @@ impl Session {
             .position(|chain| chain.dh_pub == message.dh_pub);
         let content = match known {
             Some(index) => self.decrypt_in(index, message, now)?,
+            None if self.has_forgotten(&message.dh_pub) => return Err(DecryptError::Replay),
             None => {
                 // A new key answers our newest one. Without one of ours in between, the peer could
                 // not have made it.
@@ -179,9 +181,18 @@ impl Session {
 
     fn forget_old_chains(&mut self) {
         while self.receiving.len() > MAX_RECEIVING_CHAINS {
-            let gone = self.receiving.remove(0).epoch;
-            self.skipped.retain(|key| key.epoch != gone);
+            let gone = self.receiving.remove(0);
+            self.skipped.retain(|key| key.epoch != gone.epoch);
+            self.forgotten.extend(gone.dh_pub.as_bytes().first_chunk());
         }
+        while self.forgotten.len() > MAX_FORGOTTEN_CHAINS {
+            self.forgotten.pop_front();
+        }
+    }
+
+    fn has_forgotten(&self, key: &RatchetPublicKey) -> bool {
+        let start = key.as_bytes().first_chunk();
+        self.forgotten.iter().any(|gone| Some(gone) == start)
     }
 }
 
