@@ -12,7 +12,7 @@
 //! | ZWJ, ZWNJ | kept between letters of scripts that join, ZWJ also between emoji | Persian and Indic words and families need them; anywhere else they are invisible |
 //! | a variation selector | kept once behind a visible character | ❤️ needs it; runs of them carry hidden bytes |
 //! | combining marks | the first eight behind a base | stacks paint over other lines; a mark without a base would land on ours |
-//! | blank letters (Hangul fillers, CGJ) | nothing | they look like no letter |
+//! | blank letters (Hangul fillers, CGJ) | nothing; U+2800 a space | they look like no letter |
 //! | private use, unassigned | U+FFFD | nobody can say what a font makes of them, but that something stood there is worth seeing |
 
 use std::{iter::Peekable, str::Chars};
@@ -41,6 +41,7 @@ pub fn clean(text: &str) -> String {
         match c {
             '\r' if rest.peek() == Some(&'\n') => {}
             '\r' | '\u{0B}' | '\u{0C}' | '\u{85}' | '\u{2028}' | '\u{2029}' => out.push('\n'),
+            BRAILLE_BLANK => out.push(' '),
             ESC => skip_escape(&mut rest),
             '\u{9B}' => skip_csi(&mut rest),
             '\u{90}' | '\u{98}' | '\u{9D}'..='\u{9F}' => skip_string(&mut rest),
@@ -55,11 +56,11 @@ pub fn clean(text: &str) -> String {
 /// space, so that nothing is pushed out of sight either.
 pub fn clean_line(text: &str) -> String {
     let clean = clean(text);
-    let words: Vec<&str> = clean
-        .split(|c: char| c.is_whitespace() || c == BRAILLE_BLANK)
-        .filter(|word| !word.is_empty())
-        .collect();
-    words.join(" ")
+    let words: Vec<&str> = clean.split_whitespace().collect();
+    // a mark whose space was at the start has lost its base
+    let line = words.join(" ");
+    line.trim_start_matches(|c| c == ' ' || is_mark(c))
+        .to_owned()
 }
 
 /// A name as it may stand inside other text: one clean line between FSI and PDI, so that a
@@ -81,7 +82,8 @@ struct Shown {
 impl Shown {
     fn push(&mut self, c: char) {
         if is_variation_selector(c) {
-            if self.marks == Some(0) && !self.varied {
+            let on_ink = !self.text.ends_with(char::is_whitespace);
+            if self.marks == Some(0) && !self.varied && on_ink {
                 self.text.push(c);
                 self.varied = true;
             }
@@ -93,8 +95,7 @@ impl Shown {
             G::Control | G::Surrogate => {}
             G::Format if !is_visible_format(c) => {}
             G::PrivateUse | G::Unassigned => self.base(char::REPLACEMENT_CHARACTER, Some(0)),
-            G::NonspacingMark | G::SpacingMark | G::EnclosingMark => self.mark(c),
-            G::SpaceSeparator => self.base(c, None),
+            _ if is_mark(c) => self.mark(c),
             _ => self.base(c, Some(0)),
         }
     }
@@ -124,6 +125,14 @@ impl Shown {
             self.text.push(joiner);
         }
     }
+}
+
+fn is_mark(c: char) -> bool {
+    let category = c.general_category();
+    matches!(
+        category,
+        G::NonspacingMark | G::SpacingMark | G::EnclosingMark
+    )
 }
 
 fn is_variation_selector(c: char) -> bool {

@@ -140,7 +140,18 @@ fn marks_stay_on_their_letter() {
         8
     );
     shows(&[("\u{301}a", "a"), ("e\u{301}", "e\u{301}")]);
-    assert_eq!(clean("x\n\u{301}y \u{301}z"), "x\ny z");
+    assert_eq!(clean("x\n\u{301}y\t\u{301}z"), "x\ny\tz");
+}
+
+#[test]
+fn a_mark_on_a_space_stays_unless_the_space_goes() {
+    // allowed in a username, which has to show as it is
+    shows(&[
+        ("a \u{323}\u{323}b", "a \u{323}\u{323}b"),
+        ("a \u{fe0f}b", "a b"),
+    ]);
+    assert_eq!(clean_line("  \u{323} \u{301}b"), "b");
+    assert_eq!(clean_line("\u{2800}\u{fe0f}\u{200d}😀"), "😀");
 }
 
 #[test]
