@@ -35,7 +35,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Ending {
-        if is_card(&self.who) && !self.yes && terminal::present() {
+        if card::looks_like_one(&self.who) && !self.yes && terminal::present() {
             let card = card::read(&self.who)?;
             show(&mut io::stderr().lock(), &card)?;
             if !terminal::agrees("Add this contact?")? {
@@ -54,13 +54,6 @@ impl Args {
         context.out.one(&contact, |to| added(to, &contact))?;
         Ok(DONE)
     }
-}
-
-/// Whether a text means a card and not somebody who is known.
-fn is_card(who: &str) -> bool {
-    who.trim_start()
-        .get(..6)
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("sremp:"))
 }
 
 /// What a card says, before anything is done with it.
@@ -97,18 +90,4 @@ fn added(to: &mut dyn Write, contact: &ContactView) -> io::Result<()> {
         to,
         "Write with `sremp chat {alias}`; make sure who it is with `sremp verify {alias}`."
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_and_codes_are_cards_and_names_are_not() {
-        assert!(is_card("sremp:1#AQ"));
-        assert!(is_card(" SREMP:1/AE"));
-        assert!(!is_card("sremp"));
-        assert!(!is_card("ben"));
-        assert!(!is_card("äöüäöü"));
-    }
 }

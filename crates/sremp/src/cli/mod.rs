@@ -3,6 +3,7 @@
 
 mod args;
 mod context;
+pub(crate) mod conversation;
 mod failure;
 mod out;
 mod passphrase;
@@ -14,7 +15,7 @@ mod welcome;
 mod words;
 
 mod add;
-pub(crate) mod chat;
+mod chat;
 mod completions;
 mod contacts;
 mod detach;

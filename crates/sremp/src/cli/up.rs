@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sremp_client::{
     client::{Face, StartOptions},
-    view::{Command, ErrorKind, Event, StatusView},
+    view::{Command, ErrorKind, StatusView},
 };
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::ask::Ask as _;
 
-/// How often the process looks whether its client was ended by another face.
+/// How often the process looks whether its client has ended by itself, or by another face.
 const PULSE: Duration = Duration::from_secs(1);
 
 /// How long a client may take to end.
@@ -112,15 +112,9 @@ fn serve(face: &Face, ended: &mpsc::Receiver<()>, out: Out) -> Result<(), Failur
         listening: status.listening,
     }
     .print(out)?;
-    let alive = Command::Events {
-        after: Some(status.last_event),
-        limit: 1,
-        wait_ms: 0,
-    };
     while ended.recv_timeout(PULSE) == Err(RecvTimeoutError::Timeout) {
-        match face.ask::<Vec<Event>>(&alive) {
-            Err(error) if error.kind == ErrorKind::Failed => break,
-            _ => {}
+        if let Some(end) = face.wait(Duration::ZERO) {
+            return Ok(end?);
         }
     }
     Ok(())

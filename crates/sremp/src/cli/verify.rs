@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
-use sremp_client::view::{Command, ErrorKind, VerifyView};
+use sremp_client::{
+    card,
+    view::{Command, ErrorKind, VerifyView},
+};
 
 use super::{DONE, Ending, Failure, context::Context, peer};
 use crate::ask::Ask as _;
@@ -19,18 +22,22 @@ Examples:
 pub(crate) struct Args {
     /// Alias, unique name, or at least 6 digits of the id
     contact: String,
-    /// The 60 digits that the other reads out; equal digits make the contact trusted
+    /// The 60 digits that the other reads out, or the text of their verification code; if they
+    /// agree with yours the contact becomes trusted
     #[arg(value_name = "NUMBER")]
     number: Vec<String>,
 }
 
 impl Args {
-    /// The number without spaces, if one was given.
+    /// The number without spaces, or the text of the other's code, if one was given.
     fn number(&self) -> Result<Option<String>, Failure> {
         if self.number.is_empty() {
             return Ok(None);
         }
         let digits: String = self.number.concat().split_whitespace().collect();
+        if card::looks_like_one(&digits) {
+            return Ok(Some(digits));
+        }
         if digits.len() == DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit()) {
             return Ok(Some(digits));
         }

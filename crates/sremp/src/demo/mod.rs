@@ -15,7 +15,7 @@ use sremp_client::view::{CommandError, ErrorKind};
 use tempfile::TempDir;
 
 use self::{report::Report, steps::Play};
-use crate::cli::{DONE, Ending, Failure, Hangup, Out, chat::Chat, on_end};
+use crate::cli::{DONE, Ending, Failure, Hangup, Out, conversation::Conversation, on_end};
 
 /// Plays all steps; then, at a terminal, leaves the user in a conversation with the bot.
 ///
@@ -48,7 +48,7 @@ pub(crate) fn run(out: Out) -> Ending {
 }
 
 fn talk_to_the_bot(play: &Play<'_>, out: Out) -> Result<(), Failure> {
-    let mut chat = Chat::open(play.ann_face()?, steps::BOT, out)?;
+    let mut chat = Conversation::open(play.ann_face()?, steps::BOT, out)?;
     let (tell, heard) = mpsc::channel();
     chat.hold(tell, &heard)
 }
