@@ -91,12 +91,16 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
+fn endpoint(host: &str, port: u16) -> Endpoint {
+    Endpoint::new(host, port).unwrap()
+}
+
 fn target(listening: &Listening, n: u8) -> DialTarget {
     let peer = secret(n);
     DialTarget {
         expected: Some(peer.id()),
         pinned_noise_key: Some(peer.identity().noise_key()),
-        ..DialTarget::at("127.0.0.1", listening.local_addr().port())
+        ..DialTarget::at(endpoint("127.0.0.1", listening.local_addr().port()))
     }
 }
 
@@ -254,7 +258,7 @@ async fn addresses_where_nobody_is_are_told_apart() {
     assert_eq!(refused.to_string(), "nobody listens at this address");
     alice.network.dial(DialTarget {
         endpoints: Vec::new(),
-        ..DialTarget::at("", 0)
+        ..DialTarget::at(endpoint("127.0.0.1", 1))
     });
     assert_eq!(alice.closed().await, CloseReason::NameNotFound);
 }
@@ -265,10 +269,6 @@ async fn a_race_over_dead_and_living_addresses_opens_one_link() {
     let any = SocketAddr::from(([0, 0, 0, 0], 0));
     let listening = bob.network.listen(any).await.unwrap();
     let port = listening.local_addr().port();
-    let endpoint = |host: &str, port| Endpoint {
-        host: host.to_owned(),
-        port,
-    };
     let mut alice = Node::new(1);
     let (_, handle) = alice.network.dial(DialTarget {
         endpoints: vec![
