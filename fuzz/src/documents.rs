@@ -8,7 +8,10 @@ use sremp_core::{
     id::{ContactId, MsgId},
     identity::{Extensions, Flags, Identity, SecretIdentity, Username},
     key::NoiseSecret,
-    session::content::{Body, Content, ContentHead, EnvelopeKeyOffer, ProfileUpdate},
+    session::{
+        content::{Body, Content, ContentHead, ProfileUpdate},
+        prekey::UnverifiedEnvelopeKey,
+    },
     signature::{Signature, SignatureLabel},
     time::UnixMillis,
     wire::codec::{decode_exact, encode},
@@ -140,7 +143,7 @@ pub fn codec(data: &[u8]) {
         11 => exact::<Extensions>(data),
         12 => exact::<Vec<Endpoint>>(data),
         13 => exact::<Vec<RelayHint>>(data),
-        14 => exact::<EnvelopeKeyOffer>(data),
+        14 => exact::<UnverifiedEnvelopeKey>(data),
         _ => exact::<ProfileUpdate>(data),
     }
 }
