@@ -37,7 +37,7 @@ type Answer = Result<Reply, CommandError>;
 
 enum Work {
     Command(Command, SyncSender<Answer>),
-    Link(LinkEvent),
+    Link(Box<LinkEvent>),
     Listening(SocketAddr),
     Shutdown,
 }
@@ -84,7 +84,7 @@ impl Runtime {
         let forward = work.clone();
         tokio.spawn(async move {
             while let Some(event) = from_links.recv().await {
-                if forward.send(Work::Link(event)).await.is_err() {
+                if forward.send(Work::Link(Box::new(event))).await.is_err() {
                     break;
                 }
             }
@@ -272,7 +272,7 @@ impl Shell {
                 self.stop = true;
                 None
             }
-            Work::Link(event) => Some(self.translate_link(event)),
+            Work::Link(event) => Some(self.translate_link(*event)),
         }
     }
 
@@ -327,7 +327,7 @@ impl Shell {
                     let _ = face.send(*result);
                 }
             }
-            Output::Dial(target) => self.dial(target),
+            Output::Dial(target) => self.dial(*target),
             Output::Admit { link, admission } => {
                 if let Some(answer) = self.answers.remove(&link) {
                     let _ = answer.send(admission);

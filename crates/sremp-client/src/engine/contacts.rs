@@ -1,29 +1,26 @@
-//! Contacts: cards and invites, requests, trust, and who is meant by a name.
+//! Contacts: cards, requests, verification, trust.
 
-use sha2::{Digest as _, Sha256};
 use sremp_core::{
-    constants::INVITE_EXPIRY,
     contact_card::{CardContent, ContactCard, Intro},
     error::ErrorCode,
-    id::{ContactId, IntroToken},
-    identity::{Trust, VerifiedVia, confusable},
+    id::IntroToken,
+    identity::{Trust, VerifiedVia},
     safety_number::SafetyNumber,
     text,
     time::UnixMillis,
 };
 
-use super::{Engine, Step, Ticket, peers::Peer};
+use super::{Engine, Step, Ticket, naming::NameClash, peers::Peer};
 use crate::{
     card,
-    clock::Rfc3339,
-    store::{ContactName, NewContact, StoreError},
-    view::{CommandError, ErrorKind, IdView, InviteView, Reply, Standing, VerifyView},
+    store::{NewContact, StoreError},
+    view::{CommandError, ErrorKind, IdView, Reply, Standing, VerifyView},
 };
 
 /// What a command comes to: an answer for the user, or a store that failed.
-type Answer<T> = Result<Result<T, CommandError>, StoreError>;
+pub(super) type Answer<T> = Result<Result<T, CommandError>, StoreError>;
 
-fn refuse<T>(kind: ErrorKind, message: impl Into<String>) -> Answer<T> {
+pub(super) fn refuse<T>(kind: ErrorKind, message: impl Into<String>) -> Answer<T> {
     Ok(Err(CommandError::new(kind, message)))
 }
 
@@ -41,7 +38,7 @@ impl Engine {
         })
     }
 
-    fn card(
+    pub(super) fn card(
         &self,
         step: &mut Step<'_, '_>,
         intro: Option<IntroToken>,
@@ -61,75 +58,6 @@ impl Engine {
         };
         // a name of 160 bytes and one endpoint fit into 512 bytes
         ContactCard::issue(&self.own.identity, content).map_err(|_| StoreError::Damaged)
-    }
-
-    /// A single-use card.
-    pub(super) fn make_invite(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        expires: Option<u32>,
-    ) -> Answer<Reply> {
-        let life = expires.map_or(INVITE_EXPIRY, |s| std::time::Duration::from_secs(s.into()));
-        if life.is_zero() {
-            return refuse(ErrorKind::Usage, "an invite has to last at least a second");
-        }
-        let mut token = [0; IntroToken::LEN];
-        step.rng.fill_bytes(&mut token);
-        let token = IntroToken::new(token);
-        let now = step.now.wall;
-        let expires = now.plus(life);
-        let hash = token_hash(&token);
-        step.tx.insert_invite(&hash, expires, now)?;
-        let card = self.card(step, Some(token), Some(expires))?;
-        Ok(Ok(Reply::Invite(InviteView {
-            invite: invite_name(&hash),
-            card: card.to_uri(),
-            expires: Rfc3339(expires),
-        })))
-    }
-
-    pub(super) fn invites(&self, step: &mut Step<'_, '_>) -> Result<Reply, StoreError> {
-        let open = step.tx.invites(step.now.wall)?;
-        let invites = open.iter().map(|invite| InviteView {
-            invite: invite.name(),
-            card: String::new(),
-            expires: Rfc3339(invite.expires),
-        });
-        Ok(Reply::Invites {
-            invites: invites.collect(),
-        })
-    }
-
-    pub(super) fn revoke_invite(&self, step: &mut Step<'_, '_>, name: &str) -> Answer<Reply> {
-        let open = step.tx.invites(step.now.wall)?;
-        if !open.iter().any(|invite| invite.name() == name) {
-            let message =
-                format!("there is no open invite {name}; `sremp invite --list` shows all");
-            return refuse(ErrorKind::Usage, message);
-        }
-        step.tx.delete_invite(name)?;
-        Ok(Ok(Reply::Done {}))
-    }
-
-    /// Whether a stranger's intro token is one of ours and still open.
-    pub(super) fn invite_is_open(
-        &self,
-        step: &mut Step<'_, '_>,
-        token: Option<&IntroToken>,
-    ) -> Result<bool, StoreError> {
-        match token {
-            Some(token) => step.tx.invite_is_open(&token_hash(token), step.now.wall),
-            None => Ok(false),
-        }
-    }
-
-    pub(super) fn burn_invite(
-        &self,
-        step: &mut Step<'_, '_>,
-        token: &IntroToken,
-    ) -> Result<(), StoreError> {
-        let hash = token_hash(token);
-        step.tx.burn_invite(&hash, step.now.wall).map(|_| ())
     }
 
     /// `add`: the contact of a card, or the request of somebody named.
@@ -290,84 +218,6 @@ impl Engine {
         Ok(Ok(Reply::Contact(view)))
     }
 
-    /// Whether another contact has this name, or one that looks like it (D2.4: blocking).
-    fn name_clash(
-        &self,
-        step: &mut Step<'_, '_>,
-        key: &ContactId,
-        name: Option<&str>,
-        is_alias: bool,
-    ) -> Result<NameClash, StoreError> {
-        let Some(name) = name else {
-            return Ok(NameClash::None);
-        };
-        for other in step.tx.contact_names()? {
-            if other.key == *key || other.standing == Standing::Request {
-                continue;
-            }
-            let names = || other.alias.iter().chain(&other.username);
-            if other.alias.as_deref() == Some(name) {
-                return Ok(NameClash::Taken(format!(
-                    "you have a contact {name} already, with another key; choose a name with --as"
-                )));
-            }
-            if !is_alias && names().any(|n| confusable(n, name)) {
-                return Ok(NameClash::Confusable(format!(
-                    "the name {} looks like that of your contact {} but belongs to another key ({}); \
-                     it may be somebody posing: compare keys over another way, then choose a name \
-                     with --as",
-                    text::isolate(&text::clean_line(name)),
-                    other.shown(),
-                    key.short(),
-                )));
-            }
-        }
-        Ok(NameClash::None)
-    }
-
-    /// Who is meant: an alias, a unique username, or at least six digits of the id.
-    pub(super) fn find_contact(&mut self, step: &mut Step<'_, '_>, who: &str) -> Answer<Box<Peer>> {
-        let names = step.tx.contact_names()?;
-        let digits = who.to_ascii_lowercase();
-        let is_prefix = digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-        let tests: [&dyn Fn(&ContactName) -> bool; 3] = [
-            &|n| n.alias.as_deref() == Some(who),
-            &|n| n.username.as_deref() == Some(who),
-            &|n| is_prefix && n.key.to_string().starts_with(&digits),
-        ];
-        let found = tests
-            .iter()
-            .map(|test| names.iter().filter(|n| test(n)).collect::<Vec<_>>())
-            .find(|found| !found.is_empty())
-            .unwrap_or_default();
-        match found.as_slice() {
-            [one] => match self.peers.take(step.tx, &one.key)? {
-                Some(peer) => Ok(Ok(peer)),
-                None => Err(StoreError::Damaged),
-            },
-            [] => refuse(
-                ErrorKind::Contact,
-                format!(
-                    "there is no contact {}; `sremp contacts` lists them, `sremp add CARD` adds one",
-                    text::clean_line(who)
-                ),
-            ),
-            several => refuse(
-                ErrorKind::Contact,
-                format!(
-                    "{} contacts are called {}; name one by the first digits of its id: {}",
-                    several.len(),
-                    text::clean_line(who),
-                    several
-                        .iter()
-                        .map(|n| n.key.short())
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ),
-            ),
-        }
-    }
-
     /// `verify`: shows the safety number, or compares it.
     pub(super) fn verify(
         &mut self,
@@ -461,41 +311,5 @@ impl Engine {
         let result = answer?;
         step.reply(ticket, result);
         Ok(())
-    }
-}
-
-enum NameClash {
-    None,
-    /// The very name, as an alias.
-    Taken(String),
-    /// A name that looks the same.
-    Confusable(String),
-}
-
-/// What of an intro token is stored, and named in invites.
-fn token_hash(token: &IntroToken) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(b"SREMP/1/token")
-        .chain_update(token.as_bytes())
-        .finalize()
-        .into()
-}
-
-fn invite_name(token_hash: &[u8; 32]) -> String {
-    sremp_core::wire::bytes::Hex(&token_hash[..4]).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn intro_tokens_are_stored_as_the_hash_of_the_specification() {
-        let hash = token_hash(&IntroToken::new([7; 16]));
-        let hex = sremp_core::wire::bytes::Hex(&hash).to_string();
-        assert_eq!(
-            hex,
-            "3f499a4806f35cf072b92315c291edd7bdec9b0c9b9b1753dcfac6d340395679"
-        );
     }
 }

@@ -108,7 +108,7 @@ impl Engine {
         for key in self.dialling.due(step.now.tick) {
             match self.dial_target(step, &key)? {
                 Some(target) => {
-                    step.outputs.push(Output::Dial(target));
+                    step.outputs.push(Output::Dial(Box::new(target)));
                     if let Some(attempt) = self.dialling.0.get_mut(&key) {
                         attempt.in_progress = true;
                         attempt.last = Some(step.now.tick);

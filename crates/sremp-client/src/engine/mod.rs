@@ -8,11 +8,14 @@ mod accounting;
 mod commands;
 mod contacts;
 mod dialling;
+mod invites;
 mod links;
+mod naming;
 mod own;
 mod peers;
 mod profile;
 mod receiving;
+mod requests;
 mod sending;
 mod views;
 mod waits;
@@ -114,7 +117,7 @@ pub enum Output {
         result: Box<Result<Reply, CommandError>>,
     },
     /// Opens a connection to a contact; the outcome is [`Input::Opened`] or [`Input::Closed`].
-    Dial(DialTarget),
+    Dial(Box<DialTarget>),
     /// Answers [`Input::Shown`].
     Admit {
         /// The connection.

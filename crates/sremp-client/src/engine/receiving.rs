@@ -161,6 +161,15 @@ impl Engine {
             self.refusals.count("stranger-without-request");
             return Ok(());
         };
+        // a request in somebody else's name is none (D3.21)
+        if !request
+            .identity
+            .verify()
+            .is_ok_and(|identity| identity.id() == *key)
+        {
+            self.refusals.count("profile-identity");
+            return Ok(());
+        }
         self.take_one_time_prekey(step, &incoming)?;
         if let Some(token) = intro.filter(|_| invited) {
             self.burn_invite(step, &token)?;
