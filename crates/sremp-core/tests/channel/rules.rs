@@ -130,6 +130,20 @@ fn what_does_not_begin_with_sremp_is_closed_at_its_first_wrong_byte() {
     }
 }
 
+#[test]
+fn an_ephemeral_key_of_small_order_gets_no_answer() {
+    for low_byte in [0, 1] {
+        let mut side = Side::new(accept(2));
+        let mut wire = VersionHeader::OWN.to_bytes().to_vec();
+        wire.extend_from_slice(&[32, 0, low_byte]);
+        wire.extend_from_slice(&[0; 31]);
+        side.channel.handle_bytes(Tick::new(0), &wire);
+        let failed = CloseReason::Local(ErrorCode::HandshakeFailed);
+        assert_eq!(ended(&mut side), failed);
+        assert!(drain(&mut side.channel, Tick::new(0)).is_empty());
+    }
+}
+
 /// Three messages of Alice as frames, not yet delivered to Bob.
 fn three_frames() -> (Pair, Vec<Vec<u8>>) {
     let mut pair = Pair::open();
@@ -153,6 +167,7 @@ fn case_04_a_flipped_bit_kills_the_channel_and_the_genuine_frame_is_never_delive
         let failed = CloseReason::Local(ErrorCode::DecryptFailed);
         assert_eq!(pair.b.end(), &failed, "bit {bit}");
         assert!(pair.b.messages().is_empty());
+        assert!(!pair.b.channel.is_established(), "the keys are gone");
         assert!(drain(&mut pair.b.channel, pair.now).is_empty());
     }
 }
