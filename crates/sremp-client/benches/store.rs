@@ -337,17 +337,32 @@ fn run<T>(
     store.transaction(work).unwrap()
 }
 
-fn timed(work: impl FnOnce()) -> Duration {
-    let began = Instant::now();
+/// How long work took, and how long of that on the processor: the figure that a busy machine
+/// disturbs least.
+fn timed(work: impl FnOnce()) -> (Duration, Duration) {
+    let (began, worked) = (Instant::now(), on_processor());
     work();
-    began.elapsed()
+    (began.elapsed(), on_processor().saturating_sub(worked))
 }
 
-/// Median and 99th percentile in milliseconds.
-fn percentiles(mut times: Vec<Duration>) -> (f64, f64) {
-    times.sort_unstable();
-    let at = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1e3;
-    (at(50), at(99))
+/// Time of this thread on the processor, as Linux counts it; brought up to date when the thread is
+/// switched, hence only a sum over many steps means something.
+fn on_processor() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split(' ').next().and_then(|n| n.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
+
+type Times = Vec<(Duration, Duration)>;
+
+/// Median and 99th percentile, and the mean on the processor, in milliseconds.
+fn figures(times: &Times) -> [f64; 3] {
+    let mut wall: Vec<_> = times.iter().map(|t| t.0).collect();
+    wall.sort_unstable();
+    let at = |share: usize| wall[(wall.len() - 1) * share / 100].as_secs_f64() * 1e3;
+    let worked: Duration = times.iter().map(|t| t.1).sum();
+    let mean = worked.as_secs_f64() * 1e3 / times.len() as f64;
+    [at(50), at(99), mean]
 }
 
 fn compare(name: &str, times: u64, a: &mut Bench, b: &mut Bench, step: fn(&mut Bench)) {
@@ -357,13 +372,14 @@ fn compare(name: &str, times: u64, a: &mut Bench, b: &mut Bench, step: fn(&mut B
         encrypted.push(timed(|| step(a)));
         plain.push(timed(|| step(b)));
     }
-    report(name, encrypted, plain);
+    report(name, &encrypted, &plain);
 }
 
-fn report(name: &str, encrypted: Vec<Duration>, plain: Vec<Duration>) {
-    let ((p50, p99), (plain50, plain99)) = (percentiles(encrypted), percentiles(plain));
+fn report(name: &str, encrypted: &Times, plain: &Times) {
+    let ([p50, p99, cpu], [plain50, plain99, plain_cpu]) = (figures(encrypted), figures(plain));
     println!(
-        "  {name}: p50 {p50:.3} ms p99 {p99:.3} ms; plain p50 {plain50:.3} p99 {plain99:.3}; ratio {:.2}",
+        "  {name}: p50 {p50:.3} ms p99 {p99:.3} cpu {cpu:.3}; \
+         plain {plain50:.3} {plain99:.3} {plain_cpu:.3}; ratio of p50 {:.2}",
         p50 / plain50
     );
 }
@@ -381,20 +397,19 @@ fn opening(home: &Home, plain: &Path) {
             });
         }));
     }
-    report("open and list", encrypted, other);
+    report("open and list", &encrypted, &other);
 }
 
 /// What the disk alone takes for a page and its flush.
 fn durable(directory: &Path) {
     let mut file = File::create(directory.join("sync")).unwrap();
-    let times = (0..300).map(|_| {
-        timed(|| {
-            file.write_all(&[0; 16 * 4096]).unwrap();
-            file.sync_data().unwrap();
-        })
-    });
-    let (p50, p99) = percentiles(times.collect());
-    println!("  disk: 64 KiB appended and flushed p50 {p50:.3} ms p99 {p99:.3} ms");
+    let mut append = || {
+        file.write_all(&[0; 16 * 4096]).unwrap();
+        file.sync_data().unwrap();
+    };
+    let times: Times = (0..300).map(|_| timed(&mut append)).collect();
+    let [p50, p99, _] = figures(&times);
+    println!("  disk: 64 KiB appended and flushed p50 {p50:.3} ms p99 {p99:.3}");
 }
 
 /// In a process of its own: the memory of a store that was opened, listed, searched and written.

@@ -118,6 +118,8 @@ impl Store {
         if let Some(key) = key {
             let sql = Zeroizing::new(format!("PRAGMA key = \"x'{}'\"", Hex(key.as_slice())));
             conn.execute_batch(&sql).map_err(vendor)?;
+            // 5 µs a page against 13 with the default SHA-512 where the processor knows SHA-256
+            pragma(&conn, "cipher_hmac_algorithm = HMAC_SHA256")?;
         }
         // no other process, hence no shared memory file; and nothing in files but what is encrypted
         pragma(&conn, "locking_mode = EXCLUSIVE")?;

@@ -151,7 +151,10 @@ impl Tx<'_> {
         contact: ContactRow,
         envelope: &EnvelopeId,
     ) -> Result<Option<OutboxItem>> {
-        let sql = select!("WHERE envelope_id = ?1 AND contact = ?2");
+        let sql = select!(
+            "WHERE id = (SELECT id FROM outbox INDEXED BY outbox_contact
+                         WHERE contact = ?2 AND envelope_id = ?1 ORDER BY id LIMIT 1)"
+        );
         self.get(sql, params![envelope.as_bytes(), contact.0], read)
     }
 
