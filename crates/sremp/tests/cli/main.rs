@@ -1,0 +1,14 @@
+//! The binary from outside: arguments in, lines and exit codes out. What is asserted here is the
+//! scripting contract.
+
+mod contacts;
+mod conversation;
+mod crash;
+mod demo;
+mod export;
+mod identity;
+mod passphrase;
+mod recv;
+mod support;
+mod up;
+mod usage;

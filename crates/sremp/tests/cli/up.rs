@@ -1,0 +1,98 @@
+//! The client on its own, in the foreground and in the background.
+
+use std::net::TcpListener;
+
+use crate::support::{Home, Ran, Running, keys, text};
+
+#[test]
+fn up_says_where_it_listens_and_other_verbs_use_it() {
+    let home = Home::of("Ann");
+    let up = home.start(&["up", "--listen", "127.0.0.1:0"]);
+    let line = up.line();
+    let words: Vec<&str> = line.split(' ').collect();
+    let [first, id, listening, address] = words[..] else {
+        panic!("{line}");
+    };
+    assert_eq!((first, listening), ("up", "listening"));
+    assert!(
+        address.starts_with("127.0.0.1:") && !address.ends_with(":0"),
+        "{line}"
+    );
+    let status = home.json(&["status"]);
+    assert_eq!(status["running"], true);
+    assert_eq!(status["listening"], address);
+    assert_eq!(status["id"], id);
+    assert_eq!(home.id(), id);
+    assert_ends(&home, up);
+}
+
+fn assert_ends(home: &Home, up: Running) {
+    up.signal("TERM");
+    assert_eq!(up.end(), (0, String::new()));
+    assert_eq!(home.json(&["status"])["running"], false);
+    assert!(!home.path().join("sock").exists());
+}
+
+#[test]
+fn a_second_client_on_the_same_home_is_refused() {
+    let home = Home::of("Ann");
+    let _up = home.up();
+    home.run(&["up"]).refused(5, "already runs");
+    home.run(&["up", "--detach"]).refused(5, "already runs");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let home = Home::of("Ann");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let port = taken.local_addr().unwrap().port().to_string();
+    home.run(&["up", "--listen", &address]).refused(9, &port);
+    home.run(&["up", "--listen", &address, "--detach"])
+        .refused(9, &port);
+    home.run(&["up", "--listen", "nonsense"])
+        .refused(2, "nonsense");
+}
+
+#[test]
+fn a_client_in_the_background_is_ready_when_the_prompt_returns() {
+    let home = Home::none();
+    let with = |args: &[&str]| Ran::of(home.command(args).env("SREMP_PASSPHRASE", "secret"));
+    let made = with(&["init", "--name", "Ann", "--listen", "127.0.0.1:0"]);
+    assert_eq!(made.code, 0, "{made:?}");
+
+    let mut wrong = home.command(&["up", "--detach"]);
+    Ran::of(wrong.env("SREMP_PASSPHRASE", "guess")).refused(4, "passphrase");
+
+    let ran = with(&["up", "--detach", "--json"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ready: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(keys(&ready), ["id", "listening"]);
+    // Who asks the running client needs no passphrase.
+    let status = home.json(&["status"]);
+    assert_eq!(status["running"], true);
+    assert_eq!(text(&status, "listening"), text(&ready, "listening"));
+    // The passphrase is in nobody's arguments or environment.
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let arguments = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let arguments = String::from_utf8_lossy(&arguments).into_owned();
+        if arguments.contains("--detached") && arguments.contains(home.path().to_str().unwrap()) {
+            let environment = std::fs::read(process.path().join("environ")).unwrap();
+            let environment = String::from_utf8_lossy(&environment).into_owned();
+            assert!(!environment.contains("secret") && !arguments.contains("secret"));
+        }
+    }
+    assert_eq!(home.json(&["up", "--stop"])["stopped"], true);
+    assert_eq!(with(&["status", "--json"]).code, 0);
+    assert_eq!(home.json(&["up", "--stop"])["stopped"], false);
+}
+
+#[test]
+fn a_client_killed_in_the_middle_of_its_work_starts_again() {
+    let home = Home::of("Ann");
+    let id = home.id();
+    home.up().kill();
+    assert_eq!(home.json(&["status"])["running"], false);
+    let _up = home.up();
+    assert_eq!(home.id(), id);
+}
