@@ -214,6 +214,9 @@ pub const MAX_RECEIVING_CHAINS: usize = 5;
 pub const MAX_FORGOTTEN_CHAINS: usize = 64;
 /// Messages in one sending chain without an answer before a new session is started.
 pub const MAX_CHAIN_WITHOUT_REPLY: u32 = 5_000;
+/// Messages received in a row after which a client that has nothing to say sends PROFILE_UPDATE, so
+/// that the other's sending chain ends before [`MAX_CHAIN_WITHOUT_REPLY`].
+pub const ANSWER_AFTER: u32 = 1_000;
 /// Age of an unanswered session before a new one is started.
 pub const UNACKNOWLEDGED_SESSION_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Inactive sessions that can still receive, per contact.

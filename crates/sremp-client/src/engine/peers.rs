@@ -19,6 +19,8 @@ pub(super) struct Peer {
     pub(super) book: SessionBook,
     /// Verified, of `record.envelope_key`.
     pub(super) envelope_key: Option<PublicEnvelopeKey>,
+    /// Messages received since something was last sent.
+    pub(super) unanswered: u32,
     changed: bool,
 }
 
@@ -142,6 +144,7 @@ impl Peers {
             record,
             book,
             envelope_key,
+            unanswered: 0,
             changed: false,
         }))
     }

@@ -35,10 +35,9 @@ impl Engine {
         }
         let remembered = tx.setting(ENDPOINT)?;
         let remembered = remembered.and_then(|bytes| String::from_utf8(bytes).ok());
-        Ok(remembered
-            .and_then(|text| text.parse().ok())
-            .into_iter()
-            .collect())
+        let configured = self.config.listen.as_deref().and_then(advertisable);
+        let endpoint = remembered.or(configured).and_then(|text| text.parse().ok());
+        Ok(endpoint.into_iter().collect())
     }
 
     /// The client listens, or has ceased to.
@@ -49,11 +48,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         self.listening = address;
         if let Some(address) = address {
-            // a wildcard tells nobody where to go
-            let endpoint = match address.ip().is_unspecified() {
-                true => String::new(),
-                false => address.to_string(),
-            };
+            let endpoint = advertisable(&address.to_string()).unwrap_or_default();
             step.tx.set_setting(ENDPOINT, endpoint.as_bytes())?;
         }
         self.refresh_profile(step)
@@ -130,6 +125,21 @@ impl Engine {
         let msg_id = self.fresh_msg_id(step);
         self.queue(step, peer, msg_id, Body::ProfileUpdate(profile))?;
         peer.edit().sent_profile_rev = rev;
+        self.push_soon(&peer.key());
+        Ok(())
+    }
+
+    /// Sends the profile once more, so that a contact who writes without an answer gets a new ratchet
+    /// key to answer to.
+    pub(super) fn turn_ratchet(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+    ) -> Result<(), StoreError> {
+        let (rev, _) = self.profile_rev(step)?;
+        let profile = self.own_profile(step.tx, rev)?;
+        let msg_id = self.fresh_msg_id(step);
+        self.queue(step, peer, msg_id, Body::ProfileUpdate(profile))?;
         self.push_soon(&peer.key());
         Ok(())
     }
@@ -371,6 +381,14 @@ impl Engine {
         self.rewind_link(&peer.key());
         Ok(())
     }
+}
+
+/// The address of a listener as others may dial it: a wildcard tells nobody where to go, nor does
+/// port 0.
+fn advertisable(listen: &str) -> Option<String> {
+    let address: std::net::SocketAddr = listen.parse().ok()?;
+    let somewhere = !address.ip().is_unspecified() && address.port() != 0;
+    somewhere.then(|| address.to_string())
 }
 
 fn renewed(again: u64) -> String {

@@ -2,7 +2,7 @@
 
 use sremp_core::{
     channel::P2pMessage,
-    constants::MAX_PENDING_REQUESTS,
+    constants::{ANSWER_AFTER, MAX_PENDING_REQUESTS},
     error::ErrorCode,
     id::{ContactId, EnvelopeId, MsgId},
     session::{
@@ -88,6 +88,10 @@ impl Engine {
             Ok(incoming) => {
                 self.take_one_time_prekey(step, &incoming)?;
                 self.handle_content(step, peer, &incoming, path)?;
+                peer.unanswered += 1;
+                if peer.unanswered >= ANSWER_AFTER {
+                    self.turn_ratchet(step, peer)?;
+                }
                 Ok(true)
             }
             Err(DecryptError::Replay) => {

@@ -147,6 +147,7 @@ impl Engine {
         content: &Content,
         bytes: &[u8],
     ) -> Result<(), StoreError> {
+        peer.unanswered = 0;
         let record = peer.edit();
         record.next_seq += 1;
         record.prev = *ContentHash::of(bytes).as_bytes();

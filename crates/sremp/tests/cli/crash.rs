@@ -1,6 +1,9 @@
 //! Both clients killed with -9 in the middle of a conversation.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
+use sremp_client::{home::Passphrase, store::StoreError};
 
 use crate::support::{Home, Running, acquainted};
 
@@ -38,7 +41,7 @@ fn every_message_is_in_both_histories_once_and_in_order_after_kill_9() {
     ben_up.kill();
     // Written while no client runs at all.
     say(&ann, "ben", EACH / 2, EACH / 2 + 5);
-    let (_ann_up, _ben_up) = (ann.up(), ben.up());
+    let (ann_up, ben_up) = (ann.up(), ben.up());
     std::thread::scope(|scope| {
         scope.spawn(|| say(&ann, "ben", EACH / 2 + 5, EACH));
         scope.spawn(|| say(&ben, "ann", EACH / 2, EACH));
@@ -55,4 +58,39 @@ fn every_message_is_in_both_histories_once_and_in_order_after_kill_9() {
         assert_eq!(of_kind(&history, "sent"), said);
         assert_eq!(of_kind(&history, "received"), said);
     }
+    drop((anns, bens));
+    for (home, running) in [(&ann, ann_up), (&ben, ben_up)] {
+        running.kill();
+        let keys = keys_used(home);
+        assert!(keys.len() >= EACH, "{} keys", keys.len());
+        let envelopes: BTreeSet<_> = keys.iter().map(|(_, _, envelope)| envelope).collect();
+        let used: BTreeSet<_> = keys
+            .iter()
+            .map(|(session, key, _)| (session, key))
+            .collect();
+        assert_eq!(used.len(), keys.len(), "a key encrypted two envelopes");
+        assert_eq!(envelopes.len(), keys.len(), "an envelope came of two keys");
+    }
+}
+
+/// The audit of a home's store: session, ratchet key and place in its chain, envelope.
+fn keys_used(home: &Home) -> Vec<(Vec<u8>, (u32, u32), Vec<u8>)> {
+    let home = sremp_client::home::Home::at(home.path());
+    let lock = home.lock().unwrap();
+    let mut store = home.open(&lock, &Passphrase::None).unwrap();
+    let read = store.transaction(|tx| {
+        let mut keys = Vec::new();
+        for contact in tx.contacts()? {
+            for (session, _) in tx.sessions(contact.row)? {
+                let used = tx.key_uses(&session, None, 10_000)?;
+                let bytes = |b: &[u8]| b.to_vec();
+                keys.extend(used.iter().map(|u| {
+                    let envelope = bytes(u.envelope.as_bytes());
+                    (bytes(session.as_bytes()), (u.epoch, u.n), envelope)
+                }));
+            }
+        }
+        Ok::<_, StoreError>(keys)
+    });
+    read.unwrap()
 }
