@@ -1,15 +1,25 @@
 //! What is meant by the options that every verb shares: which home, and how to reach its client.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
 
 use etcetera::BaseStrategy as _;
 use sremp_client::{
     client::{Face, StartOptions},
-    home::Home,
+    home::{Home, HomeError},
     view::{CommandError, ErrorKind},
 };
 
 use super::{Failure, Out, args::Shared, passphrase::Unlock};
+
+/// How long another verb may keep the home before this one gives up.
+const OTHERS_TURN: Duration = Duration::from_secs(3);
+
+/// How often to look whether the home is free.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// A home and the ways to its client.
 pub(crate) struct Context {
@@ -80,7 +90,7 @@ impl Context {
         options: &StartOptions,
         work: impl FnOnce(&Client) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let client = match self.running()? {
+        let client = match self.running_or_free()? {
             Some(face) => Client { face, ours: false },
             None => self.start(options)?,
         };
@@ -97,19 +107,26 @@ impl Context {
         Face::attach(&self.home)
     }
 
-    fn start(&self, options: &StartOptions) -> Result<Client, CommandError> {
-        let started = self.unlock.open(&self.home, |passphrase| {
-            Face::start(&self.home, passphrase, options)
-        });
-        match started {
-            Ok(face) => Ok(Client { face, ours: true }),
-            // Another process may have taken the home since we looked: then it can be asked.
-            Err(error) if error.kind == ErrorKind::Home => match self.running() {
-                Ok(Some(face)) => Ok(Client { face, ours: false }),
-                _ => Err(error),
-            },
-            Err(error) => Err(error),
+    /// The client that runs, or none and the home is free. Another verb that has the home for a
+    /// moment, or a client that is just starting, is waited for.
+    fn running_or_free(&self) -> Result<Option<Face>, CommandError> {
+        let end = Instant::now() + OTHERS_TURN;
+        loop {
+            let running = self.running()?;
+            let taken =
+                running.is_none() && matches!(self.home.lock(), Err(HomeError::InUse { .. }));
+            if !taken || Instant::now() > end {
+                return Ok(running);
+            }
+            thread::sleep(GLANCE);
         }
+    }
+
+    fn start(&self, options: &StartOptions) -> Result<Client, CommandError> {
+        let face = self.unlock.open(&self.home, |passphrase| {
+            Face::start(&self.home, passphrase, options)
+        })?;
+        Ok(Client { face, ours: true })
     }
 }
 
