@@ -9,7 +9,7 @@ use std::{
 use etcetera::BaseStrategy as _;
 use sremp_client::{
     client::{Face, StartOptions},
-    home::{Home, HomeError},
+    home::{Home, HomeError, Passphrase},
     view::{CommandError, ErrorKind},
 };
 
@@ -17,6 +17,9 @@ use super::{Failure, Out, args::Shared, passphrase::Unlock};
 
 /// How long another verb may keep the home before this one gives up.
 const OTHERS_TURN: Duration = Duration::from_secs(3);
+
+/// How often to try again although the home is free.
+const DOUBTS: u32 = 3;
 
 /// How often to look whether the home is free.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -90,9 +93,11 @@ impl Context {
         options: &StartOptions,
         work: impl FnOnce(&Client) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let client = match self.running_or_free()? {
+        let client = match self.running()? {
             Some(face) => Client { face, ours: false },
-            None => self.start(options)?,
+            None => self
+                .unlock
+                .open(&self.home, |passphrase| self.start(passphrase, options))?,
         };
         let result = work(&client);
         client.face.stop();
@@ -107,26 +112,37 @@ impl Context {
         Face::attach(&self.home)
     }
 
-    /// The client that runs, or none and the home is free. Another verb that has the home for a
-    /// moment, or a client that is just starting, is waited for.
-    fn running_or_free(&self) -> Result<Option<Face>, CommandError> {
+    /// Starts a client. Another verb that has the home for a moment is waited for, and a client that
+    /// has been started meanwhile is asked instead.
+    ///
+    /// # Errors
+    /// Those of opening.
+    pub(crate) fn start(
+        &self,
+        passphrase: &Passphrase,
+        options: &StartOptions,
+    ) -> Result<Client, CommandError> {
         let end = Instant::now() + OTHERS_TURN;
+        let mut doubts = 0;
         loop {
-            let running = self.running()?;
-            let taken =
-                running.is_none() && matches!(self.home.lock(), Err(HomeError::InUse { .. }));
-            if !taken || Instant::now() > end {
-                return Ok(running);
+            let error = match Face::start(&self.home, passphrase, options) {
+                Ok(face) => return Ok(Client { face, ours: true }),
+                Err(error) => error,
+            };
+            if error.kind != ErrorKind::Home || Instant::now() > end {
+                return Err(error);
+            }
+            if let Some(face) = self.running()? {
+                return Ok(Client { face, ours: false });
+            }
+            match self.home.lock() {
+                Err(HomeError::InUse { .. }) => {}
+                // Whoever had it may have left since: only then is another try worth it.
+                Ok(_) if doubts < DOUBTS => doubts += 1,
+                _ => return Err(error),
             }
             thread::sleep(GLANCE);
         }
-    }
-
-    fn start(&self, options: &StartOptions) -> Result<Client, CommandError> {
-        let face = self.unlock.open(&self.home, |passphrase| {
-            Face::start(&self.home, passphrase, options)
-        })?;
-        Ok(Client { face, ours: true })
     }
 }
 
