@@ -1,2 +1,59 @@
-//! What CI and developers run.
-fn main() {}
+//! What CI and developers run: `cargo xtask check|test|fuzz|bench`.
+//!
+//! No dependencies: it starts at once on a fresh machine, and what guards the dependency tree is
+//! not part of it.
+
+mod check;
+mod dependencies;
+mod documents;
+mod licence;
+mod manifest;
+mod process;
+mod sizes;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+
+  check           what CI runs: format, sizes, dependencies, licences, clippy, docs, tests
+  test [ARGS]     every test; ARGS go to the test runner, e.g. `-p sremp-core frame`
+  fuzz [SECONDS]  every fuzz target for SECONDS each (60)
+  bench [ARGS]    every benchmark; ARGS go to `cargo bench`
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (task, rest) = match args.split_first() {
+        Some((task, rest)) => (task.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    if let Err(e) = std::env::set_current_dir(process::root()) {
+        eprintln!("xtask: the workspace cannot be entered: {e}");
+        return ExitCode::FAILURE;
+    }
+    let done = match (task, rest) {
+        ("check", []) => check::check(),
+        ("test", args) => test::test(args),
+        ("fuzz", []) => test::fuzz("60"),
+        ("fuzz", [seconds]) if seconds.parse::<u32>().is_ok() => test::fuzz(seconds),
+        ("bench", args) => test::bench(args),
+        ("help" | "--help" | "-h", _) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            eprintln!("xtask: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}

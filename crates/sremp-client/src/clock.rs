@@ -1,19 +1,28 @@
 //! Times as people and scripts read them.
 
+use jiff::{SignedDuration, civil::DateTime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sremp_core::time::UnixMillis;
+
+/// The time of this machine's calendar.
+pub(crate) fn now() -> UnixMillis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    UnixMillis::saturating(since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
+}
 
 /// A time shown as RFC 3339 UTC with milliseconds, `2026-11-22T14:52:55.123Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rfc3339(pub UnixMillis);
 
+/// 1970-01-01T00:00:00. Calendar arithmetic without zones reaches the end of the year 9999, which
+/// timestamps do not.
+const EPOCH: DateTime = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+
 impl std::fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let millis = i64::try_from(self.0.get()).unwrap_or(i64::MAX);
-        match jiff::Timestamp::from_millisecond(millis) {
-            Ok(time) => write!(f, "{time:.3}"),
-            Err(_) => write!(f, "{millis}"),
-        }
+        let time = EPOCH.saturating_add(SignedDuration::from_millis(millis));
+        write!(f, "{time:.3}Z")
     }
 }
 
@@ -21,8 +30,9 @@ impl std::str::FromStr for Rfc3339 {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let time: jiff::Timestamp = text.parse().map_err(|_| ())?;
-        let millis = u64::try_from(time.as_millisecond()).map_err(|_| ())?;
+        let time: DateTime = text.strip_suffix('Z').ok_or(())?.parse().map_err(|_| ())?;
+        let millis = time.duration_since(EPOCH).as_millis();
+        let millis = u64::try_from(millis).map_err(|_| ())?;
         UnixMillis::new(millis).map(Self).ok_or(())
     }
 }
@@ -52,5 +62,6 @@ mod tests {
         assert_eq!("2025-10-09T08:53:20.007Z".parse(), Ok(time));
         let last = Rfc3339(UnixMillis::saturating(u64::MAX));
         assert_eq!(last.to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(last.to_string().parse(), Ok(last));
     }
 }

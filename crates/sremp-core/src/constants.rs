@@ -43,6 +43,11 @@ pub const HANDSHAKE_LEN: [usize; 3] = [32, 96, 64];
 pub const MIN_TRANSPORT_FRAME: usize = TAG_LEN + 1;
 /// A HELLO, type byte included, is padded to a multiple of this many bytes.
 pub const HELLO_PAD: usize = 1_024;
+/// Largest HELLO in bytes, type byte and padding included: an identity of [`MAX_IDENTITY`] and the
+/// other fields, rounded up to [`HELLO_PAD`].
+pub const MAX_HELLO: usize = 17 * HELLO_PAD;
+/// Bytes that may wait, still encrypted, while it is decided whether the peer is let in.
+pub const MAX_HELD_BYTES: usize = 2 * MAX_FRAME;
 /// Longest text of a CLOSE or ERROR in bytes.
 pub const MAX_ERROR_TEXT: usize = 128;
 /// Most requests that wait for an answer at once, per direction.
@@ -56,6 +61,9 @@ pub const REKEY_AFTER_BYTES: u64 = 1 << 30;
 pub const REKEY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// A peer may send one REKEY in this time.
 pub const REKEY_MIN_INTERVAL: Duration = Duration::from_secs(60);
+/// Time that a sender leaves between two REKEYs, twice what the peer demands: a stalled network may
+/// deliver them closer together than they were sent.
+pub const REKEY_SEND_INTERVAL: Duration = Duration::from_secs(2 * 60);
 /// Age at which a connection is closed and made anew, for fresh Diffie-Hellman keys.
 pub const CONNECTION_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -65,8 +73,12 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 pub const KEEPALIVE_JITTER_PERCENT: u64 = 20;
 /// Time that each of two PINGs may stay unanswered.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// A peer may send one PING in this time.
+/// A peer may send one PING in this time; more are not answered.
 pub const PING_MIN_INTERVAL: Duration = Duration::from_secs(5);
+/// PINGs that may come at once, because the network delivered them together.
+pub const PING_BURST: u32 = 2;
+/// PINGs that may stay unanswered; then the connection is dead.
+pub const MAX_UNANSWERED_PINGS: u8 = 2;
 /// Time that a PONG may take when a duplicate connection is being judged.
 pub const DUPLICATE_PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Age from which the older of two connections has to prove itself alive.
@@ -86,6 +98,19 @@ pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes that wait to be written to one connection.
 pub const WRITE_QUEUE: usize = 1024 * 1024;
+
+/// Time between the starts of two dial attempts of one race (RFC 8305, section 5).
+pub const DIAL_STAGGER: Duration = Duration::from_millis(250);
+/// Dial attempts of one race that run at once.
+pub const DIAL_PARALLEL: usize = 3;
+/// Time of one dial attempt, until its HELLO is done.
+pub const DIAL_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
+/// Time of a whole dial race, the name lookup included.
+pub const DIAL_BUDGET: Duration = Duration::from_secs(6);
+/// Addresses that one dial tries at most.
+pub const MAX_DIAL_ADDRESSES: usize = 12;
+/// Prefixes whose rate of new connections is remembered.
+pub const MAX_RATED_PREFIXES: usize = 65_536;
 
 /// Half-open connections of a client.
 pub const CLIENT_HALF_OPEN: usize = 64;
@@ -108,6 +133,8 @@ pub const CHUNK_SIZE: usize = 32_768;
 pub const MAX_CHUNKS: u16 = 128;
 /// Open reassemblies of one connection.
 pub const MAX_REASSEMBLIES: usize = 8;
+/// How far a chunked message may start ahead of the oldest one that is not finished.
+pub const REASSEMBLY_WINDOW: u64 = 2 * MAX_REASSEMBLIES as u64;
 /// Bytes held for reassembly by one connection.
 pub const MAX_REASSEMBLY_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes held for reassembly by one process.
@@ -160,12 +187,20 @@ pub const SIGNED_PREKEY_EXPIRY: Duration = Duration::from_secs(14 * 24 * 60 * 60
 pub const SIGNED_PREKEY_DELETION: Duration = Duration::from_secs(35 * 24 * 60 * 60);
 /// Age at which an unused one-time prekey is deleted.
 pub const ONE_TIME_PREKEY_DELETION: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+/// Age at which an unused one-time prekey expires: [`ONE_TIME_PREKEY_DELETION`] less the 14 days
+/// that a relay keeps the first message made with it.
+pub const ONE_TIME_PREKEY_EXPIRY: Duration = Duration::from_secs(46 * 24 * 60 * 60);
 /// Age at which the envelope key is rotated.
 pub const ENVELOPE_KEY_ROTATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Age at which an envelope key expires: [`ENVELOPE_KEY_DELETION`] less the 14 days that a relay
+/// keeps what was sealed with it.
+pub const ENVELOPE_KEY_EXPIRY: Duration = Duration::from_secs(46 * 24 * 60 * 60);
 /// Age at which the private part of an envelope key is deleted.
 pub const ENVELOPE_KEY_DELETION: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 /// A contact may ask for one prekey bundle in this time.
 pub const PREKEY_REQUEST_INTERVAL: Duration = Duration::from_secs(60);
+/// Time by which the clocks of two peers may differ when one judges the other's expiries.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(300);
 /// Largest encoded prekey bundle in bytes.
 pub const MAX_BUNDLE: usize = MAX_IDENTITY + 8 * 1024;
 /// Stored skipped message keys of one contact; the oldest goes first.
@@ -174,6 +209,9 @@ pub const MAX_SKIPPED_KEYS: usize = 2_000;
 pub const SKIPPED_KEY_AGE: Duration = Duration::from_secs(35 * 24 * 60 * 60);
 /// Receiving chains that a session remembers, the current one included.
 pub const MAX_RECEIVING_CHAINS: usize = 5;
+/// Older receiving chains of which a session remembers that they existed: what comes late on them
+/// is a replay, not a failure.
+pub const MAX_FORGOTTEN_CHAINS: usize = 64;
 /// Messages in one sending chain without an answer before a new session is started.
 pub const MAX_CHAIN_WITHOUT_REPLY: u32 = 5_000;
 /// Age of an unanswered session before a new one is started.
@@ -182,6 +220,15 @@ pub const UNACKNOWLEDGED_SESSION_AGE: Duration = Duration::from_secs(30 * 24 * 6
 pub const MAX_INACTIVE_SESSIONS: usize = 5;
 /// Age at which an inactive session is deleted.
 pub const INACTIVE_SESSION_AGE: Duration = Duration::from_secs(35 * 24 * 60 * 60);
+/// Time that a signed prekey's private part has to outlive an envelope that names it: the longest
+/// that a relay keeps one by default.
+pub const RELAY_STORAGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// Accepted first messages that are remembered per contact, while the signed prekeys that they name
+/// live; beyond that the contact cannot start sessions.
+pub const MAX_INIT_RECORDS: usize = 256;
+/// Messages in a row on a session that lost the choice, with none on the chosen one, after which
+/// the peer is followed.
+pub const STRAYS_BEFORE_FOLLOWING: u32 = 8;
 /// Failing envelopes of a known session before RESET.
 pub const RESET_AFTER_FAILURES: u32 = 3;
 /// Time without a good envelope after a failing one before RESET.
@@ -213,11 +260,15 @@ pub const DEDUP_AGE: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// Largest contact card in bytes.
 pub const MAX_CARD: usize = 512;
+/// Rendezvous servers that a card may name.
+pub const MAX_RENDEZVOUS_HINTS: usize = 3;
 /// Length of an intro token in bytes.
 pub const INTRO_TOKEN_LEN: usize = 16;
 /// Life of a single-use invite.
 pub const INVITE_EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Hash iterations of a safety number, the first included.
 pub const SAFETY_NUMBER_ITERATIONS: u32 = 5_200;
+/// Digits of a safety number, both sides.
+pub const SAFETY_NUMBER_DIGITS: usize = 60;
 /// Contact requests that wait for an answer.
 pub const MAX_PENDING_REQUESTS: usize = 100;

@@ -28,12 +28,17 @@
     )
 )]
 
+pub mod channel;
 pub mod constants;
+pub mod contact_card;
 pub mod error;
 pub mod id;
 pub mod identity;
 pub mod key;
+pub mod safety_number;
+pub mod session;
 pub mod signature;
+pub mod text;
 pub mod time;
 pub mod wire;
 

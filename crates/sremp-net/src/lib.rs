@@ -1,1 +1,36 @@
-//! Drives SREMP channels over TCP.
+//! Drives [`Channel`](sremp_core::channel::Channel)s over TCP: one task per connection, every
+//! timeout and limit of chapter 1, and the only clock and entropy below the faces.
+//!
+//! ```text
+//! Network ── dial ───▶ race of attempts ─┐
+//!    │                                   ├─▶ link task ── LinkEvent ──▶ owner
+//!    └──── listen ───▶ gate ─▶ accept ───┘       ▲
+//!                                   LinkCommand ─┴─ LinkHandle ◀─────── owner
+//! ```
+//!
+//! A link says `Shown` when the peer has proved who it is, waits for the owner's
+//! [`Admission`], says `Opened`, then `Message`s, and at last `Closed`, exactly once for every link
+//! that was dialled or shown.
+
+mod accept;
+mod clock;
+mod dial;
+mod event;
+mod gate;
+mod link;
+mod network;
+mod pump;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use accept::Listening;
+pub use dial::DialTarget;
+pub use event::{CloseReason, LinkEvent};
+pub use gate::AdmissionLimits;
+pub use link::{LinkCommand, LinkHandle, LinkId, NotQueued};
+pub use network::Network;
+pub use sremp_core::{
+    channel::{Admission, Direction, LocalIdentity, Message, PeerClose},
+    contact_card::Endpoint,
+};

@@ -1,0 +1,194 @@
+//! The handle that faces hold: a client in this process, or the socket of one that runs already.
+
+use std::{sync::Arc, time::Duration};
+
+use sremp_core::identity::{SecretIdentity, Username};
+
+use crate::{
+    clock,
+    config::Config,
+    control::{ControlServer, Remote},
+    home::{Home, HomeLock, Passphrase},
+    runtime::Runtime,
+    view::{Command, CommandError, ErrorKind, IdView, Reply},
+};
+
+/// What `init` needs to know.
+pub struct InitParams {
+    /// The name on the card.
+    pub name: String,
+    /// Protects the home.
+    pub passphrase: Passphrase,
+    /// Where the client listens, `ADDR:PORT`; port 0 is replaced by a free one at once.
+    pub listen: Option<String>,
+    /// The endpoint on the card, `HOST:PORT`.
+    pub advertise: Option<String>,
+}
+
+/// Makes an identity and its home.
+///
+/// # Errors
+/// [`CommandError`]: a name that breaks a rule, a home that is there already, a disk that is full.
+/// Nothing is left half made.
+pub fn init(home: &Home, params: &InitParams) -> Result<IdView, CommandError> {
+    let usage = |message: String| CommandError::new(ErrorKind::Usage, message);
+    let name =
+        Username::enforce(&params.name).map_err(|e| usage(format!("{e}; choose another")))?;
+    if let Some(advertise) = &params.advertise {
+        advertise
+            .parse::<sremp_core::contact_card::Endpoint>()
+            .map_err(|_| usage(format!("{advertise} is no endpoint; give HOST:PORT")))?;
+    }
+    let listen = params.listen.as_deref().map(fix_port).transpose()?;
+    let config = Config {
+        listen,
+        advertise: params.advertise.clone(),
+        ..Config::default()
+    };
+    let mut rng = rand::rng();
+    let now = clock::now();
+    let identity = SecretIdentity::generate(&name, now, &mut rng);
+    home.create(&params.passphrase, &config, &identity, now, &mut rng)?;
+    let options = StartOptions::default();
+    let face = Face::start(home, &params.passphrase, &options)?;
+    match face.call(&Command::Id)? {
+        Reply::Id(view) => Ok(view),
+        _ => Err(CommandError::new(ErrorKind::Failed, "no identity was made")),
+    }
+}
+
+/// A card made before the first start has to name a port: a free one is chosen now.
+fn fix_port(listen: &str) -> Result<String, CommandError> {
+    let usage = || {
+        let message = format!("{listen} is no address to listen on; give ADDR:PORT, as 0.0.0.0:0");
+        CommandError::new(ErrorKind::Usage, message)
+    };
+    let mut address: std::net::SocketAddr = listen.parse().map_err(|_| usage())?;
+    if address.port() == 0 {
+        let free = std::net::TcpListener::bind(address).and_then(|l| l.local_addr());
+        let free = free.map_err(|e| {
+            let message = format!("cannot listen on {listen}: {e}; choose another with --listen");
+            CommandError::new(ErrorKind::Network, message)
+        })?;
+        address.set_port(free.port());
+    }
+    Ok(address.to_string())
+}
+
+/// How to start a client in this process.
+#[derive(Clone, Debug, Default)]
+pub struct StartOptions {
+    /// Listens here instead of where the config says.
+    pub listen: Option<String>,
+    /// Uses the network; else only the store.
+    pub online: bool,
+    /// Opens the socket for other faces.
+    pub serve: bool,
+}
+
+/// A client, near or far.
+pub struct Face(Kind);
+
+enum Kind {
+    Local {
+        // in the order in which they have to go
+        control: Option<ControlServer>,
+        runtime: Arc<Runtime>,
+        _lock: HomeLock,
+    },
+    Remote(Remote),
+}
+
+impl Face {
+    /// The running client of a home, `None` if there is none.
+    ///
+    /// # Errors
+    /// [`CommandError`] if there is one that cannot be reached.
+    pub fn attach(home: &Home) -> Result<Option<Self>, CommandError> {
+        let remote = Remote::connect(&home.socket_path()).map_err(|e| {
+            let message =
+                format!("the running client cannot be reached: {e}; is it another user's?");
+            CommandError::new(ErrorKind::Home, message)
+        })?;
+        Ok(remote.map(|remote| Self(Kind::Remote(remote))))
+    }
+
+    /// Starts the client of a home in this process.
+    ///
+    /// # Errors
+    /// [`CommandError`]: no home, a wrong passphrase, another process on the same home, a damaged
+    /// or newer store, a port in use.
+    pub fn start(
+        home: &Home,
+        passphrase: &Passphrase,
+        options: &StartOptions,
+    ) -> Result<Self, CommandError> {
+        let lock = home.lock()?;
+        let config = home.config()?;
+        let store = home.open(&lock, passphrase)?;
+        let listen = options.listen.clone().or_else(|| config.listen.clone());
+        let runtime = Runtime::start(store, config, listen.as_deref(), options.online)?;
+        let runtime = Arc::new(runtime);
+        let control = match options.serve {
+            true => Some(serve(home, &runtime)?),
+            false => None,
+        };
+        Ok(Self(Kind::Local {
+            control,
+            runtime,
+            _lock: lock,
+        }))
+    }
+
+    /// Asks the client and waits for its answer.
+    ///
+    /// # Errors
+    /// [`CommandError`] as the command says.
+    pub fn call(&self, command: &Command) -> Result<Reply, CommandError> {
+        match &self.0 {
+            Kind::Local { runtime, .. } => runtime.call(command.clone()),
+            Kind::Remote(remote) => remote.call(command),
+        }
+    }
+
+    /// Waits until a client in this process has ended, at most so long; `None`: it still runs. A
+    /// far one is not waited for.
+    pub fn wait(&self, timeout: Duration) -> Option<Result<(), CommandError>> {
+        match &self.0 {
+            Kind::Local { runtime, .. } => runtime.wait(timeout),
+            Kind::Remote(_) => Some(Ok(())),
+        }
+    }
+
+    /// Whether the client runs in another process.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.0, Kind::Remote(_))
+    }
+
+    /// Ends a client in this process: peers are told, the store is closed. A far one runs on.
+    pub fn stop(self) {
+        if let Kind::Local {
+            control, runtime, ..
+        } = self.0
+        {
+            drop(control);
+            let _ = runtime.call(Command::Stop);
+            let _ = runtime.wait(Duration::from_secs(10));
+        }
+    }
+}
+
+fn serve(home: &Home, runtime: &Arc<Runtime>) -> Result<ControlServer, CommandError> {
+    let weak = Arc::downgrade(runtime);
+    let handler = move |command| match weak.upgrade() {
+        Some(runtime) => runtime.call(command),
+        None => Err(CommandError::new(
+            ErrorKind::Failed,
+            "the client is stopping; start it again",
+        )),
+    };
+    ControlServer::open(&home.socket_path(), Arc::new(handler)).map_err(|e| {
+        let message = format!("the socket in the home cannot be opened: {e}");
+        CommandError::new(ErrorKind::Home, message)
+    })
+}

@@ -1,0 +1,67 @@
+//! What faces ask for, one arm a command.
+
+use super::{Engine, Output, Step, Ticket};
+use crate::{
+    store::StoreError,
+    view::{Command, Reply},
+};
+
+/// Most lines in one reply.
+const MAX_PAGE: u32 = 1_000;
+
+impl Engine {
+    pub(super) fn handle_command(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        ticket: Ticket,
+        command: Command,
+    ) -> Result<(), StoreError> {
+        let answer = match command {
+            Command::Send {
+                contact,
+                text,
+                wait,
+                timeout_ms,
+            } => return self.send_text(step, ticket, &contact, text, wait, timeout_ms),
+            Command::Events {
+                after,
+                limit,
+                wait_ms,
+            } => return self.wait_for_events(step, ticket, after, limit, wait_ms),
+            Command::Id => self.id_view(step).map(|view| Ok(Reply::Id(view))),
+            Command::Invite { expires } => self.make_invite(step, expires),
+            Command::Invites => self.invites(step).map(Ok),
+            Command::RevokeInvite { invite } => self.revoke_invite(step, &invite),
+            Command::Add {
+                who,
+                alias,
+                despite_confusable,
+            } => self.add(step, &who, alias, despite_confusable),
+            Command::Contacts { requests } => self.contact_views(step, requests).map(Ok),
+            Command::Verify { contact, number } => self.verify(step, &contact, number.as_deref()),
+            Command::SetTrust { contact, trust } => self.set_trust(step, &contact, trust),
+            Command::Ack { seq } => {
+                step.tx.acknowledge(seq.min(self.last_event))?;
+                Ok(Ok(Reply::Done {}))
+            }
+            Command::History {
+                contact,
+                before,
+                limit,
+            } => self.history(step, &contact, before, limit.clamp(1, MAX_PAGE)),
+            Command::Search { words, limit } => {
+                self.search(step, &words, limit.clamp(1, MAX_PAGE)).map(Ok)
+            }
+            Command::Status => self.status(step).map(|view| Ok(Reply::Status(view))),
+            Command::RotateNoiseKey => {
+                self.rotate_noise_key(step)?;
+                self.id_view(step).map(|view| Ok(Reply::Id(view)))
+            }
+            Command::Stop => {
+                step.outputs.push(Output::Stop);
+                Ok(Ok(Reply::Done {}))
+            }
+        };
+        self.answer(step, ticket, answer)
+    }
+}

@@ -1,0 +1,315 @@
+//! Contacts: cards, requests, verification, trust.
+
+use sremp_core::{
+    contact_card::{CardContent, ContactCard, Intro},
+    error::ErrorCode,
+    id::IntroToken,
+    identity::{Trust, VerifiedVia},
+    safety_number::SafetyNumber,
+    text,
+    time::UnixMillis,
+};
+
+use super::{Engine, Step, Ticket, naming::NameClash, peers::Peer};
+use crate::{
+    card,
+    store::{NewContact, StoreError},
+    view::{CommandError, ErrorKind, IdView, Reply, Standing, VerifyView},
+};
+
+/// What a command comes to: an answer for the user, or a store that failed.
+pub(super) type Answer<T> = Result<Result<T, CommandError>, StoreError>;
+
+pub(super) fn refuse<T>(kind: ErrorKind, message: impl Into<String>) -> Answer<T> {
+    Ok(Err(CommandError::new(kind, message)))
+}
+
+impl Engine {
+    /// One's own identity with its reusable card.
+    pub(super) fn id_view(&self, step: &mut Step<'_, '_>) -> Result<IdView, StoreError> {
+        let identity = self.own.identity.identity();
+        let card = self.card(step, None, None)?;
+        Ok(IdView {
+            id: identity.id().to_string(),
+            username: identity.username().as_str().to_owned(),
+            card: card.to_uri(),
+            safety_prefix: identity.id().short(),
+            version: identity.version(),
+        })
+    }
+
+    pub(super) fn card(
+        &self,
+        step: &mut Step<'_, '_>,
+        intro: Option<IntroToken>,
+        expires: Option<UnixMillis>,
+    ) -> Result<ContactCard, StoreError> {
+        let endpoints = self.own_endpoints(step.tx)?;
+        let content = CardContent {
+            expires,
+            intro: intro.map(|token| Intro {
+                token,
+                one_time: true,
+            }),
+            dial: !endpoints.is_empty(),
+            endpoints,
+            username: Some(self.own.identity.identity().username().clone()),
+            ..CardContent::default()
+        };
+        // a name of 160 bytes and one endpoint fit into 512 bytes
+        ContactCard::issue(&self.own.identity, content).map_err(|_| StoreError::Damaged)
+    }
+
+    /// `add`: the contact of a card, or the request of somebody named.
+    pub(super) fn add(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        who: &str,
+        alias: Option<String>,
+        despite_confusable: bool,
+    ) -> Answer<Reply> {
+        let alias = match alias.map(|a| self.check_alias(&a)) {
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(alias)) => Some(alias),
+            None => None,
+        };
+        if !card::looks_like_one(who) {
+            return self.accept_request(step, who, alias, despite_confusable);
+        }
+        match ContactCard::parse(who, step.now.wall) {
+            Ok(card) => self.add_card(step, &card, alias, despite_confusable),
+            Err(error) => Ok(Err(card::refusal(&error))),
+        }
+    }
+
+    fn check_alias(&self, alias: &str) -> Result<String, CommandError> {
+        let clean = text::clean_line(alias).trim().to_owned();
+        if clean.is_empty() || clean.chars().count() > 40 {
+            return Err(CommandError::new(
+                ErrorKind::Usage,
+                "an alias has 1 to 40 visible characters; choose another with --as",
+            ));
+        }
+        Ok(clean)
+    }
+
+    fn add_card(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        card: &ContactCard,
+        alias: Option<String>,
+        despite_confusable: bool,
+    ) -> Answer<Reply> {
+        let key = card.id();
+        if key == self.own.identity.id() {
+            return refuse(
+                ErrorKind::Card,
+                "this is your own card; give it to the person who wants to write to you",
+            );
+        }
+        let known = self.peers.take(step.tx, &key)?;
+        if let Some(peer) = &known
+            && peer.record.trust == Trust::Rejected
+        {
+            let message = format!(
+                "this card is of {0}, whom you have rejected; undo that with `sremp trust {0}` first",
+                peer.name()
+            );
+            self.peers.put_back(known);
+            return refuse(ErrorKind::Card, message);
+        }
+        let wanted = alias.clone().or_else(|| {
+            card.content()
+                .username
+                .as_ref()
+                .map(|n| n.as_str().to_owned())
+        });
+        let clash = self.name_clash(step, &key, wanted.as_deref(), alias.is_some())?;
+        let wanted = match clash {
+            NameClash::None => wanted,
+            NameClash::Taken(message) if alias.is_some() => {
+                self.peers.put_back(known);
+                return refuse(ErrorKind::Contact, message);
+            }
+            NameClash::Taken(_) | NameClash::Confusable(_) if despite_confusable => alias.clone(),
+            NameClash::Taken(message) | NameClash::Confusable(message) => {
+                self.peers.put_back(known);
+                return refuse(ErrorKind::Contact, message);
+            }
+        };
+        let mut peer = match known {
+            Some(peer) => peer,
+            None => self.peers.insert(
+                step.tx,
+                &NewContact {
+                    key,
+                    alias: None,
+                    standing: Standing::Accepted,
+                    first_seen: step.now.wall,
+                },
+            )?,
+        };
+        let was_request = peer.record.standing == Standing::Request;
+        let record = peer.edit();
+        record.standing = Standing::Accepted;
+        record.declined = false;
+        if alias.is_some() || record.alias.is_none() {
+            record.alias = wanted.or_else(|| record.alias.take());
+        }
+        if !card.dialable().is_empty() {
+            record.endpoints = card.dialable().to_vec();
+        }
+        if let Some(intro) = card.content().intro {
+            record.intro = Some(intro.token);
+        }
+        if was_request {
+            self.accept(step, &mut peer)?;
+        }
+        self.finish_contact(step, peer)
+    }
+
+    fn accept_request(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        who: &str,
+        alias: Option<String>,
+        despite_confusable: bool,
+    ) -> Answer<Reply> {
+        let mut peer = match self.find_contact(step, who)? {
+            Ok(peer) => peer,
+            Err(error) => return Ok(Err(error)),
+        };
+        if peer.is_accepted() && alias.is_none() {
+            return self.finish_contact(step, peer);
+        }
+        let key = peer.key();
+        let claimed = peer.record.username().map(text::clean_line);
+        let wanted = alias.clone().or(claimed);
+        match self.name_clash(step, &key, wanted.as_deref(), alias.is_some())? {
+            NameClash::None => {}
+            NameClash::Taken(message) | NameClash::Confusable(message)
+                if alias.is_some() || !despite_confusable =>
+            {
+                self.peers.put(peer);
+                return refuse(ErrorKind::Contact, message);
+            }
+            NameClash::Taken(_) | NameClash::Confusable(_) => {}
+        }
+        let was_request = !peer.is_accepted();
+        let record = peer.edit();
+        record.alias = alias.or_else(|| record.alias.take()).or(wanted);
+        record.standing = Standing::Accepted;
+        record.declined = false;
+        if record.trust == Trust::Rejected {
+            record.trust = Trust::Unknown;
+        }
+        if was_request {
+            self.accept(step, &mut peer)?;
+        }
+        self.finish_contact(step, peer)
+    }
+
+    fn finish_contact(&mut self, step: &mut Step<'_, '_>, peer: Box<Peer>) -> Answer<Reply> {
+        let view = self.contact_view(step, &peer)?;
+        if view.queued > 0 {
+            self.push_soon(&peer.key());
+        }
+        self.peers.put(peer);
+        Ok(Ok(Reply::Contact(view)))
+    }
+
+    /// `verify`: shows the safety number, or compares it.
+    pub(super) fn verify(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        who: &str,
+        number: Option<&str>,
+    ) -> Answer<Reply> {
+        let mut peer = match self.find_contact(step, who)? {
+            Ok(peer) => peer,
+            Err(error) => return Ok(Err(error)),
+        };
+        let safety = SafetyNumber::of(&self.own.identity.id(), &peer.key());
+        let (compared, via) = match number {
+            None => (None, VerifiedVia::None),
+            Some(code) if card::looks_like_one(code) => {
+                (Some(safety.matches_qr(code)), VerifiedVia::Qr)
+            }
+            Some(digits) => (Some(safety.matches(digits)), VerifiedVia::Number),
+        };
+        let matches = match compared.transpose() {
+            Ok(matches) => matches,
+            Err(error) => {
+                self.peers.put(peer);
+                return refuse(ErrorKind::Usage, format!("{error}; give all 60 digits"));
+            }
+        };
+        if matches == Some(true) && peer.record.trust != Trust::Rejected {
+            let now = step.now.wall;
+            let record = peer.edit();
+            record.trust = Trust::Trusted;
+            record.verified_via = via;
+            record.trusted_at = Some(now);
+        }
+        let view = VerifyView {
+            alias: peer.name(),
+            safety_number: safety.to_string(),
+            matches,
+            trust: peer.record.trust,
+        };
+        if step.tx.outbox_count(peer.record.row)? > 0 {
+            self.push_soon(&peer.key());
+        }
+        self.peers.put(peer);
+        Ok(Ok(Reply::Verify(view)))
+    }
+
+    /// `trust` and `reject`.
+    pub(super) fn set_trust(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        who: &str,
+        trust: Trust,
+    ) -> Answer<Reply> {
+        let mut peer = match self.find_contact(step, who)? {
+            Ok(peer) => peer,
+            Err(error) => return Ok(Err(error)),
+        };
+        let key = peer.key();
+        let now = step.now.wall;
+        let was_request = peer.record.standing == Standing::Request;
+        let record = peer.edit();
+        let verified = record.trust == Trust::Trusted && trust == Trust::Trusted;
+        if !verified {
+            record.verified_via = VerifiedVia::None;
+            record.trusted_at = (trust == Trust::Trusted).then_some(now);
+        }
+        record.trust = trust;
+        if trust == Trust::Rejected {
+            record.declined = was_request;
+            self.close_peer(step, &key, ErrorCode::Refused);
+        } else if was_request {
+            record.standing = Standing::Accepted;
+            record.declined = false;
+            self.accept(step, &mut peer)?;
+        }
+        if trust != Trust::Rejected {
+            return self.finish_contact(step, peer);
+        }
+        let view = self.contact_view(step, &peer)?;
+        self.peers.put(peer);
+        Ok(Ok(Reply::Contact(view)))
+    }
+
+    /// Answers a command.
+    pub(super) fn answer(
+        &self,
+        step: &mut Step<'_, '_>,
+        ticket: Ticket,
+        answer: Answer<Reply>,
+    ) -> Result<(), StoreError> {
+        let result = answer?;
+        step.reply(ticket, result);
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+//! When to dial whom: at once for a new message, then with growing pauses (1 s to 15 min ± 25 %).
+
+use std::{collections::HashMap, time::Duration};
+
+use sremp_core::{
+    error::ErrorCode, id::ContactId, identity::Trust, rand_core::CryptoRng, time::Tick,
+};
+use sremp_net::{CloseReason, DialTarget};
+
+use super::{Engine, Output, Step};
+use crate::{config::Direct, store::StoreError};
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// A new message does not wait for a long pause, but no contact is dialled more often than this.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+struct Attempt {
+    /// When to dial next.
+    due: Tick,
+    /// Dials that have failed in a row.
+    failures: u32,
+    in_progress: bool,
+    /// The peer's noise key may have changed: the next dial is not pinned to the cached one.
+    unpinned: bool,
+    last: Option<Tick>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Dialling(HashMap<ContactId, Attempt>);
+
+impl Dialling {
+    /// Something waits for this contact.
+    pub(super) fn want(&mut self, contact: ContactId, now: Tick) {
+        let attempt = self.0.entry(contact).or_insert(Attempt {
+            due: now,
+            failures: 0,
+            in_progress: false,
+            unpinned: false,
+            last: None,
+        });
+        let soonest = attempt.last.map_or(now, |last| last.plus(SHORTEST_PAUSE));
+        attempt.due = attempt.due.min(soonest.max(now));
+    }
+
+    /// A connection stands, or nothing waits any more.
+    pub(super) fn forget(&mut self, contact: &ContactId) {
+        self.0.remove(contact);
+    }
+
+    pub(super) fn deadline(&self, online: bool) -> Option<Tick> {
+        let waiting = self.0.values().filter(|a| online && !a.in_progress);
+        waiting.map(|a| a.due).min()
+    }
+
+    fn due(&self, now: Tick) -> Vec<ContactId> {
+        let due = |a: &Attempt| !a.in_progress && a.due <= now;
+        let mut contacts: Vec<_> = self
+            .0
+            .iter()
+            .filter(|(_, a)| due(a))
+            .map(|(c, _)| *c)
+            .collect();
+        contacts.sort_unstable();
+        contacts
+    }
+
+    fn failed(
+        &mut self,
+        contact: &ContactId,
+        reason: &CloseReason,
+        now: Tick,
+        rng: &mut dyn CryptoRng,
+    ) {
+        let Some(attempt) = self.0.get_mut(contact) else {
+            return;
+        };
+        attempt.in_progress = false;
+        let other_key = matches!(reason, CloseReason::Local(ErrorCode::StaticMismatch));
+        if other_key && !attempt.unpinned {
+            attempt.unpinned = true;
+            attempt.due = now;
+            return;
+        }
+        attempt.unpinned = false;
+        let pause = pause_after(attempt.failures, rng);
+        attempt.failures = attempt.failures.saturating_add(1);
+        attempt.due = now.plus(pause);
+    }
+}
+
+/// 1 s · 2^failures, at most 15 min, ± 25 %.
+fn pause_after(failures: u32, rng: &mut dyn CryptoRng) -> Duration {
+    let pause = FIRST_PAUSE
+        .saturating_mul(1 << failures.min(10))
+        .min(LONGEST_PAUSE);
+    let percent = 75 + rng.next_u32() % 51;
+    pause * percent / 100
+}
+
+impl Engine {
+    /// Dials every contact that is due and for whom something waits.
+    pub(super) fn dial_due(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        if !self.online {
+            return Ok(());
+        }
+        for key in self.dialling.due(step.now.tick) {
+            match self.dial_target(step, &key)? {
+                Some(target) => {
+                    step.outputs.push(Output::Dial(Box::new(target)));
+                    if let Some(attempt) = self.dialling.0.get_mut(&key) {
+                        attempt.in_progress = true;
+                        attempt.last = Some(step.now.tick);
+                    }
+                }
+                None => self.dialling.forget(&key),
+            }
+        }
+        Ok(())
+    }
+
+    fn dial_target(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+    ) -> Result<Option<DialTarget>, StoreError> {
+        if self.links.active(key).is_some() {
+            return Ok(None);
+        }
+        let Some(peer) = self.peers.take(step.tx, key)? else {
+            return Ok(None);
+        };
+        let allowed = peer.is_accepted()
+            && match self.config.direct {
+                Direct::Accepted => true,
+                Direct::Trusted => peer.record.trust == Trust::Trusted,
+                Direct::Never => false,
+            };
+        let unpinned = self.dialling.0.get(key).is_some_and(|a| a.unpinned);
+        let reachable = allowed && !peer.record.endpoints.is_empty();
+        let target = reachable.then(|| DialTarget {
+            endpoints: peer.record.endpoints.clone(),
+            expected: Some(*key),
+            pinned_noise_key: peer
+                .record
+                .identity
+                .as_ref()
+                .filter(|_| !unpinned)
+                .map(|identity| identity.noise_key()),
+            intro: peer.record.intro,
+        });
+        self.peers.put(peer);
+        Ok(target)
+    }
+
+    /// A dial has failed before its connection was open.
+    pub(super) fn dial_failed(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        reason: &CloseReason,
+    ) {
+        self.dialling.failed(key, reason, step.now.tick, step.rng);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+
+    #[test]
+    fn pauses_grow_from_one_second_to_a_quarter_of_an_hour() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut middle = FIRST_PAUSE;
+        for failures in 0..40 {
+            let pause = pause_after(failures, &mut rng);
+            assert!(
+                pause >= middle * 3 / 4 && pause <= middle * 5 / 4,
+                "{failures}: {pause:?}"
+            );
+            middle = (middle * 2).min(LONGEST_PAUSE);
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! Open connections: who is let in, which of two is kept, and what the messages on them ask.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use sremp_core::{
+    channel::{Admission, DuplicateVerdict, judge_duplicate},
+    constants::{DUPLICATE_PROBE_TIMEOUT, MAX_PENDING_REQUESTS, PREKEY_REQUEST_INTERVAL},
+    error::ErrorCode,
+    id::{ContactId, EnvelopeId, IntroToken, MsgId},
+    identity::{Identity, Trust, VersionRecord, VersionVerdict},
+    time::Tick,
+};
+use sremp_net::{CloseReason, Direction, LinkId};
+
+use super::{Engine, Output, Step, peers::Peer};
+use crate::{config::Strangers, store::StoreError};
+
+/// An envelope without an answer is sent again on this connection after this time.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// `last_seen` is not written more often than this.
+const LAST_SEEN_STEP: Duration = Duration::from_secs(60);
+/// Peers whose last prekey request is remembered.
+const MAX_PREKEY_ASKERS: usize = 4_096;
+
+/// An envelope that waits for its answer.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) item: i64,
+    pub(super) msg_id: MsgId,
+    pub(super) envelope_id: EnvelopeId,
+    pub(super) bytes: usize,
+    pub(super) sent: Tick,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) peer: ContactId,
+    direction: Direction,
+    opened: Tick,
+    /// The peer brought an intro token of ours that is still open.
+    pub(super) intro: Option<IntroToken>,
+    /// Outbox items up to this one were sent on this connection.
+    pub(super) cursor: i64,
+    pub(super) in_flight: BTreeMap<u32, InFlight>,
+    pub(super) bundle_request: Option<(u32, Tick)>,
+    next_request: u32,
+}
+
+impl Link {
+    pub(super) fn in_flight_bytes(&self) -> usize {
+        self.in_flight.values().map(|f| f.bytes).sum()
+    }
+
+    /// A request id that none of the open requests has.
+    pub(super) fn next_request(&mut self) -> u32 {
+        self.next_request = self.next_request.wrapping_add(1);
+        self.next_request
+    }
+
+    pub(super) fn may_ask_for_bundle(&self, now: Tick) -> bool {
+        self.bundle_request
+            .is_none_or(|(_, asked)| now.since(asked) >= PREKEY_REQUEST_INTERVAL)
+    }
+
+    /// Everything from the outbox is to be sent again on this connection.
+    fn rewind(&mut self) {
+        self.cursor = 0;
+        self.in_flight.clear();
+    }
+
+    fn retry_at(&self) -> Option<Tick> {
+        let envelope = self
+            .in_flight
+            .values()
+            .map(|f| f.sent.plus(ANSWER_TIMEOUT))
+            .min();
+        let bundle = self
+            .bundle_request
+            .map(|(_, asked)| asked.plus(PREKEY_REQUEST_INTERVAL));
+        envelope.into_iter().chain(bundle).min()
+    }
+}
+
+/// A second connection that waits while the first is probed.
+#[derive(Debug)]
+struct Candidate {
+    link: LinkId,
+    until: Tick,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    open: HashMap<LinkId, Link>,
+    active: HashMap<ContactId, LinkId>,
+    candidates: HashMap<ContactId, Candidate>,
+    /// Intro tokens of connections that are admitted but not yet open.
+    admitted: HashMap<LinkId, Option<IntroToken>>,
+    prekeys_given: HashMap<ContactId, Tick>,
+}
+
+impl Links {
+    /// The connection to use for a contact.
+    pub(super) fn active(&self, contact: &ContactId) -> Option<LinkId> {
+        self.active.get(contact).copied()
+    }
+
+    pub(super) fn get(&self, link: LinkId) -> Option<&Link> {
+        self.open.get(&link)
+    }
+
+    pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut Link> {
+        self.open.get_mut(&link)
+    }
+
+    /// Peers with an open connection.
+    pub(super) fn connected(&self) -> impl Iterator<Item = &ContactId> {
+        self.active.keys()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Tick> {
+        let candidates = self.candidates.values().map(|c| c.until);
+        let retries = self.open.values().filter_map(Link::retry_at);
+        candidates.chain(retries).min()
+    }
+
+    /// Whether this peer may have a bundle now; remembers that it got one.
+    pub(super) fn give_prekeys(&mut self, peer: &ContactId, now: Tick) -> bool {
+        let recent = |given: &Tick| now.since(*given) < PREKEY_REQUEST_INTERVAL;
+        if self.prekeys_given.get(peer).is_some_and(recent) {
+            return false;
+        }
+        self.prekeys_given.retain(|_, given| recent(given));
+        if self.prekeys_given.len() >= MAX_PREKEY_ASKERS {
+            return false;
+        }
+        self.prekeys_given.insert(*peer, now);
+        true
+    }
+}
+
+impl Engine {
+    /// A peer has shown a valid identity on a connection with its noise key: may it come in?
+    pub(super) fn handle_shown(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        identity: &Identity,
+        intro: Option<IntroToken>,
+    ) -> Result<(), StoreError> {
+        let admission = self.judge_peer(step, identity, intro.as_ref())?;
+        match admission {
+            Admission::Accept => {
+                self.links.admitted.insert(link, intro);
+            }
+            Admission::Close(code) => self.refusals.count(code.name()),
+            Admission::Stale { .. } => self.refusals.count(ErrorCode::StaleIdentity.name()),
+        }
+        step.outputs.push(Output::Admit { link, admission });
+        Ok(())
+    }
+
+    fn judge_peer(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        identity: &Identity,
+        intro: Option<&IntroToken>,
+    ) -> Result<Admission, StoreError> {
+        const REFUSED: Admission = Admission::Close(ErrorCode::Refused);
+        let key = identity.id();
+        if key == self.own.identity.id() {
+            return Ok(REFUSED);
+        }
+        let known = step.tx.version_record(&key)?;
+        match VersionRecord::judge(known.as_ref(), identity) {
+            VersionVerdict::Newer | VersionVerdict::Same => {}
+            VersionVerdict::Stale { seen } => return Ok(Admission::Stale { seen }),
+            VersionVerdict::Fork => {
+                self.note_fork(step, &key)?;
+                return Ok(REFUSED);
+            }
+            VersionVerdict::Tombstoned => return Ok(REFUSED),
+        }
+        if identity.is_tombstone() {
+            self.learn_identity(step, identity)?;
+            return Ok(REFUSED);
+        }
+        let peer = self.peers.take(step.tx, &key)?;
+        let turned_away =
+            |peer: &Peer| peer.record.trust == Trust::Rejected || peer.record.declined;
+        let welcome = match &peer {
+            Some(peer) => !turned_away(peer),
+            None => self.takes_stranger(step, intro)?,
+        };
+        self.peers.put_back(peer);
+        Ok(if welcome { Admission::Accept } else { REFUSED })
+    }
+
+    fn takes_stranger(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        intro: Option<&IntroToken>,
+    ) -> Result<bool, StoreError> {
+        if self.invite_is_open(step, intro)? {
+            return Ok(true);
+        }
+        let pending = step.tx.pending_requests()?;
+        let room = usize::try_from(pending).is_ok_and(|n| n < MAX_PENDING_REQUESTS);
+        Ok(self.config.strangers == Strangers::Request && room)
+    }
+
+    /// A connection is open.
+    pub(super) fn handle_opened(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        direction: Direction,
+        identity: &Identity,
+    ) -> Result<(), StoreError> {
+        let key = identity.id();
+        let intro = self.links.admitted.remove(&link).flatten();
+        self.learn_identity(step, identity)?;
+        if let Some(mut peer) = self.peers.take(step.tx, &key)? {
+            let now = step.now.wall;
+            if peer
+                .record
+                .last_seen
+                .is_none_or(|t| now.since(t) >= LAST_SEEN_STEP)
+            {
+                peer.edit().last_seen = Some(now);
+            }
+            self.peers.put(peer);
+        }
+        self.links.open.insert(
+            link,
+            Link {
+                peer: key,
+                direction,
+                opened: step.now.tick,
+                intro,
+                cursor: 0,
+                in_flight: BTreeMap::new(),
+                bundle_request: None,
+                next_request: 0,
+            },
+        );
+        self.dialling.forget(&key);
+        match self.links.active(&key) {
+            None => self.use_link(&key, link),
+            Some(old) => self.choose_link(step, &key, old, link, direction),
+        }
+        Ok(())
+    }
+
+    fn choose_link(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        old: LinkId,
+        new: LinkId,
+        direction: Direction,
+    ) {
+        let Some(existing) = self.links.get(old) else {
+            self.use_link(key, new);
+            return;
+        };
+        let verdict = judge_duplicate(
+            &self.own.identity.id(),
+            key,
+            existing.direction,
+            step.now.tick.since(existing.opened),
+            direction,
+        );
+        match verdict {
+            DuplicateVerdict::KeepNew => {
+                self.close(step, old, ErrorCode::Duplicate);
+                self.use_link(key, new);
+            }
+            DuplicateVerdict::KeepExisting => {
+                self.close(step, new, ErrorCode::Duplicate);
+            }
+            DuplicateVerdict::ProbeExisting => {
+                let until = step.now.tick.plus(DUPLICATE_PROBE_TIMEOUT);
+                let candidate = Candidate { link: new, until };
+                if let Some(other) = self.links.candidates.insert(*key, candidate) {
+                    self.close(step, other.link, ErrorCode::Duplicate);
+                }
+                step.outputs.push(Output::Probe(old));
+            }
+        }
+    }
+
+    fn use_link(&mut self, key: &ContactId, link: LinkId) {
+        self.links.active.insert(*key, link);
+        self.push_soon(key);
+    }
+
+    /// The older connection lives: the newer goes.
+    pub(super) fn handle_pong(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+    ) -> Result<(), StoreError> {
+        let Some(key) = self.links.get(link).map(|l| l.peer) else {
+            return Ok(());
+        };
+        if self.links.active(&key) == Some(link)
+            && let Some(candidate) = self.links.candidates.remove(&key)
+        {
+            self.close(step, candidate.link, ErrorCode::Duplicate);
+        }
+        Ok(())
+    }
+
+    /// The older connection did not answer in time: the newer takes its place.
+    pub(super) fn expire_candidates(&mut self, step: &mut Step<'_, '_>) {
+        let now = step.now.tick;
+        let due = self.links.candidates.iter().filter(|(_, c)| c.until <= now);
+        let due: Vec<_> = due.map(|(key, c)| (*key, c.link)).collect();
+        for (key, link) in due {
+            self.links.candidates.remove(&key);
+            if let Some(old) = self.links.active(&key) {
+                self.close(step, old, ErrorCode::Duplicate);
+            }
+            self.use_link(&key, link);
+        }
+    }
+
+    /// Sends again what a peer has left without an answer, and asks again for a bundle.
+    pub(super) fn retry_unanswered(&mut self, step: &Step<'_, '_>) {
+        let now = step.now.tick;
+        let due = |link: &Link| link.retry_at().is_some_and(|at| at <= now);
+        let mut peers = std::collections::BTreeSet::new();
+        for link in self.links.open.values_mut().filter(|l| due(l)) {
+            link.rewind();
+            link.bundle_request = None;
+            peers.insert(link.peer);
+        }
+        for key in peers {
+            self.push_soon(&key);
+        }
+    }
+
+    /// Sends everything again that waits for this contact: it can be read now.
+    pub(super) fn rewind_link(&mut self, key: &ContactId) {
+        if let Some(link) = self.links.active(key).and_then(|l| self.links.get_mut(l)) {
+            link.rewind();
+        }
+    }
+
+    /// A connection has ended.
+    pub(super) fn handle_closed(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        dialled: Option<ContactId>,
+        reason: &CloseReason,
+    ) -> Result<(), StoreError> {
+        self.links.admitted.remove(&link);
+        let Some(closed) = self.links.open.remove(&link) else {
+            if let Some(key) = dialled {
+                self.dial_failed(step, &key, reason);
+            }
+            return Ok(());
+        };
+        let key = closed.peer;
+        if self
+            .links
+            .candidates
+            .get(&key)
+            .is_some_and(|c| c.link == link)
+        {
+            self.links.candidates.remove(&key);
+        }
+        if self.links.active(&key) != Some(link) {
+            return Ok(());
+        }
+        self.links.active.remove(&key);
+        if let Some(candidate) = self.links.candidates.remove(&key) {
+            self.use_link(&key, candidate.link);
+            return Ok(());
+        }
+        self.redial_if_wanted(step, &key)
+    }
+
+    pub(super) fn redial_if_wanted(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+    ) -> Result<(), StoreError> {
+        let Some(peer) = self.peers.take(step.tx, key)? else {
+            return Ok(());
+        };
+        let waiting = !step.tx.outbox(peer.record.row, 0, 1)?.is_empty();
+        self.peers.put(peer);
+        if waiting {
+            self.dialling.want(*key, step.now.tick);
+        }
+        Ok(())
+    }
+
+    /// Closes a connection from here; it is no longer used.
+    pub(super) fn close(&mut self, step: &mut Step<'_, '_>, link: LinkId, code: ErrorCode) {
+        if let Some(closed) = self.links.open.remove(&link)
+            && self.links.active(&closed.peer) == Some(link)
+        {
+            self.links.active.remove(&closed.peer);
+        }
+        step.outputs.push(Output::Close { link, code });
+    }
+
+    /// Closes every connection with a contact.
+    pub(super) fn close_peer(&mut self, step: &mut Step<'_, '_>, key: &ContactId, code: ErrorCode) {
+        let of_peer = self.links.open.iter().filter(|(_, l)| l.peer == *key);
+        let mut links: Vec<_> = of_peer.map(|(id, _)| *id).collect();
+        links.sort_unstable();
+        for link in links {
+            self.close(step, link, code);
+        }
+        self.links.candidates.remove(key);
+        self.dialling.forget(key);
+    }
+}

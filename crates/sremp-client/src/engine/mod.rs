@@ -1,0 +1,305 @@
+//! What the client decides. No socket, clock, thread or random source: inputs, time and randomness
+//! are arguments, durable state is a transaction given as an argument, and what is to be done comes
+//! back as [`Output`]s, which the shell carries out only after that transaction is durable.
+//!
+//! The same store, inputs, times and random bytes give the same outputs.
+
+mod accounting;
+mod commands;
+mod contacts;
+mod dialling;
+mod invites;
+mod links;
+mod naming;
+mod own;
+mod peers;
+mod profile;
+mod receiving;
+mod requests;
+mod sending;
+mod views;
+mod waits;
+
+use std::{collections::BTreeSet, net::SocketAddr};
+
+use sremp_core::{
+    channel::{Admission, Message},
+    error::ErrorCode,
+    id::{ContactId, IntroToken},
+    identity::Identity,
+    rand_core::CryptoRng,
+    time::{Tick, UnixMillis},
+};
+use sremp_net::{CloseReason, DialTarget, Direction, LinkId};
+
+use self::{
+    accounting::Refusals, dialling::Dialling, links::Links, own::Own, peers::Peers, waits::Waits,
+};
+use crate::{
+    config::Config,
+    store::{StoreError, Tx},
+    view::{Command, CommandError, Reply},
+};
+
+/// Names a command that waits for its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// The time of a step, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// What a calendar shows.
+    pub wall: UnixMillis,
+    /// What a stopwatch shows.
+    pub tick: Tick,
+}
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// A face asks for something.
+    Command {
+        /// Comes back with the reply.
+        ticket: Ticket,
+        /// What it asks.
+        command: Command,
+    },
+    /// The client listens here now; `None`: no longer, or not at all.
+    Listening(Option<SocketAddr>),
+    /// A connection has shown who it is and waits to be admitted.
+    Shown {
+        /// The connection.
+        link: LinkId,
+        /// The verified identity of the peer, whose static key it is.
+        identity: Box<Identity>,
+        /// The intro token that the peer brought.
+        intro: Option<IntroToken>,
+    },
+    /// A connection is open.
+    Opened {
+        /// The connection.
+        link: LinkId,
+        /// Who dialled.
+        direction: Direction,
+        /// The verified identity of the peer.
+        identity: Box<Identity>,
+    },
+    /// A message came over an open connection.
+    Message {
+        /// The connection.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
+    /// A probed connection has answered.
+    Pong(LinkId),
+    /// A connection has ended, or a dial has failed.
+    Closed {
+        /// The connection.
+        link: LinkId,
+        /// Whom it was dialled for, if it was.
+        dialled: Option<ContactId>,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The time of [`Engine::deadline`] has come.
+    Deadline,
+}
+
+/// Something to be done once the step's transaction is durable.
+#[derive(Debug)]
+pub enum Output {
+    /// Answers a command.
+    Reply {
+        /// The command's.
+        ticket: Ticket,
+        /// The answer.
+        result: Box<Result<Reply, CommandError>>,
+    },
+    /// Opens a connection to a contact; the outcome is [`Input::Opened`] or [`Input::Closed`].
+    Dial(Box<DialTarget>),
+    /// Answers [`Input::Shown`].
+    Admit {
+        /// The connection.
+        link: LinkId,
+        /// Let in, or closed with a code.
+        admission: Admission,
+    },
+    /// Sends a message.
+    Send {
+        /// The connection.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
+    /// Asks a connection for a sign of life; the answer is [`Input::Pong`].
+    Probe(LinkId),
+    /// Closes a connection after what was sent before.
+    Close {
+        /// The connection.
+        link: LinkId,
+        /// The code of the CLOSE.
+        code: ErrorCode,
+    },
+    /// One's own identity or noise key has changed: new connections show the new one.
+    IdentityChanged,
+    /// Ends the client.
+    Stop,
+}
+
+/// The client's decisions. Everything that must survive is in the store; what is kept here can be
+/// made again from it with [`Engine::load`].
+pub struct Engine {
+    own: Own,
+    config: Config,
+    /// Whether this client may use the network at all.
+    online: bool,
+    listening: Option<SocketAddr>,
+    peers: Peers,
+    links: Links,
+    dialling: Dialling,
+    waits: Waits,
+    /// Contacts whose outbox has to be moved along at the end of the step.
+    to_push: BTreeSet<ContactId>,
+    /// Contacts with whom a new session has to be begun with RESET.
+    resets: BTreeSet<ContactId>,
+    refusals: Refusals,
+    started: Tick,
+    next_maintenance: Tick,
+    last_event: u64,
+}
+
+/// What one step works with.
+struct Step<'a, 'tx> {
+    tx: &'a mut Tx<'tx>,
+    now: Now,
+    rng: &'a mut dyn CryptoRng,
+    outputs: Vec<Output>,
+}
+
+impl Step<'_, '_> {
+    fn reply(&mut self, ticket: Ticket, result: Result<Reply, CommandError>) {
+        self.outputs.push(Output::Reply {
+            ticket,
+            result: Box::new(result),
+        });
+    }
+}
+
+impl Engine {
+    /// The engine of a store, at its start.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read or a missing key cannot be saved.
+    pub fn load(
+        tx: &mut Tx<'_>,
+        config: Config,
+        online: bool,
+        now: Now,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Self, StoreError> {
+        let own = Own::load(tx, now.wall, rng)?;
+        let mut engine = Self {
+            peers: Peers::new(own.identity.id()),
+            own,
+            config,
+            online,
+            listening: None,
+            links: Links::default(),
+            dialling: Dialling::default(),
+            waits: Waits::default(),
+            to_push: BTreeSet::new(),
+            resets: BTreeSet::new(),
+            refusals: Refusals::default(),
+            started: now.tick,
+            next_maintenance: now.tick,
+            last_event: tx.last_event()?,
+        };
+        for (row, _) in tx.outbox_contacts()? {
+            if let Some(contact) = tx.contact(row)? {
+                engine.dialling.want(contact.key, now.tick);
+            }
+        }
+        Ok(engine)
+    }
+
+    /// Takes inputs that happened together. The outputs hold only once `tx` is committed; if it is
+    /// not, this engine is to be dropped and loaded again.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the transaction is to be rolled back.
+    pub fn step(
+        &mut self,
+        tx: &mut Tx<'_>,
+        inputs: impl IntoIterator<Item = Input>,
+        now: Now,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<Output>, StoreError> {
+        let mut step = Step {
+            tx,
+            now,
+            rng,
+            outputs: Vec::new(),
+        };
+        for input in inputs {
+            self.take(&mut step, input)?;
+        }
+        self.run_timers(&mut step)?;
+        self.run_pushes(&mut step)?;
+        self.dial_due(&mut step)?;
+        self.answer_waits(&mut step)?;
+        self.peers.save(step.tx)?;
+        Ok(step.outputs)
+    }
+
+    /// When [`Input::Deadline`] is due.
+    pub fn deadline(&self) -> Tick {
+        [
+            self.dialling.deadline(self.online),
+            self.links.deadline(),
+            self.waits.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.next_maintenance, Tick::min)
+    }
+
+    /// One's own identity and keys.
+    pub fn own(&self) -> &sremp_core::identity::SecretIdentity {
+        &self.own.identity
+    }
+
+    fn take(&mut self, step: &mut Step<'_, '_>, input: Input) -> Result<(), StoreError> {
+        match input {
+            Input::Command { ticket, command } => self.handle_command(step, ticket, command),
+            Input::Listening(address) => self.handle_listening(step, address),
+            Input::Shown {
+                link,
+                identity,
+                intro,
+            } => self.handle_shown(step, link, &identity, intro),
+            Input::Opened {
+                link,
+                direction,
+                identity,
+            } => self.handle_opened(step, link, direction, &identity),
+            Input::Message { link, message } => self.handle_message(step, link, &message),
+            Input::Pong(link) => self.handle_pong(step, link),
+            Input::Closed {
+                link,
+                dialled,
+                reason,
+            } => self.handle_closed(step, link, dialled, &reason),
+            Input::Deadline => Ok(()),
+        }
+    }
+
+    fn run_timers(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        self.expire_candidates(step);
+        self.retry_unanswered(step);
+        if step.now.tick >= self.next_maintenance {
+            self.maintain(step)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Who is meant by a name, and which names would deceive (D2.4).
+
+use sremp_core::{id::ContactId, identity::confusable, text};
+
+use super::{
+    Engine, Step,
+    contacts::{Answer, refuse},
+    peers::Peer,
+};
+use crate::{
+    store::{ContactName, StoreError},
+    view::{ErrorKind, Standing},
+};
+
+/// What stands against a name.
+pub(super) enum NameClash {
+    None,
+    /// The very name, as an alias.
+    Taken(String),
+    /// A name that looks the same.
+    Confusable(String),
+}
+
+impl Engine {
+    /// Whether another contact has this name, or one that looks like it (D2.4: blocking).
+    pub(super) fn name_clash(
+        &self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        name: Option<&str>,
+        is_alias: bool,
+    ) -> Result<NameClash, StoreError> {
+        let Some(name) = name else {
+            return Ok(NameClash::None);
+        };
+        for other in step.tx.contact_names()? {
+            if other.key == *key || other.standing == Standing::Request {
+                continue;
+            }
+            let names = || other.alias.iter().chain(&other.username);
+            if other.alias.as_deref() == Some(name) {
+                return Ok(NameClash::Taken(format!(
+                    "you have a contact {name} already, with another key; choose a name with --as"
+                )));
+            }
+            if !is_alias && names().any(|n| confusable(n, name)) {
+                return Ok(NameClash::Confusable(format!(
+                    "the name {} looks like that of your contact {} but belongs to another key ({}); \
+                     it may be somebody posing: compare keys over another way, then choose a name \
+                     with --as",
+                    text::isolate(&text::clean_line(name)),
+                    other.shown(),
+                    key.short(),
+                )));
+            }
+        }
+        Ok(NameClash::None)
+    }
+
+    /// Who is meant: an alias, a unique username, or at least six digits of the id.
+    pub(super) fn find_contact(&mut self, step: &mut Step<'_, '_>, who: &str) -> Answer<Box<Peer>> {
+        let names = step.tx.contact_names()?;
+        let digits = who.to_ascii_lowercase();
+        let is_prefix = digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        let tests: [&dyn Fn(&ContactName) -> bool; 3] = [
+            &|n| n.alias.as_deref() == Some(who),
+            &|n| n.username.as_deref() == Some(who),
+            &|n| is_prefix && n.key.to_string().starts_with(&digits),
+        ];
+        let found = tests
+            .iter()
+            .map(|test| names.iter().filter(|n| test(n)).collect::<Vec<_>>())
+            .find(|found| !found.is_empty())
+            .unwrap_or_default();
+        match found.as_slice() {
+            [one] => match self.peers.take(step.tx, &one.key)? {
+                Some(peer) => Ok(Ok(peer)),
+                None => Err(StoreError::Damaged),
+            },
+            [] => refuse(
+                ErrorKind::Contact,
+                format!(
+                    "there is no contact {}; `sremp contacts` lists them, `sremp add CARD` adds one",
+                    text::clean_line(who)
+                ),
+            ),
+            several => refuse(
+                ErrorKind::Contact,
+                format!(
+                    "{} contacts are called {}; name one by the first digits of its id: {}",
+                    several.len(),
+                    text::clean_line(who),
+                    several
+                        .iter()
+                        .map(|n| n.key.short())
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
+            ),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! One's own identity and prekeys: loaded at the start, renewed by age.
+
+use sremp_core::{
+    constants::{
+        ENVELOPE_KEY_DELETION, ENVELOPE_KEY_ROTATION, NOISE_KEY_ROTATION, ONE_TIME_PREKEY_DELETION,
+        SIGNED_PREKEY_DELETION, SIGNED_PREKEY_ROTATION,
+    },
+    identity::{SecretIdentity, VersionRecord},
+    key::NoiseSecret,
+    rand_core::CryptoRng,
+    session::{
+        envelope::EnvelopePlaintext,
+        prekey::{
+            self, DhIdentity, EnvelopeKey, OneTimePrekey, PrekeyId, PrekeyLookup, SignedPrekey,
+        },
+    },
+    time::UnixMillis,
+};
+
+use super::{Engine, Output, Step};
+use crate::store::{PrekeyKind, StoreError, Tx};
+
+/// When the noise key was made, `u64` little-endian.
+const NOISE_KEY_MADE: &str = "noise-key-made";
+
+pub(super) struct Own {
+    pub(super) identity: SecretIdentity,
+    pub(super) dh_identity: DhIdentity,
+    /// Oldest first; never empty.
+    signed_prekeys: Vec<SignedPrekey>,
+    /// Oldest first; never empty.
+    envelope_keys: Vec<EnvelopeKey>,
+}
+
+impl Own {
+    pub(super) fn load(
+        tx: &mut Tx<'_>,
+        now: UnixMillis,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Self, StoreError> {
+        let parts = tx.own_identity()?;
+        let identity = SecretIdentity::from_parts(&parts).map_err(|_| StoreError::Damaged)?;
+        let dh_identity = match tx.newest_prekey(PrekeyKind::DhIdentity)? {
+            Some((_, _, bytes)) => {
+                DhIdentity::from_bytes(&bytes).map_err(|_| StoreError::Damaged)?
+            }
+            None => {
+                let made = DhIdentity::generate(&identity, now, rng);
+                tx.save_prekey(PrekeyKind::DhIdentity, 0, now, &made.to_bytes())?;
+                made
+            }
+        };
+        let mut own = Self {
+            identity,
+            dh_identity,
+            signed_prekeys: Vec::new(),
+            envelope_keys: Vec::new(),
+        };
+        for bytes in tx.prekey_secrets(PrekeyKind::Signed)? {
+            let key = SignedPrekey::from_bytes(&bytes).map_err(|_| StoreError::Damaged)?;
+            own.signed_prekeys.push(key);
+        }
+        for bytes in tx.prekey_secrets(PrekeyKind::Envelope)? {
+            let key = EnvelopeKey::from_bytes(&bytes).map_err(|_| StoreError::Damaged)?;
+            own.envelope_keys.push(key);
+        }
+        own.renew(tx, now, rng)?;
+        Ok(own)
+    }
+
+    /// Makes what is due and deletes what has had its time. Returns whether the envelope key, which
+    /// contacts have to be told, is a new one.
+    fn renew(
+        &mut self,
+        tx: &mut Tx<'_>,
+        now: UnixMillis,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<bool, StoreError> {
+        let newest = self.signed_prekeys.last();
+        if newest.is_none_or(|key| now.since(key.created()) >= SIGNED_PREKEY_ROTATION) {
+            let id = free_id(tx, PrekeyKind::Signed, rng)?;
+            let key = SignedPrekey::generate(&self.identity, id, now, rng);
+            tx.save_prekey(PrekeyKind::Signed, id.get(), now, &key.to_bytes())?;
+            self.signed_prekeys.push(key);
+        }
+        let newest = self.envelope_keys.last();
+        let rotate = newest.is_none_or(|key| now.since(key.created()) >= ENVELOPE_KEY_ROTATION);
+        if rotate {
+            let id = free_id(tx, PrekeyKind::Envelope, rng)?;
+            let key = EnvelopeKey::generate(&self.identity, id, now, rng);
+            tx.save_prekey(PrekeyKind::Envelope, id.get(), now, &key.to_bytes())?;
+            self.envelope_keys.push(key);
+        }
+        let old = now.minus(SIGNED_PREKEY_DELETION);
+        tx.delete_prekeys_before(PrekeyKind::Signed, old)?;
+        self.signed_prekeys.retain(|key| key.created() >= old);
+        let old = now.minus(ENVELOPE_KEY_DELETION);
+        tx.delete_prekeys_before(PrekeyKind::Envelope, old)?;
+        self.envelope_keys.retain(|key| key.created() >= old);
+        let old = now.minus(ONE_TIME_PREKEY_DELETION);
+        tx.delete_prekeys_before(PrekeyKind::OneTime, old)?;
+        Ok(rotate)
+    }
+
+    fn signed_prekey(&self, id: PrekeyId) -> Option<&SignedPrekey> {
+        self.signed_prekeys.iter().find(|key| key.id() == id)
+    }
+
+    /// The envelope key that is published.
+    pub(super) fn newest_envelope_key(&self) -> Option<&EnvelopeKey> {
+        self.envelope_keys.last()
+    }
+
+    pub(super) fn envelope_key(&self, id: PrekeyId) -> Option<&EnvelopeKey> {
+        self.envelope_keys.iter().find(|key| key.id() == id)
+    }
+
+    /// A bundle to give away; its one-time prekey, if it has one, is durable with the step.
+    pub(super) fn bundle(
+        &self,
+        tx: &mut Tx<'_>,
+        one_time: bool,
+        now: UnixMillis,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let (Some(signed), Some(envelope)) =
+            (self.signed_prekeys.last(), self.envelope_keys.last())
+        else {
+            return Ok(None);
+        };
+        let one_time = if one_time {
+            let id = free_id(tx, PrekeyKind::OneTime, rng)?;
+            let key = OneTimePrekey::generate(&self.identity, id, now, rng);
+            tx.save_prekey(PrekeyKind::OneTime, id.get(), now, &key.to_bytes())?;
+            Some(key)
+        } else {
+            None
+        };
+        Ok(Some(prekey::bundle(
+            self.identity.identity(),
+            &self.dh_identity,
+            signed,
+            envelope,
+            one_time.as_ref(),
+        )))
+    }
+}
+
+/// A random id that no living key of this kind has.
+fn free_id(
+    tx: &mut Tx<'_>,
+    kind: PrekeyKind,
+    rng: &mut dyn CryptoRng,
+) -> Result<PrekeyId, StoreError> {
+    loop {
+        if let Some(id) = PrekeyId::new(rng.next_u32())
+            && !tx.prekey_exists(kind, id.get())?
+        {
+            return Ok(id);
+        }
+    }
+}
+
+/// One's own private prekeys, as the session layer asks for them.
+pub(super) struct Prekeys<'a> {
+    own: &'a Own,
+    one_time: Option<OneTimePrekey>,
+}
+
+impl<'a> Prekeys<'a> {
+    /// What a message needs, should it be a first one.
+    pub(super) fn of(
+        own: &'a Own,
+        tx: &mut Tx<'_>,
+        plaintext: &EnvelopePlaintext,
+    ) -> Result<Self, StoreError> {
+        let wanted = plaintext.init().and_then(|claim| claim.one_time_prekey);
+        let stored = match wanted {
+            Some(id) => tx.prekey(PrekeyKind::OneTime, id.get())?,
+            None => None,
+        };
+        let one_time = stored
+            .map(|bytes| OneTimePrekey::from_bytes(&bytes))
+            .transpose();
+        Ok(Self {
+            own,
+            one_time: one_time.map_err(|_| StoreError::Damaged)?,
+        })
+    }
+}
+
+impl PrekeyLookup for Prekeys<'_> {
+    fn dh_identity(&self) -> &DhIdentity {
+        &self.own.dh_identity
+    }
+
+    fn signed_prekey(&self, id: PrekeyId) -> Option<&SignedPrekey> {
+        self.own.signed_prekey(id)
+    }
+
+    fn one_time_prekey(&self, id: PrekeyId) -> Option<&OneTimePrekey> {
+        self.one_time.as_ref().filter(|key| key.id() == id)
+    }
+}
+
+impl Engine {
+    /// Hourly: keys by age, sessions by age, messages that nobody took for 30 days.
+    pub(super) fn maintain(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        self.next_maintenance = step.now.tick.plus(std::time::Duration::from_secs(3600));
+        let now = step.now.wall;
+        self.own.renew(step.tx, now, step.rng)?;
+        let made = step.tx.setting(NOISE_KEY_MADE)?;
+        let made = made.and_then(|b| Some(u64::from_le_bytes(b.try_into().ok()?)));
+        match made.and_then(UnixMillis::new) {
+            Some(made) if now.since(made) < NOISE_KEY_ROTATION => {}
+            Some(_) => self.rotate_noise_key(step)?,
+            None => step
+                .tx
+                .set_setting(NOISE_KEY_MADE, &now.get().to_le_bytes())?,
+        }
+        self.refresh_profile(step)?;
+        for contact in step.tx.contacts()? {
+            if let Some(mut peer) = self.peers.take(step.tx, &contact.key)? {
+                let own = &self.own;
+                peer.book.prune(now, |id| own.signed_prekey(id).is_some());
+                self.peers.put(peer);
+            }
+        }
+        self.expire_outbox(step)
+    }
+
+    /// A new noise key at the next version (D2.7): durable with this step, shown from the next
+    /// connection on, told to contacts in their sessions.
+    pub(super) fn rotate_noise_key(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        let key = NoiseSecret::generate(step.rng);
+        let now = step.now.wall;
+        let Ok(next) = self.own.identity.with_noise_key(key, now) else {
+            return Ok(());
+        };
+        step.tx.save_own_identity(&next.to_parts())?;
+        step.tx
+            .save_version_record(&next.id(), &VersionRecord::of(next.identity()))?;
+        step.tx
+            .set_setting(NOISE_KEY_MADE, &now.get().to_le_bytes())?;
+        self.own.identity = next;
+        step.outputs.push(Output::IdentityChanged);
+        self.refresh_profile(step)
+    }
+}

@@ -1,0 +1,382 @@
+//! What contacts know of each other beside the card: identity, envelope key, endpoints; and sessions
+//! that are begun anew.
+
+use sha2::{Digest as _, Sha256};
+use sremp_core::{
+    contact_card::Endpoint,
+    id::ContactId,
+    identity::{Identity, VersionRecord, VersionVerdict},
+    session::{
+        book::Incoming,
+        content::{Body, ContactRequest, ProfileUpdate, ResetReason, UnverifiedIdentity},
+        prekey::{PrekeyBundle, UnverifiedEnvelopeKey},
+    },
+};
+
+use super::{Engine, Step, peers::Peer};
+use crate::store::StoreError;
+
+/// The revision of one's own profile (`u64` little-endian) and the hash of what it says.
+const PROFILE: &str = "profile";
+/// The endpoint that was last listened on, `HOST:PORT`.
+const ENDPOINT: &str = "endpoint";
+
+/// Why a session was begun anew, in RESET.
+const UNDECRYPTABLE: ResetReason = ResetReason::DESYNC;
+
+impl Engine {
+    /// Where one can be reached directly: as configured, or where the client listens.
+    pub(super) fn own_endpoints(
+        &self,
+        tx: &mut crate::store::Tx<'_>,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        if let Some(advertised) = &self.config.advertise {
+            return Ok(advertised.parse().into_iter().collect());
+        }
+        let remembered = tx.setting(ENDPOINT)?;
+        let remembered = remembered.and_then(|bytes| String::from_utf8(bytes).ok());
+        Ok(remembered
+            .and_then(|text| text.parse().ok())
+            .into_iter()
+            .collect())
+    }
+
+    /// The client listens, or has ceased to.
+    pub(super) fn handle_listening(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        address: Option<std::net::SocketAddr>,
+    ) -> Result<(), StoreError> {
+        self.listening = address;
+        if let Some(address) = address {
+            // a wildcard tells nobody where to go
+            let endpoint = match address.ip().is_unspecified() {
+                true => String::new(),
+                false => address.to_string(),
+            };
+            step.tx.set_setting(ENDPOINT, endpoint.as_bytes())?;
+        }
+        self.refresh_profile(step)
+    }
+
+    fn own_envelope_key(&self) -> Option<UnverifiedEnvelopeKey> {
+        Some(*self.own.newest_envelope_key()?.public_part().as_wire())
+    }
+
+    fn own_profile(
+        &self,
+        tx: &mut crate::store::Tx<'_>,
+        rev: u64,
+    ) -> Result<ProfileUpdate, StoreError> {
+        Ok(ProfileUpdate {
+            rev,
+            identity: Some(self.own.identity.identity().into()),
+            relay_hints: None,
+            env: self.own_envelope_key(),
+            endpoints: Some(self.own_endpoints(tx)?),
+        })
+    }
+
+    fn profile_rev(&self, step: &mut Step<'_, '_>) -> Result<(u64, Option<[u8; 32]>), StoreError> {
+        let stored = step.tx.setting(PROFILE)?.unwrap_or_default();
+        let (rev, hash) = stored.split_at_checked(8).unwrap_or((&[], &[]));
+        Ok((
+            rev.try_into().map_or(0, u64::from_le_bytes),
+            hash.try_into().ok(),
+        ))
+    }
+
+    /// Tells contacts when one's identity, envelope key or endpoint has changed.
+    pub(super) fn refresh_profile(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        let mut hash = Sha256::new();
+        hash.update(self.own.identity.identity().verified_hash());
+        for endpoint in self.own_endpoints(step.tx)? {
+            hash.update(endpoint.to_string());
+        }
+        if let Some(key) = self.own.newest_envelope_key() {
+            hash.update(key.id().get().to_le_bytes());
+        }
+        let hash: [u8; 32] = hash.finalize().into();
+        let (mut rev, known) = self.profile_rev(step)?;
+        if known == Some(hash) {
+            return Ok(());
+        }
+        rev += 1;
+        let stored = [rev.to_le_bytes().as_slice(), &hash].concat();
+        step.tx.set_setting(PROFILE, &stored)?;
+        for contact in step.tx.contacts()? {
+            let Some(mut peer) = self.peers.take(step.tx, &contact.key)? else {
+                continue;
+            };
+            let result = self.send_profile(step, &mut peer, rev);
+            self.peers.put(peer);
+            result?;
+        }
+        Ok(())
+    }
+
+    /// A contact that has answered learns the newest profile; the others get it with the first
+    /// content they are sent.
+    fn send_profile(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        rev: u64,
+    ) -> Result<(), StoreError> {
+        if !peer.is_accepted() || !peer.record.confirmed || peer.record.sent_profile_rev >= rev {
+            return Ok(());
+        }
+        let profile = self.own_profile(step.tx, rev)?;
+        let msg_id = self.fresh_msg_id(step);
+        self.queue(step, peer, msg_id, Body::ProfileUpdate(profile))?;
+        peer.edit().sent_profile_rev = rev;
+        self.push_soon(&peer.key());
+        Ok(())
+    }
+
+    /// The body of a first message: who writes, how to answer, and the text.
+    pub(super) fn contact_request(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        text: String,
+    ) -> Result<Body, StoreError> {
+        let (rev, _) = self.profile_rev(step)?;
+        let env = self.own_envelope_key().ok_or(StoreError::Damaged)?;
+        let request = ContactRequest {
+            identity: self.own.identity.identity().into(),
+            relay_hints: Vec::new(),
+            text,
+            env,
+            endpoints: self.own_endpoints(step.tx)?,
+        };
+        let record = peer.edit();
+        record.introduced = true;
+        record.sent_profile_rev = rev;
+        Ok(Body::ContactRequest(request))
+    }
+
+    /// Tells a contact that it may write: the answer to its request.
+    pub(super) fn accept(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+    ) -> Result<(), StoreError> {
+        let (rev, _) = self.profile_rev(step)?;
+        let profile = self.own_profile(step.tx, rev)?;
+        let msg_id = self.fresh_msg_id(step);
+        let record = peer.edit();
+        record.introduced = true;
+        record.confirmed = true;
+        record.sent_profile_rev = rev;
+        self.queue(step, peer, msg_id, Body::ContactAccept(profile))?;
+        self.push_soon(&peer.key());
+        Ok(())
+    }
+
+    /// Takes over what a contact says about itself, in a session with that very contact.
+    pub(super) fn apply_update(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        update: &ProfileUpdate,
+    ) -> Result<(), StoreError> {
+        if let Some(claimed) = &update.identity {
+            self.apply_identity(step, peer, claimed)?;
+        }
+        if update.rev < peer.record.peer_profile_rev {
+            return Ok(());
+        }
+        peer.edit().peer_profile_rev = update.rev;
+        self.apply_addresses(peer, update.env.as_ref(), update.endpoints.as_deref());
+        Ok(())
+    }
+
+    /// The same of a first message; whatever came later counts more.
+    pub(super) fn apply_request(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        request: &ContactRequest,
+    ) -> Result<(), StoreError> {
+        self.apply_identity(step, peer, &request.identity)?;
+        if peer.record.peer_profile_rev == 0 {
+            self.apply_addresses(peer, Some(&request.env), Some(&request.endpoints));
+        }
+        Ok(())
+    }
+
+    fn apply_identity(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        claimed: &UnverifiedIdentity,
+    ) -> Result<(), StoreError> {
+        match claimed.verify() {
+            Ok(identity) if identity.id() == peer.key() => {
+                self.learn_identity_of(step, peer, &identity).map(|_| ())
+            }
+            _ => {
+                self.refusals.count("profile-identity");
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_addresses(
+        &mut self,
+        peer: &mut Peer,
+        env: Option<&UnverifiedEnvelopeKey>,
+        endpoints: Option<&[Endpoint]>,
+    ) {
+        if let Some(offer) = env {
+            match offer.verify(&peer.key()) {
+                Ok(key) => peer.set_envelope_key(key),
+                Err(_) => self.refusals.count("profile-envelope-key"),
+            }
+        }
+        if let Some(endpoints) = endpoints {
+            peer.edit().endpoints = endpoints.to_vec();
+        }
+    }
+
+    /// Judges an identity by what is known of its key (D2.5) and keeps it if it is the newest.
+    /// Returns whether it may be used.
+    pub(super) fn learn_identity(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        identity: &Identity,
+    ) -> Result<bool, StoreError> {
+        let Some(mut peer) = self.peers.take(step.tx, &identity.id())? else {
+            // of strangers nothing is kept
+            let known = step.tx.version_record(&identity.id())?;
+            let verdict = VersionRecord::judge(known.as_ref(), identity);
+            return Ok(matches!(
+                verdict,
+                VersionVerdict::Newer | VersionVerdict::Same
+            ));
+        };
+        let result = self.learn_identity_of(step, &mut peer, identity);
+        self.peers.put(peer);
+        result
+    }
+
+    fn learn_identity_of(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        identity: &Identity,
+    ) -> Result<bool, StoreError> {
+        let key = identity.id();
+        let known = step.tx.version_record(&key)?;
+        match VersionRecord::judge(known.as_ref(), identity) {
+            VersionVerdict::Newer => {
+                step.tx
+                    .save_version_record(&key, &VersionRecord::of(identity))?;
+                peer.edit().identity = Some(identity.clone());
+                if identity.is_tombstone() {
+                    let text = format!("{} has withdrawn this identity for good", peer.name());
+                    self.note(step, peer, text, step.now.wall)?;
+                }
+                Ok(true)
+            }
+            VersionVerdict::Same => {
+                if peer.record.identity.is_none() {
+                    peer.edit().identity = Some(identity.clone());
+                }
+                Ok(true)
+            }
+            VersionVerdict::Fork => {
+                self.note_fork_of(step, peer)?;
+                Ok(false)
+            }
+            VersionVerdict::Stale { .. } | VersionVerdict::Tombstoned => Ok(false),
+        }
+    }
+
+    /// Two identities of one key and version exist: somebody else may hold the key (D2.5).
+    pub(super) fn note_fork(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+    ) -> Result<(), StoreError> {
+        let Some(mut peer) = self.peers.take(step.tx, key)? else {
+            return Ok(());
+        };
+        let result = self.note_fork_of(step, &mut peer);
+        self.peers.put(peer);
+        result
+    }
+
+    fn note_fork_of(&mut self, step: &mut Step<'_, '_>, peer: &mut Peer) -> Result<(), StoreError> {
+        if peer.record.forked {
+            return Ok(());
+        }
+        peer.edit().forked = true;
+        let text = format!(
+            "two different identities carry the key and version of {}; somebody else may hold the \
+             key: compare with `sremp verify` over another way",
+            peer.name()
+        );
+        self.note(step, peer, text, step.now.wall)
+    }
+
+    /// Envelopes of a session cannot be read any more: a new one is to be begun (D3.12).
+    pub(super) fn want_reset(&mut self, step: &mut Step<'_, '_>, key: &ContactId) {
+        self.resets.insert(*key);
+        if let Some(link) = self.links.active(key) {
+            self.ask_for_bundle(step, link);
+        }
+    }
+
+    /// Begins the new session with RESET and everything that is not confirmed.
+    pub(super) fn reset_session(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        bundle: &PrekeyBundle,
+    ) -> Result<bool, StoreError> {
+        let now = step.now.wall;
+        let own = &self.own;
+        let started = peer
+            .book
+            .start(&own.identity, &own.dh_identity, bundle, now, step.rng);
+        let Ok(session) = started else {
+            return Ok(false);
+        };
+        peer.book.reset_started(&session, now);
+        let again = step.tx.clear_envelopes(peer.record.row)?;
+        let body = Body::Reset {
+            reason: UNDECRYPTABLE,
+            last_seq: peer.record.peer_seq,
+        };
+        let msg_id = self.fresh_msg_id(step);
+        self.queue(step, peer, msg_id, body)?;
+        self.note(step, peer, renewed(again), now)?;
+        self.rewind_link(&peer.key());
+        Ok(true)
+    }
+
+    /// The contact has begun a new session.
+    pub(super) fn handle_reset(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        incoming: &Incoming,
+    ) -> Result<(), StoreError> {
+        let now = step.now.wall;
+        peer.book.handle_reset(&incoming.session_id, now);
+        let again = step.tx.clear_envelopes(peer.record.row)?;
+        self.note(step, peer, renewed(again), now)?;
+        self.rewind_link(&peer.key());
+        Ok(())
+    }
+}
+
+fn renewed(again: u64) -> String {
+    match again {
+        0 => "[session renewed]".to_owned(),
+        1 => "[session renewed, 1 message sent again]".to_owned(),
+        n => format!("[session renewed, {n} messages sent again]"),
+    }
+}

@@ -1,0 +1,410 @@
+//! From an envelope to a line of a conversation: committed first, confirmed after (D3.14, D3.16).
+
+use sremp_core::{
+    channel::P2pMessage,
+    constants::MAX_PENDING_REQUESTS,
+    error::ErrorCode,
+    id::{ContactId, EnvelopeId, MsgId},
+    session::{
+        DecryptError,
+        book::{Incoming, SessionBook},
+        content::{Body, Content, ContentHash},
+        envelope::{self, EnvelopePlaintext},
+    },
+    text,
+};
+use sremp_net::LinkId;
+
+use super::{Engine, Output, Step, own::Prekeys, peers::Peer};
+use crate::{
+    clock::Rfc3339,
+    store::{NewContact, NewMessage, PrekeyKind, StoreError},
+    view::{EventKind, MessageKind, Path, Standing},
+};
+
+/// Missing messages that get a line each; a longer gap gets one line.
+const MAX_GAP_LINES: u64 = 16;
+
+impl Engine {
+    /// An envelope over a direct connection. The answer goes out once the step is durable; what
+    /// cannot be read is dropped without an answer (D3.12).
+    pub(super) fn receive_envelope(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        key: &ContactId,
+        req_id: u32,
+        envelope: &[u8],
+    ) -> Result<(), StoreError> {
+        let Some(plaintext) = self.open_envelope(key, envelope) else {
+            return Ok(());
+        };
+        let committed = match self.peers.take(step.tx, key)? {
+            None => {
+                self.receive_request(step, link, key, &plaintext)?;
+                false
+            }
+            Some(mut peer) => {
+                let committed = if peer.is_accepted() {
+                    self.receive(step, &mut peer, &plaintext, Path::Direct)?
+                } else {
+                    // one request is all that a stranger may say before an answer
+                    self.refusals.count("request-pending");
+                    false
+                };
+                self.peers.put(peer);
+                committed
+            }
+        };
+        if committed {
+            let message = P2pMessage::EnvelopeOk(EnvelopeId::of(envelope)).to_message(req_id);
+            step.outputs.push(Output::Send { link, message });
+            self.push_soon(key);
+        }
+        Ok(())
+    }
+
+    fn open_envelope(&mut self, key: &ContactId, bytes: &[u8]) -> Option<EnvelopePlaintext> {
+        let opened = envelope::key_id(bytes).ok().and_then(|id| {
+            let key = self.own.envelope_key(id)?;
+            envelope::open(key, bytes).ok()
+        });
+        let plaintext = opened.filter(|p| p.initiator().is_none_or(|claimed| claimed == *key));
+        if plaintext.is_none() {
+            self.refusals.count("envelope-unreadable");
+        }
+        plaintext
+    }
+
+    /// An envelope of a contact. Returns whether it is committed with this step, or was before.
+    fn receive(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        plaintext: &EnvelopePlaintext,
+        path: Path,
+    ) -> Result<bool, StoreError> {
+        match self.decrypt(step, &mut peer.book, plaintext)? {
+            Ok(incoming) => {
+                self.take_one_time_prekey(step, &incoming)?;
+                self.handle_content(step, peer, &incoming, path)?;
+                Ok(true)
+            }
+            Err(DecryptError::Replay) => {
+                self.refusals.count(ErrorCode::Replay.name());
+                Ok(true)
+            }
+            Err(error) => {
+                self.refusals.count(error.code().name());
+                if peer.book.poll_reset(step.now.wall) {
+                    self.want_reset(step, &peer.key());
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    fn decrypt(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        book: &mut SessionBook,
+        plaintext: &EnvelopePlaintext,
+    ) -> Result<Result<Incoming, DecryptError>, StoreError> {
+        let prekeys = Prekeys::of(&self.own, step.tx, plaintext)?;
+        Ok(book.decrypt(&prekeys, plaintext, step.now.wall))
+    }
+
+    fn take_one_time_prekey(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        incoming: &Incoming,
+    ) -> Result<(), StoreError> {
+        if let Some(id) = incoming.one_time_prekey {
+            step.tx.delete_prekey(PrekeyKind::OneTime, id.get())?;
+        }
+        Ok(())
+    }
+
+    /// The first envelope of somebody who is no contact: a request, or nothing (D3.21). Nothing is
+    /// answered until the user accepts.
+    fn receive_request(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        key: &ContactId,
+        plaintext: &EnvelopePlaintext,
+    ) -> Result<(), StoreError> {
+        let intro = self.links.get(link).and_then(|l| l.intro);
+        let invited = self.invite_is_open(step, intro.as_ref())?;
+        let pending = usize::try_from(step.tx.pending_requests()?).unwrap_or(usize::MAX);
+        if !invited && pending >= MAX_PENDING_REQUESTS {
+            self.refusals.count("requests-full");
+            return Ok(());
+        }
+        let mut book = SessionBook::new(self.own.identity.id(), *key);
+        let incoming = match self.decrypt(step, &mut book, plaintext)? {
+            Ok(incoming) => incoming,
+            Err(error) => {
+                self.refusals.count(error.code().name());
+                return Ok(());
+            }
+        };
+        let content = Content::decode_exact(&incoming.content).ok();
+        let Some(Content {
+            body: Body::ContactRequest(request),
+            msg_id,
+            seq,
+            sent,
+            ..
+        }) = content
+        else {
+            self.refusals.count("stranger-without-request");
+            return Ok(());
+        };
+        // a request in somebody else's name is none (D3.21)
+        if !request
+            .identity
+            .verify()
+            .is_ok_and(|identity| identity.id() == *key)
+        {
+            self.refusals.count("profile-identity");
+            return Ok(());
+        }
+        self.take_one_time_prekey(step, &incoming)?;
+        if let Some(token) = intro.filter(|_| invited) {
+            self.burn_invite(step, &token)?;
+        }
+        let mut peer = self.peers.insert(
+            step.tx,
+            &NewContact {
+                key: *key,
+                alias: None,
+                standing: Standing::Request,
+                first_seen: step.now.wall,
+            },
+        )?;
+        peer.book = book;
+        self.apply_request(step, &mut peer, &request)?;
+        let record = peer.edit();
+        record.peer_seq = seq;
+        record.peer_prev = *ContentHash::of(&incoming.content).as_bytes();
+        record.last_seen = Some(step.now.wall);
+        let clean = text::clean(&request.text);
+        step.tx.insert_message(&NewMessage {
+            contact: peer.record.row,
+            msg_id: Some(msg_id),
+            kind: MessageKind::Received,
+            seq,
+            text: &clean,
+            sent,
+            received: Some(step.now.wall),
+            status: None,
+            path: Some(Path::Direct),
+        })?;
+        let event = EventKind::Request {
+            from: key.to_string(),
+            username: peer
+                .record
+                .username()
+                .map(text::clean_line)
+                .unwrap_or_default(),
+            text: clean,
+            received_at: Rfc3339(step.now.wall),
+        };
+        self.peers.put(peer);
+        self.emit(step, &event)
+    }
+
+    fn handle_content(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        incoming: &Incoming,
+        path: Path,
+    ) -> Result<(), StoreError> {
+        let first_answer = !peer.record.confirmed;
+        if first_answer {
+            peer.edit().confirmed = true;
+        }
+        let Ok(content) = Content::decode_exact(&incoming.content) else {
+            let at = step.now.wall;
+            let text = "[a message that could not be read]".to_owned();
+            return self.note(step, peer, text, at);
+        };
+        self.note_order(step, peer, &content, &incoming.content)?;
+        let line = |text: &str| text::clean(text);
+        match &content.body {
+            Body::Text(text) => self.show(step, peer, &content, line(text), path)?,
+            Body::Reply { text, .. } => self.show(step, peer, &content, line(text), path)?,
+            Body::ContactRequest(request) => {
+                self.apply_request(step, peer, request)?;
+                if !request.text.is_empty() {
+                    self.show(step, peer, &content, line(&request.text), path)?;
+                }
+                self.accept(step, peer)?;
+            }
+            Body::ContactAccept(update) => {
+                self.apply_update(step, peer, update)?;
+                if first_answer {
+                    let event = EventKind::Accepted {
+                        from: peer.key().to_string(),
+                        alias: peer.name(),
+                        at: Rfc3339(step.now.wall),
+                    };
+                    self.emit(step, &event)?;
+                }
+                // what was sent before this was ignored, as a stranger's
+                self.rewind_link(&peer.key());
+            }
+            Body::ProfileUpdate(update) => self.apply_update(step, peer, update)?,
+            Body::Reset { .. } => self.handle_reset(step, peer, incoming)?,
+            Body::Edit { .. }
+            | Body::Delete { .. }
+            | Body::Reaction { .. }
+            | Body::Timer { .. }
+            | Body::Unknown(_) => {
+                let text = "[a message of a kind that needs a newer version of sremp]".to_owned();
+                self.show(step, peer, &content, text, path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a received text into the history and tells the faces, unless it came before under
+    /// another session.
+    fn show(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        content: &Content,
+        text: String,
+        path: Path,
+    ) -> Result<(), StoreError> {
+        let now = step.now.wall;
+        let shown = step.tx.insert_message(&NewMessage {
+            contact: peer.record.row,
+            msg_id: Some(content.msg_id),
+            kind: MessageKind::Received,
+            seq: content.seq,
+            text: &text,
+            sent: content.sent,
+            received: Some(now),
+            status: None,
+            path: Some(path),
+        })?;
+        if shown.is_none() {
+            return Ok(());
+        }
+        self.emit(
+            step,
+            &EventKind::Message {
+                msg_id: content.msg_id.to_string(),
+                from: peer.key().to_string(),
+                alias: peer.name(),
+                text,
+                sent_at: Rfc3339(content.sent),
+                received_at: Rfc3339(now),
+                path,
+            },
+        )
+    }
+
+    /// Follows the sender's sequence and hash chain (D3.10): what is missing gets a line in its
+    /// place, which goes when the message comes after all.
+    fn note_order(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        content: &Content,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let last = peer.record.peer_seq;
+        let row = peer.record.row;
+        if content.seq <= last {
+            if let Some(gap) = step.tx.message(Some(row), &gap_id(row.0, content.seq))? {
+                step.tx.erase_message(gap.id)?;
+            }
+            return Ok(());
+        }
+        let missing = content.seq - last - 1;
+        if missing == 0 && last > 0 && *content.prev.as_bytes() != peer.record.peer_prev {
+            let text = "[the message before this one is not the one that was received]".to_owned();
+            self.note(step, peer, text, step.now.wall)?;
+        } else if missing > MAX_GAP_LINES {
+            let text = format!("[{missing} messages are missing here]");
+            self.note(step, peer, text, step.now.wall)?;
+        } else {
+            for seq in last + 1..content.seq {
+                step.tx.insert_message(&NewMessage {
+                    contact: row,
+                    msg_id: Some(gap_id(row.0, seq)),
+                    kind: MessageKind::Notice,
+                    seq,
+                    text: "[a message is missing here]",
+                    sent: content.sent,
+                    received: Some(step.now.wall),
+                    status: None,
+                    path: None,
+                })?;
+            }
+        }
+        let record = peer.edit();
+        record.peer_seq = content.seq;
+        record.peer_prev = *ContentHash::of(bytes).as_bytes();
+        Ok(())
+    }
+
+    /// A grey line in the conversation and an event.
+    pub(super) fn note(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        text: String,
+        at: sremp_core::time::UnixMillis,
+    ) -> Result<(), StoreError> {
+        step.tx.insert_message(&NewMessage {
+            contact: peer.record.row,
+            msg_id: None,
+            kind: MessageKind::Notice,
+            seq: 0,
+            text: &text,
+            sent: at,
+            received: Some(at),
+            status: None,
+            path: None,
+        })?;
+        self.emit(
+            step,
+            &EventKind::Notice {
+                from: peer.key().to_string(),
+                alias: peer.name(),
+                text,
+                at: Rfc3339(at),
+            },
+        )
+    }
+
+    /// Appends an event for the faces.
+    pub(super) fn emit(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        event: &EventKind,
+    ) -> Result<(), StoreError> {
+        let json = serde_json::to_string(event).unwrap_or_default();
+        self.last_event = step.tx.append_event(&json, step.now.wall)?;
+        Ok(())
+    }
+}
+
+/// The id of the line that stands for a message that has not come.
+fn gap_id(contact: i64, seq: u64) -> MsgId {
+    use sha2::{Digest as _, Sha256};
+    let hash = Sha256::new()
+        .chain_update(b"gap")
+        .chain_update(contact.to_le_bytes())
+        .chain_update(seq.to_le_bytes())
+        .finalize();
+    let mut id = [0; MsgId::LEN];
+    id.copy_from_slice(&hash[..MsgId::LEN]);
+    MsgId::new(id)
+}

@@ -1,0 +1,199 @@
+//! Messages on an open connection: what each asks, and what it is answered (D1.15).
+
+use sremp_core::{
+    channel::{ErrorReply, Message, P2pDecodeError, P2pMessage},
+    error::ErrorCode,
+    id::{ContactId, EnvelopeId},
+    session::prekey::PrekeyBundle,
+};
+use sremp_net::LinkId;
+
+use super::{Engine, Output, Step, peers::Peer};
+use crate::{store::StoreError, view::Path};
+
+impl Engine {
+    /// A message over an open connection.
+    pub(super) fn handle_message(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        message: &Message,
+    ) -> Result<(), StoreError> {
+        let Some(peer) = self.links.get(link).map(|l| l.peer) else {
+            return Ok(());
+        };
+        let req_id = message.req_id;
+        match P2pMessage::decode(message) {
+            Ok(P2pMessage::Envelope(envelope)) => {
+                self.receive_envelope(step, link, &peer, req_id, &envelope)
+            }
+            Ok(P2pMessage::EnvelopeOk(id)) => {
+                self.handle_envelope_ok(step, link, &peer, req_id, &id)
+            }
+            Ok(P2pMessage::PrekeyReq) => self.give_bundle(step, link, &peer, req_id),
+            Ok(P2pMessage::PrekeyBundle(bundle)) => {
+                self.handle_bundle(step, link, &peer, req_id, &bundle)
+            }
+            Ok(P2pMessage::IdentityGet { known_version }) => {
+                self.give_identity(step, link, req_id, known_version);
+                Ok(())
+            }
+            // nothing here asks for an identity, and a refused request is tried again by its timer
+            Ok(P2pMessage::IdentityIs(_) | P2pMessage::Error(_)) => Ok(()),
+            Err(P2pDecodeError::UnknownType) => {
+                refuse(step, link, req_id, ErrorCode::NotAllowed, 0);
+                Ok(())
+            }
+            Err(P2pDecodeError::Malformed) => {
+                self.refusals.count(ErrorCode::ProtocolViolation.name());
+                self.close(step, link, ErrorCode::ProtocolViolation);
+                self.redial_if_wanted(step, &peer)
+            }
+        }
+    }
+
+    fn handle_envelope_ok(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        key: &ContactId,
+        req_id: u32,
+        confirmed: &EnvelopeId,
+    ) -> Result<(), StoreError> {
+        let Some(state) = self.links.get_mut(link) else {
+            return Ok(());
+        };
+        if state
+            .in_flight
+            .get(&req_id)
+            .is_none_or(|f| f.envelope_id != *confirmed)
+        {
+            return Ok(());
+        }
+        let Some(done) = state.in_flight.remove(&req_id) else {
+            return Ok(());
+        };
+        if let Some(peer) = self.peers.take(step.tx, key)? {
+            let result = self.confirmed(step, &peer, &done, Path::Direct);
+            self.peers.put(peer);
+            result?;
+        }
+        self.push_soon(key);
+        Ok(())
+    }
+
+    fn give_bundle(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        key: &ContactId,
+        req_id: u32,
+    ) -> Result<(), StoreError> {
+        if !self.links.give_prekeys(key, step.now.tick) {
+            self.refusals.count(ErrorCode::RateLimited.name());
+            refuse(step, link, req_id, ErrorCode::RateLimited, 60);
+            return Ok(());
+        }
+        // strangers without an invite get no one-time prekey: they could use them all up
+        let invited = self.links.get(link).and_then(|l| l.intro);
+        let invited = self.invite_is_open(step, invited.as_ref())?;
+        let peer = self.peers.take(step.tx, key)?;
+        let accepted = peer.as_ref().is_some_and(|p| p.is_accepted());
+        self.peers.put_back(peer);
+        let now = step.now.wall;
+        match self
+            .own
+            .bundle(step.tx, accepted || invited, now, step.rng)?
+        {
+            Some(bundle) => {
+                let message = P2pMessage::PrekeyBundle(bundle).to_message(req_id);
+                step.outputs.push(Output::Send { link, message });
+            }
+            None => refuse(step, link, req_id, ErrorCode::NoPrekey, 60),
+        }
+        Ok(())
+    }
+
+    fn handle_bundle(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        key: &ContactId,
+        req_id: u32,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let asked = self.links.get(link).and_then(|l| l.bundle_request);
+        if asked.is_none_or(|(id, _)| id != req_id) {
+            return Ok(());
+        }
+        let Ok(bundle) = PrekeyBundle::verify(bytes, key, step.now.wall) else {
+            self.refusals.count(ErrorCode::BundleInvalid.name());
+            return Ok(());
+        };
+        if !self.learn_identity(step, bundle.identity())? {
+            return Ok(());
+        }
+        let Some(mut peer) = self.peers.take(step.tx, key)? else {
+            return Ok(());
+        };
+        peer.set_envelope_key(*bundle.envelope_key());
+        let started = if self.resets.remove(key) {
+            self.reset_session(step, &mut peer, &bundle)?
+        } else {
+            self.start_session(step, &mut peer, &bundle)
+        };
+        self.peers.put(peer);
+        if started {
+            if let Some(state) = self.links.get_mut(link) {
+                state.bundle_request = None;
+            }
+            self.push_soon(key);
+        }
+        Ok(())
+    }
+
+    /// Starts a session if there is none to send on. A bundle without a usable prekey is refused
+    /// and asked for again later.
+    fn start_session(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        bundle: &PrekeyBundle,
+    ) -> bool {
+        let now = step.now.wall;
+        if peer.book.can_send() && !peer.book.needs_new_session(now) {
+            return true;
+        }
+        let own = &self.own;
+        let started = peer
+            .book
+            .start(&own.identity, &own.dh_identity, bundle, now, step.rng);
+        if started.is_err() {
+            self.refusals.count(ErrorCode::BundleInvalid.name());
+        }
+        started.is_ok()
+    }
+
+    fn give_identity(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        req_id: u32,
+        known_version: u64,
+    ) {
+        let identity = self.own.identity.identity();
+        let newer = identity.version() > known_version;
+        let answer = P2pMessage::IdentityIs(newer.then(|| identity.as_bytes().to_vec()));
+        let message = answer.to_message(req_id);
+        step.outputs.push(Output::Send { link, message });
+    }
+}
+
+fn refuse(step: &mut Step<'_, '_>, link: LinkId, req_id: u32, code: ErrorCode, retry_after_s: u32) {
+    let error = ErrorReply {
+        retry_after_s,
+        ..ErrorReply::from(code)
+    };
+    let message = P2pMessage::Error(error).to_message(req_id);
+    step.outputs.push(Output::Send { link, message });
+}

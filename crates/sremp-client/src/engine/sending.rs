@@ -1,0 +1,378 @@
+//! From a text to bytes on a connection: durable first (D3.14), then in order, as far as the window
+//! allows.
+
+use std::time::Duration;
+
+use sremp_core::{
+    channel::P2pMessage,
+    constants::MAX_REQUEST_TEXT,
+    id::{ContactId, EnvelopeId, MsgId},
+    session::content::{Body, Content, ContentHash},
+};
+
+use sremp_net::LinkId;
+
+use super::{Engine, Output, Step, Ticket, links::InFlight, peers::Peer};
+use crate::{
+    store::{NewMessage, NewOutboxItem, OutboxItem, StoreError},
+    view::{CommandError, ErrorKind, EventKind, MessageKind, Path, Status, Wait},
+};
+
+/// A message that nobody took is given up after this time.
+pub(super) const OUTBOX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Envelopes under way on one connection.
+const WINDOW_ITEMS: usize = 48;
+/// Bytes of envelopes under way on one connection.
+const WINDOW_BYTES: usize = 512 * 1024;
+
+impl Engine {
+    /// `send`: the message is durable in history and outbox with this step.
+    pub(super) fn send_text(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        ticket: Ticket,
+        contact: &str,
+        text: String,
+        wait: Wait,
+        timeout_ms: u64,
+    ) -> Result<(), StoreError> {
+        let mut peer = match self.find_contact(step, contact)? {
+            Ok(peer) => peer,
+            Err(error) => {
+                step.reply(ticket, Err(error));
+                return Ok(());
+            }
+        };
+        let result = self.queue_text(step, &mut peer, text)?;
+        let row = peer.record.row;
+        let key = peer.key();
+        self.peers.put(peer);
+        match result {
+            Ok(msg_id) => {
+                self.wait_for_message(step, ticket, row, msg_id, wait, timeout_ms);
+                self.push_soon(&key);
+            }
+            Err(error) => step.reply(ticket, Err(error)),
+        }
+        Ok(())
+    }
+
+    fn queue_text(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        text: String,
+    ) -> Result<Result<MsgId, CommandError>, StoreError> {
+        if let Err(error) = may_write(peer) {
+            return Ok(Err(error));
+        }
+        if text.is_empty() {
+            let error = CommandError::new(ErrorKind::Usage, "there is no text to send");
+            return Ok(Err(error));
+        }
+        let msg_id = self.fresh_msg_id(step);
+        if !peer.record.introduced && text.len() > MAX_REQUEST_TEXT {
+            let request_id = self.fresh_msg_id(step);
+            let request = self.contact_request(step, peer, String::new())?;
+            self.queue(step, peer, request_id, request)?;
+        }
+        let body = if peer.record.introduced {
+            Body::Text(text.clone())
+        } else {
+            self.contact_request(step, peer, text.clone())?
+        };
+        let content = self.next_content(step, peer, msg_id, body);
+        let Ok(bytes) = content.encode() else {
+            let error = CommandError::new(
+                ErrorKind::Usage,
+                "the text is longer than 58 KiB; send it in parts",
+            );
+            return Ok(Err(error));
+        };
+        let seq = content.seq;
+        self.enqueue(step, peer, &content, &bytes)?;
+        step.tx.insert_message(&NewMessage {
+            contact: peer.record.row,
+            msg_id: Some(msg_id),
+            kind: MessageKind::Sent,
+            seq,
+            text: &text,
+            sent: step.now.wall,
+            received: None,
+            status: Some(Status::Queued),
+            path: None,
+        })?;
+        Ok(Ok(msg_id))
+    }
+
+    pub(super) fn fresh_msg_id(&self, step: &mut Step<'_, '_>) -> MsgId {
+        let mut id = [0; MsgId::LEN];
+        step.rng.fill_bytes(&mut id);
+        MsgId::new(id)
+    }
+
+    /// Queues a content of the client's own making.
+    pub(super) fn queue(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        msg_id: MsgId,
+        body: Body,
+    ) -> Result<(), StoreError> {
+        let content = self.next_content(step, peer, msg_id, body);
+        match content.encode() {
+            Ok(bytes) => self.enqueue(step, peer, &content, &bytes),
+            // its parts are bounded by their types; should one ever not be, nothing is half done
+            Err(_) => {
+                self.refusals.count("content-too-large");
+                Ok(())
+            }
+        }
+    }
+
+    fn next_content(&self, step: &Step<'_, '_>, peer: &Peer, msg_id: MsgId, body: Body) -> Content {
+        Content {
+            msg_id,
+            seq: peer.record.next_seq,
+            prev: ContentHash::new(peer.record.prev),
+            sent: step.now.wall,
+            body,
+        }
+    }
+
+    fn enqueue(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        content: &Content,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let record = peer.edit();
+        record.next_seq += 1;
+        record.prev = *ContentHash::of(bytes).as_bytes();
+        let item = step.tx.push_outbox(&NewOutboxItem {
+            contact: peer.record.row,
+            msg_id: content.msg_id,
+            content: bytes,
+            created: step.now.wall,
+            expires: step.now.wall.plus(OUTBOX_AGE),
+        })?;
+        self.seal(step, peer, item, bytes)?;
+        Ok(())
+    }
+
+    /// Encrypts a queued content under the contact's session, if there is one to send on. The
+    /// envelope is stored in the same transaction as the chain that made it, and is what every
+    /// retry sends.
+    fn seal(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        item: i64,
+        content: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let now = step.now.wall;
+        if peer.book.needs_new_session(now) {
+            return Ok(None);
+        }
+        let Some(key) = peer.sealing_key(now).copied() else {
+            return Ok(None);
+        };
+        let identity = &self.own.identity;
+        let Ok(out) = peer.book.encrypt(identity, &key, content, step.rng) else {
+            return Ok(None);
+        };
+        step.tx.record_key_use(
+            &out.key.session_id,
+            out.key.epoch,
+            out.key.n,
+            &out.envelope_id,
+        )?;
+        step.tx
+            .set_envelope(item, &out.key.session_id, &out.envelope, &out.envelope_id)?;
+        Ok(Some(out.envelope))
+    }
+
+    /// Moves a contact's outbox along at the end of the step.
+    pub(super) fn push_soon(&mut self, key: &ContactId) {
+        self.to_push.insert(*key);
+    }
+
+    /// Moves along what this step has given a reason to.
+    pub(super) fn run_pushes(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        while let Some(key) = self.to_push.pop_first() {
+            self.push(step, &key)?;
+        }
+        Ok(())
+    }
+
+    /// Over the contact's connection if there is one, else by dialling.
+    fn push(&mut self, step: &mut Step<'_, '_>, key: &ContactId) -> Result<(), StoreError> {
+        let Some(link) = self.links.active(key) else {
+            self.dialling.want(*key, step.now.tick);
+            return Ok(());
+        };
+        let Some(mut peer) = self.peers.take(step.tx, key)? else {
+            return Ok(());
+        };
+        let result = self.push_over(step, &mut peer, link);
+        self.peers.put(peer);
+        result
+    }
+
+    fn push_over(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        link: LinkId,
+    ) -> Result<(), StoreError> {
+        if !peer.is_accepted() {
+            return Ok(());
+        }
+        loop {
+            let Some(state) = self.links.get(link) else {
+                return Ok(());
+            };
+            let room = WINDOW_ITEMS.saturating_sub(state.in_flight.len());
+            if room == 0 || state.in_flight_bytes() >= WINDOW_BYTES {
+                return Ok(());
+            }
+            let limit = u32::try_from(room).unwrap_or(1);
+            let items = step.tx.outbox(peer.record.row, state.cursor, limit)?;
+            if items.is_empty() {
+                return Ok(());
+            }
+            for item in items {
+                let envelope = match &item.envelope {
+                    Some(envelope) => Some(envelope.clone()),
+                    None => self.seal(step, peer, item.id, &item.content)?,
+                };
+                let Some(envelope) = envelope else {
+                    self.ask_for_bundle(step, link);
+                    return Ok(());
+                };
+                if !self.send_envelope(step, link, &item, envelope) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn send_envelope(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        item: &OutboxItem,
+        envelope: Vec<u8>,
+    ) -> bool {
+        let Some(state) = self.links.get_mut(link) else {
+            return false;
+        };
+        if state.in_flight_bytes() >= WINDOW_BYTES {
+            return false;
+        }
+        let req_id = state.next_request();
+        state.cursor = item.id;
+        state.in_flight.insert(
+            req_id,
+            InFlight {
+                item: item.id,
+                msg_id: item.msg_id,
+                envelope_id: EnvelopeId::of(&envelope),
+                bytes: envelope.len(),
+                sent: step.now.tick,
+            },
+        );
+        step.outputs.push(Output::Send {
+            link,
+            message: P2pMessage::Envelope(envelope).to_message(req_id),
+        });
+        true
+    }
+
+    /// Asks the peer for a prekey bundle, unless that was done just now.
+    pub(super) fn ask_for_bundle(&mut self, step: &mut Step<'_, '_>, link: LinkId) {
+        if let Some(state) = self.links.get_mut(link)
+            && state.may_ask_for_bundle(step.now.tick)
+        {
+            let req_id = state.next_request();
+            state.bundle_request = Some((req_id, step.now.tick));
+            let message = P2pMessage::PrekeyReq.to_message(req_id);
+            step.outputs.push(Output::Send { link, message });
+        }
+    }
+
+    /// A contact's client has committed a message.
+    pub(super) fn confirmed(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        item: &InFlight,
+        path: Path,
+    ) -> Result<(), StoreError> {
+        if !step.tx.remove_outbox(item.item)? {
+            return Ok(());
+        }
+        self.message_status(step, peer, item.msg_id, Status::OnDevice, Some(path))
+    }
+
+    fn message_status(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        msg_id: MsgId,
+        status: Status,
+        path: Option<Path>,
+    ) -> Result<(), StoreError> {
+        let at = step.now.wall;
+        let row = peer.record.row;
+        if !step.tx.set_status(&msg_id, row, status, path, at)? {
+            // a content that is no line of the conversation
+            return Ok(());
+        }
+        self.emit(
+            step,
+            &EventKind::Status {
+                msg_id: msg_id.to_string(),
+                alias: peer.name(),
+                status,
+                path,
+                at: crate::clock::Rfc3339(at),
+            },
+        )?;
+        self.message_came(step, msg_id, status, path);
+        Ok(())
+    }
+
+    /// Gives up what nobody took in 30 days, and says so.
+    pub(super) fn expire_outbox(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        for item in step.tx.expired_outbox(step.now.wall, 1_000)? {
+            let Some(record) = step.tx.contact(item.contact)? else {
+                continue;
+            };
+            step.tx.remove_outbox(item.id)?;
+            let Some(peer) = self.peers.take(step.tx, &record.key)? else {
+                continue;
+            };
+            let result = self.message_status(step, &peer, item.msg_id, Status::Failed, None);
+            self.peers.put(peer);
+            result?;
+        }
+        Ok(())
+    }
+}
+
+fn may_write(peer: &Peer) -> Result<(), CommandError> {
+    use sremp_core::identity::Trust;
+    let name = peer.name();
+    let refusal = if peer.record.trust == Trust::Rejected {
+        format!("{name} is rejected; undo that with `sremp trust {name}` before you write")
+    } else if !peer.is_accepted() {
+        format!("{name} asks to be a contact; accept with `sremp add {name}` before you write")
+    } else if peer.record.is_withdrawn() {
+        format!("{name} has withdrawn this identity for good; ask for a new card")
+    } else {
+        return Ok(());
+    };
+    Err(CommandError::new(ErrorKind::Contact, refusal))
+}

@@ -1,0 +1,181 @@
+//! Commands that wait: `send --wait`, and faces that wait for the next event.
+
+use std::time::Duration;
+
+use sremp_core::{id::MsgId, time::Tick};
+
+use super::{Engine, Step, Ticket};
+use crate::{
+    store::{ContactRow, StoreError},
+    view::{CommandError, ErrorKind, Event, Path, Reply, SentView, Status, Wait},
+};
+
+/// Commands that wait at once; one more is refused.
+const MAX_WAITS: usize = 256;
+/// Most events in one reply.
+const MAX_EVENTS: u32 = 1_000;
+
+/// A `send` that waits for its message to arrive.
+struct SendWait {
+    ticket: Ticket,
+    contact: ContactRow,
+    msg_id: MsgId,
+    wanted: Status,
+    until: Tick,
+}
+
+/// A face that waits for events.
+struct EventWait {
+    ticket: Ticket,
+    after: u64,
+    limit: u32,
+    until: Tick,
+}
+
+#[derive(Default)]
+pub(super) struct Waits {
+    sends: Vec<SendWait>,
+    events: Vec<EventWait>,
+}
+
+impl Waits {
+    pub(super) fn deadline(&self) -> Option<Tick> {
+        let sends = self.sends.iter().map(|w| w.until);
+        sends.chain(self.events.iter().map(|w| w.until)).min()
+    }
+
+    fn is_full(&self) -> bool {
+        self.sends.len() + self.events.len() >= MAX_WAITS
+    }
+}
+
+fn too_many_waits() -> CommandError {
+    CommandError::new(
+        ErrorKind::Failed,
+        "too many commands are waiting already; let one of them end and try again",
+    )
+}
+
+impl Engine {
+    /// Answers a `send`: at once, or when its message has come as far as asked.
+    pub(super) fn wait_for_message(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        ticket: Ticket,
+        contact: ContactRow,
+        msg_id: MsgId,
+        wait: Wait,
+        timeout_ms: u64,
+    ) {
+        let wanted = match wait {
+            Wait::Outbox => {
+                let sent = SentView {
+                    msg_id: msg_id.to_string(),
+                    status: Status::Queued,
+                    path: None,
+                };
+                return step.reply(ticket, Ok(Reply::Sent(sent)));
+            }
+            Wait::Relay => Status::AtRelay,
+            Wait::Device => Status::OnDevice,
+        };
+        if self.waits.is_full() {
+            return step.reply(ticket, Err(too_many_waits()));
+        }
+        self.waits.sends.push(SendWait {
+            ticket,
+            contact,
+            msg_id,
+            wanted,
+            until: step.now.tick.plus(Duration::from_millis(timeout_ms)),
+        });
+    }
+
+    /// Tells a waiting `send` how far its message has come; a final status ends the wait.
+    pub(super) fn message_came(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        msg_id: MsgId,
+        status: Status,
+        path: Option<Path>,
+    ) {
+        let (done, waiting) = std::mem::take(&mut self.waits.sends)
+            .into_iter()
+            .partition(|w| w.msg_id == msg_id && status >= w.wanted);
+        self.waits.sends = waiting;
+        for wait in done {
+            let sent = SentView {
+                msg_id: msg_id.to_string(),
+                status,
+                path,
+            };
+            step.reply(wait.ticket, Ok(Reply::Sent(sent)));
+        }
+    }
+
+    /// Answers with events, or waits for the first.
+    pub(super) fn wait_for_events(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        ticket: Ticket,
+        after: Option<u64>,
+        limit: u32,
+        wait_ms: u64,
+    ) -> Result<(), StoreError> {
+        let after = match after {
+            Some(after) => after,
+            None => step.tx.acknowledged()?,
+        };
+        if wait_ms > 0 && self.waits.is_full() {
+            step.reply(ticket, Err(too_many_waits()));
+            return Ok(());
+        }
+        self.waits.events.push(EventWait {
+            ticket,
+            after,
+            limit: limit.clamp(1, MAX_EVENTS),
+            until: step.now.tick.plus(Duration::from_millis(wait_ms)),
+        });
+        Ok(())
+    }
+
+    /// At the end of a step: answers whom its events, or its time, concern.
+    pub(super) fn answer_waits(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        for wait in std::mem::take(&mut self.waits.sends) {
+            if wait.until > step.now.tick {
+                self.waits.sends.push(wait);
+                continue;
+            }
+            let known = step.tx.message(Some(wait.contact), &wait.msg_id)?;
+            let sent = SentView {
+                msg_id: wait.msg_id.to_string(),
+                status: known
+                    .as_ref()
+                    .and_then(|m| m.status)
+                    .unwrap_or(Status::Queued),
+                path: known.and_then(|m| m.path),
+            };
+            step.reply(wait.ticket, Ok(Reply::Sent(sent)));
+        }
+        for wait in std::mem::take(&mut self.waits.events) {
+            if self.last_event <= wait.after && wait.until > step.now.tick {
+                self.waits.events.push(wait);
+                continue;
+            }
+            let events = step.tx.events(wait.after, wait.limit)?;
+            let events = events
+                .iter()
+                .filter_map(|(seq, json)| parse_event(*seq, json));
+            let reply = Reply::Events {
+                events: events.collect(),
+            };
+            step.reply(wait.ticket, Ok(reply));
+        }
+        Ok(())
+    }
+}
+
+fn parse_event(seq: u64, json: &str) -> Option<Event> {
+    let event = serde_json::from_str(json).ok()?;
+    Some(Event { seq, event })
+}

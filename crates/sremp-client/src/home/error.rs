@@ -1,0 +1,176 @@
+//! Why a home cannot be made or opened, in words that a user can act on.
+
+use std::{io, path::PathBuf};
+
+use crate::{
+    config::ConfigError,
+    store::StoreError,
+    view::{CommandError, ErrorKind},
+};
+
+/// Why a home cannot be made, locked or opened. Nothing was changed.
+#[derive(Debug)]
+pub enum HomeError {
+    /// There is no home there.
+    NotFound(PathBuf),
+    /// There is a home there already.
+    Exists(PathBuf),
+    /// There is something else there.
+    Occupied(PathBuf),
+    /// Another process has locked the home.
+    InUse {
+        /// That process, if it left its number.
+        pid: Option<u32>,
+    },
+    /// The passphrase is not the one of this home, or the key file was changed.
+    WrongPassphrase,
+    /// The home has a passphrase and none was given.
+    PassphraseNeeded,
+    /// A passphrase of no characters is none.
+    EmptyPassphrase,
+    /// A newer version of the program wrote this home.
+    NewerVersion {
+        /// What has the newer version.
+        what: &'static str,
+        /// Its version.
+        found: u32,
+        /// The newest version known here.
+        known: u32,
+    },
+    /// A file of the home is not as it was written.
+    Damaged(&'static str),
+    /// No room is left on the disk.
+    DiskFull,
+    /// The home or the place for it cannot be written.
+    ReadOnly(PathBuf),
+    /// The config file does not make sense.
+    Config(PathBuf, ConfigError),
+    /// The system failed.
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The store failed in another way.
+    Store(StoreError),
+}
+
+impl std::fmt::Display for HomeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotFound(path) => write!(
+                f,
+                "there is no SREMP home at {}: make one with `sremp init`, or name another with --home",
+                path.display()
+            ),
+            Self::Exists(path) => write!(
+                f,
+                "there is a SREMP home at {} already, which is left as it is: use it, or name another place with --home",
+                path.display()
+            ),
+            Self::Occupied(path) => write!(
+                f,
+                "{} holds other files: name an empty or new directory with --home",
+                path.display()
+            ),
+            Self::InUse { pid: Some(pid) } => write!(
+                f,
+                "the home is in use by process {pid}: let the other verbs talk to it, or end it and try again"
+            ),
+            Self::InUse { pid: None } => f.write_str(
+                "the home is in use by another process: end it, or wait until it is done",
+            ),
+            Self::WrongPassphrase => f.write_str(
+                "the passphrase does not open this home: try again, with attention to case and keyboard layout",
+            ),
+            Self::PassphraseNeeded => f.write_str(
+                "the home has a passphrase: give it in SREMP_PASSPHRASE, with --passphrase-file, or at the prompt",
+            ),
+            Self::EmptyPassphrase => f.write_str(
+                "an empty passphrase protects nothing: choose one, or say --no-passphrase",
+            ),
+            Self::NewerVersion { what, found, known } => write!(
+                f,
+                "{what} of this home has version {found}, this program knows version {known} at most: use the newer program"
+            ),
+            Self::Damaged(what) => write!(
+                f,
+                "{what} of this home is damaged, nothing was changed: put back a copy of the home, or check the disk"
+            ),
+            Self::DiskFull => f.write_str(
+                "the disk is full, nothing was saved: make room on the disk of the home and try again",
+            ),
+            Self::ReadOnly(path) => write!(
+                f,
+                "{} cannot be written: make its disk and permissions writable and try again",
+                path.display()
+            ),
+            Self::Config(path, error) => {
+                write!(f, "{}, {error}: correct it and try again", path.display())
+            }
+            Self::Io { doing, path, cause } => write!(
+                f,
+                "{doing} {} failed ({cause}): check the disk and the permissions",
+                path.display()
+            ),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for HomeError {}
+
+impl HomeError {
+    /// The error of a system call on a file of the home.
+    pub(super) fn io(doing: &'static str, path: &std::path::Path, cause: io::Error) -> Self {
+        let path = path.to_owned();
+        match cause.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                Self::ReadOnly(path)
+            }
+            _ => Self::Io { doing, path, cause },
+        }
+    }
+
+    /// The error of opening the store at a path.
+    pub(super) fn store(path: &std::path::Path, error: StoreError) -> Self {
+        match error {
+            StoreError::Full => Self::DiskFull,
+            StoreError::ReadOnly => Self::ReadOnly(path.to_owned()),
+            StoreError::Damaged => Self::Damaged("the database"),
+            StoreError::InUse => Self::InUse { pid: None },
+            StoreError::Newer { found, known } => Self::NewerVersion {
+                what: "the database",
+                found,
+                known,
+            },
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<HomeError> for CommandError {
+    fn from(error: HomeError) -> Self {
+        let kind = match &error {
+            HomeError::WrongPassphrase
+            | HomeError::PassphraseNeeded
+            | HomeError::EmptyPassphrase => ErrorKind::Passphrase,
+            HomeError::DiskFull | HomeError::ReadOnly(_) | HomeError::Io { .. } => {
+                ErrorKind::Storage
+            }
+            HomeError::Config(..) => ErrorKind::Usage,
+            HomeError::Store(store) => return store.clone().into(),
+            HomeError::NotFound(_)
+            | HomeError::Exists(_)
+            | HomeError::Occupied(_)
+            | HomeError::InUse { .. }
+            | HomeError::NewerVersion { .. }
+            | HomeError::Damaged(_) => ErrorKind::Home,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

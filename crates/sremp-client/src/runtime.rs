@@ -1,0 +1,463 @@
+//! Carries out what the engine decides: one thread for the engine and its store, one small tokio
+//! runtime for the network. The only asynchronous file of this crate.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Instant,
+};
+
+use sremp_core::{error::ErrorCode, id::ContactId, time::Tick};
+use sremp_net::{
+    Admission, AdmissionLimits, DialTarget, LinkCommand, LinkEvent, LinkHandle, LinkId, Listening,
+    LocalIdentity, Network,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    clock,
+    config::Config,
+    engine::{Engine, Input, Now, Output, Ticket},
+    store::{Store, StoreError},
+    view::{Command, CommandError, ErrorKind, Reply},
+};
+
+/// Inputs that wait for the engine; whoever brings more waits.
+const QUEUE: usize = 1_024;
+/// Inputs that share one transaction.
+const BATCH: usize = 256;
+
+/// The answer to a command.
+type Answer = Result<Reply, CommandError>;
+
+enum Work {
+    Command(Command, SyncSender<Answer>),
+    Link(Box<LinkEvent>),
+    Listening(SocketAddr),
+    Shutdown,
+}
+
+/// Set once the engine has ended.
+#[derive(Default)]
+struct Ended {
+    reason: Mutex<Option<Result<(), CommandError>>>,
+    changed: Condvar,
+}
+
+/// The running client.
+pub(crate) struct Runtime {
+    work: mpsc::Sender<Work>,
+    engine: Option<JoinHandle<()>>,
+    ended: Arc<Ended>,
+    // dropped last: the engine's thread uses it
+    _tokio: tokio::runtime::Runtime,
+}
+
+impl Runtime {
+    /// Starts the engine of a store; online, it listens and dials.
+    pub(crate) fn start(
+        mut store: Store,
+        config: Config,
+        listen: Option<&str>,
+        online: bool,
+    ) -> Result<Self, CommandError> {
+        let tokio = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("sremp-net")
+            .enable_all()
+            .build()
+            .map_err(|e| failed(&format!("the network cannot be started: {e}")))?;
+        let clock = Clock::start();
+        let engine = load(&mut store, &config, online, clock.now())?;
+        let (identity, identity_seen) = watch::channel(Arc::new(LocalIdentity::new(engine.own())));
+        let (link_events, mut from_links) = mpsc::channel(QUEUE);
+        let (work, queue) = mpsc::channel(QUEUE);
+        let network = {
+            let _inside = tokio.enter();
+            Network::new(identity_seen, link_events, AdmissionLimits::CLIENT)
+        };
+        let forward = work.clone();
+        tokio.spawn(async move {
+            while let Some(event) = from_links.recv().await {
+                if forward.send(Work::Link(Box::new(event))).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let mut listening = None;
+        if let Some(listen) = listen.filter(|_| online) {
+            let listener = listen_on(&tokio, &network, listen, remembered(&mut store)?)?;
+            let _ = work.blocking_send(Work::Listening(listener.local_addr()));
+            listening = Some(listener);
+        }
+        let ended = Arc::new(Ended::default());
+        let shell = Shell {
+            store,
+            engine,
+            config,
+            online,
+            clock,
+            identity,
+            network,
+            _listening: listening,
+            handle: tokio.handle().clone(),
+            queue,
+            next_ticket: 0,
+            asked: HashMap::new(),
+            answers: HashMap::new(),
+            links: HashMap::new(),
+            stop: false,
+        };
+        let signal = Arc::clone(&ended);
+        let engine = std::thread::Builder::new()
+            .name("sremp-engine".to_owned())
+            .spawn(move || {
+                let result = shell.run();
+                *signal.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+                signal.changed.notify_all();
+            })
+            .map_err(|e| failed(&format!("the engine cannot be started: {e}")))?;
+        Ok(Self {
+            work,
+            engine: Some(engine),
+            ended,
+            _tokio: tokio,
+        })
+    }
+
+    /// Asks the engine and waits for the answer.
+    pub(crate) fn call(&self, command: Command) -> Answer {
+        let (answer, reply) = sync_channel(1);
+        let gone = || failed("the client has stopped; start it again");
+        self.work
+            .blocking_send(Work::Command(command, answer))
+            .map_err(|_| gone())?;
+        reply.recv().map_err(|_| gone())?
+    }
+
+    /// Waits until the client has ended, at most so long; `None`: it is still running.
+    pub(crate) fn wait(&self, timeout: std::time::Duration) -> Option<Result<(), CommandError>> {
+        let reason = self
+            .ended
+            .reason
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (reason, _) = self
+            .ended
+            .changed
+            .wait_timeout_while(reason, timeout, |r| r.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        reason.clone()
+    }
+
+    /// Ends the client: connections are told, the store is closed.
+    pub(crate) fn stop(&mut self) {
+        let _ = self.work.blocking_send(Work::Shutdown);
+        if let Some(engine) = self.engine.take() {
+            let _ = engine.join();
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Both clocks.
+struct Clock(Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn now(&self) -> Now {
+        let tick = u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now {
+            wall: clock::now(),
+            tick: Tick::new(tick),
+        }
+    }
+
+    fn instant(&self, tick: Tick) -> Instant {
+        self.0 + std::time::Duration::from_millis(tick.get())
+    }
+}
+
+/// The engine's thread.
+struct Shell {
+    store: Store,
+    engine: Engine,
+    config: Config,
+    online: bool,
+    clock: Clock,
+    identity: watch::Sender<Arc<LocalIdentity>>,
+    network: Network,
+    _listening: Option<Listening>,
+    handle: tokio::runtime::Handle,
+    queue: mpsc::Receiver<Work>,
+    next_ticket: u64,
+    asked: HashMap<Ticket, SyncSender<Answer>>,
+    answers: HashMap<LinkId, oneshot::Sender<Admission>>,
+    links: HashMap<LinkId, (LinkHandle, Option<ContactId>)>,
+    stop: bool,
+}
+
+impl Shell {
+    fn run(mut self) -> Result<(), CommandError> {
+        let mut result = Ok(());
+        while !self.stop {
+            let inputs = self.next_inputs();
+            let now = self.clock.now();
+            let engine = &mut self.engine;
+            let step = self
+                .store
+                .transaction(|tx| engine.step(tx, inputs, now, &mut rand::rng()));
+            match step {
+                Ok(outputs) => outputs.into_iter().for_each(|output| self.perform(output)),
+                Err(error) => {
+                    if let Err(fatal) = self.recover(&error) {
+                        result = Err(fatal);
+                        break;
+                    }
+                }
+            }
+        }
+        self.end(result.clone());
+        result
+    }
+
+    /// Waits for something to happen and takes what has come until then.
+    fn next_inputs(&mut self) -> Vec<Input> {
+        let deadline = self.clock.instant(self.engine.deadline()).into();
+        let queue = &mut self.queue;
+        let first = self.handle.block_on(async {
+            tokio::select! {
+                work = queue.recv() => Some(work),
+                () = tokio::time::sleep_until(deadline) => None,
+            }
+        });
+        let mut inputs = vec![Input::Deadline];
+        let mut next = match first {
+            None => return inputs,
+            Some(work) => Some(work.unwrap_or(Work::Shutdown)),
+        };
+        while let Some(work) = next {
+            inputs.extend(self.translate(work));
+            next = match inputs.len() < BATCH && !self.stop {
+                true => self.queue.try_recv().ok(),
+                false => None,
+            };
+        }
+        inputs
+    }
+
+    fn translate(&mut self, work: Work) -> Option<Input> {
+        match work {
+            Work::Command(command, answer) => {
+                self.next_ticket += 1;
+                let ticket = Ticket(self.next_ticket);
+                self.asked.insert(ticket, answer);
+                Some(Input::Command { ticket, command })
+            }
+            Work::Listening(address) => Some(Input::Listening(Some(address))),
+            Work::Shutdown => {
+                self.stop = true;
+                None
+            }
+            Work::Link(event) => Some(self.translate_link(*event)),
+        }
+    }
+
+    fn translate_link(&mut self, event: LinkEvent) -> Input {
+        match event {
+            LinkEvent::Shown {
+                link,
+                identity,
+                intro,
+                answer,
+                ..
+            } => {
+                self.answers.insert(link, answer);
+                Input::Shown {
+                    link,
+                    identity: Box::new(identity),
+                    intro,
+                }
+            }
+            LinkEvent::Opened {
+                link,
+                direction,
+                peer,
+                handle,
+            } => {
+                let dialled = self.links.get(&link).and_then(|(_, dialled)| *dialled);
+                self.links.insert(link, (handle, dialled));
+                Input::Opened {
+                    link,
+                    direction,
+                    identity: Box::new(peer),
+                }
+            }
+            LinkEvent::Message { link, message } => Input::Message { link, message },
+            LinkEvent::Pong { link } => Input::Pong(link),
+            LinkEvent::Closed { link, reason, .. } => {
+                self.answers.remove(&link);
+                let dialled = self.links.remove(&link).and_then(|(_, dialled)| dialled);
+                Input::Closed {
+                    link,
+                    dialled,
+                    reason,
+                }
+            }
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Reply { ticket, result } => {
+                if let Some(face) = self.asked.remove(&ticket) {
+                    let _ = face.send(*result);
+                }
+            }
+            Output::Dial(target) => self.dial(*target),
+            Output::Admit { link, admission } => {
+                if let Some(answer) = self.answers.remove(&link) {
+                    let _ = answer.send(admission);
+                }
+            }
+            Output::Send { link, message } => self.tell(link, LinkCommand::Send(message)),
+            Output::Probe(link) => self.tell(link, LinkCommand::Probe),
+            Output::Close { link, code } => self.tell(link, LinkCommand::Close(code)),
+            Output::IdentityChanged => {
+                let identity = Arc::new(LocalIdentity::new(self.engine.own()));
+                self.identity.send_replace(identity);
+            }
+            Output::Stop => self.stop = true,
+        }
+    }
+
+    fn dial(&mut self, target: DialTarget) {
+        let dialled = target.expected;
+        let _inside = self.handle.enter();
+        let (link, handle) = self.network.dial(target);
+        self.links.insert(link, (handle, dialled));
+    }
+
+    /// A connection whose queue is full reads too slowly: it is closed, and everything unconfirmed
+    /// is sent again on the next one.
+    fn tell(&mut self, link: LinkId, command: LinkCommand) {
+        if let Some((handle, _)) = self.links.get(&link)
+            && handle.try_send(command).is_err()
+        {
+            let _ = handle.try_send(LinkCommand::Close(ErrorCode::Busy));
+        }
+    }
+
+    /// After a failed commit nothing of the step holds: everybody who waits is told, connections
+    /// are closed, and the engine starts again from what is on the disk.
+    fn recover(&mut self, error: &StoreError) -> Result<(), CommandError> {
+        let told = CommandError::from(error.clone());
+        for (_, face) in self.asked.drain() {
+            let _ = face.send(Err(told.clone()));
+        }
+        for (_, answer) in self.answers.drain() {
+            let _ = answer.send(Admission::Close(ErrorCode::Busy));
+        }
+        for (_, (handle, _)) in self.links.drain() {
+            let _ = handle.try_send(LinkCommand::Close(ErrorCode::Busy));
+        }
+        // room on a disk can be made; anything else means that what is written cannot be relied on
+        if !matches!(error, StoreError::Full | StoreError::ReadOnly) {
+            return Err(told);
+        }
+        self.engine = load(&mut self.store, &self.config, self.online, self.clock.now())?;
+        Ok(())
+    }
+
+    fn end(mut self, result: Result<(), CommandError>) {
+        let stopped = failed("the client was stopped before it could answer");
+        let told = result.err().unwrap_or(stopped);
+        for (_, face) in self.asked.drain() {
+            let _ = face.send(Err(told.clone()));
+        }
+        self.handle
+            .block_on(self.network.shutdown(ErrorCode::GoingAway));
+        let _ = self.store.checkpoint();
+    }
+}
+
+fn load(
+    store: &mut Store,
+    config: &Config,
+    online: bool,
+    now: Now,
+) -> Result<Engine, CommandError> {
+    store
+        .transaction(|tx| Engine::load(tx, config.clone(), online, now, &mut rand::rng()))
+        .map_err(<CommandError as From<StoreError>>::from)
+}
+
+/// The address that was listened on last.
+fn remembered(store: &mut Store) -> Result<Option<SocketAddr>, CommandError> {
+    let stored = store
+        .transaction(|tx| tx.setting("endpoint"))
+        .map_err(<CommandError as From<StoreError>>::from)?;
+    Ok(stored.and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok()))
+}
+
+/// Binds the listener. Port 0 means any free port, but the one of last time if it is still free:
+/// cards that name it stay good.
+fn listen_on(
+    tokio: &tokio::runtime::Runtime,
+    network: &Network,
+    listen: &str,
+    last: Option<SocketAddr>,
+) -> Result<Listening, CommandError> {
+    let wanted = parse_listen(listen)?;
+    let same_host = |ip: IpAddr| last.filter(|last| last.ip() == ip);
+    if let Some(last) = same_host(wanted.ip()).filter(|_| wanted.port() == 0)
+        && let Ok(listening) = tokio.block_on(network.listen(last))
+    {
+        return Ok(listening);
+    }
+    tokio.block_on(network.listen(wanted)).map_err(|error| {
+        let what = match error.kind() {
+            std::io::ErrorKind::AddrInUse => format!(
+                "port {} on {} is in use by another program; choose another with --listen, or \
+                 port 0 for any free one",
+                wanted.port(),
+                wanted.ip()
+            ),
+            std::io::ErrorKind::AddrNotAvailable => format!(
+                "{} is not an address of this machine; choose one of its own with --listen",
+                wanted.ip()
+            ),
+            std::io::ErrorKind::PermissionDenied => format!(
+                "port {} needs privileges that this user does not have; choose one above 1023",
+                wanted.port()
+            ),
+            _ => format!("cannot listen on {wanted}: {error}; choose another with --listen"),
+        };
+        CommandError::new(ErrorKind::Network, what)
+    })
+}
+
+fn parse_listen(listen: &str) -> Result<SocketAddr, CommandError> {
+    let resolved = listen.to_socket_addrs().ok();
+    resolved.and_then(|mut all| all.next()).ok_or_else(|| {
+        let message = format!("{listen} is no address to listen on; give ADDR:PORT, as 0.0.0.0:0");
+        CommandError::new(ErrorKind::Usage, message)
+    })
+}
+
+fn failed(message: &str) -> CommandError {
+    CommandError::new(ErrorKind::Failed, message)
+}

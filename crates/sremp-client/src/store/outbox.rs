@@ -1,0 +1,199 @@
+//! What waits to be delivered: contents in the order of making, and the finished envelopes, which
+//! are sent again byte for byte (D3.14).
+
+use rusqlite::{Row, params};
+use sremp_core::{
+    id::{EnvelopeId, MsgId, SessionId},
+    time::UnixMillis,
+};
+use zeroize::Zeroizing;
+
+use super::{
+    ContactRow, StoreError, Tx,
+    column::{Cells as _, time},
+};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// A content to be delivered.
+#[derive(Clone, Copy)]
+pub struct NewOutboxItem<'a> {
+    /// To whom.
+    pub contact: ContactRow,
+    /// The content's id.
+    pub msg_id: MsgId,
+    /// The content, encoded.
+    pub content: &'a [u8],
+    /// When it was made.
+    pub created: UnixMillis,
+    /// When it is given up.
+    pub expires: UnixMillis,
+}
+
+/// A content that waits to be delivered.
+pub struct OutboxItem {
+    /// Number in the order of making; never given again.
+    pub id: i64,
+    /// To whom.
+    pub contact: ContactRow,
+    /// The content's id.
+    pub msg_id: MsgId,
+    /// The content, encoded: encrypted anew after a reset.
+    pub content: Zeroizing<Vec<u8>>,
+    /// Session that encrypted the envelope.
+    pub session: Option<SessionId>,
+    /// The envelope, once there is a session.
+    pub envelope: Option<Vec<u8>>,
+    /// The envelope's id.
+    pub envelope_id: Option<EnvelopeId>,
+    /// When it was made.
+    pub created: UnixMillis,
+    /// When it is given up.
+    pub expires: UnixMillis,
+}
+
+impl std::fmt::Debug for OutboxItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OutboxItem({} {:?})", self.id, self.msg_id)
+    }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, contact, msg_id, content, session, envelope, envelope_id, created, expires
+             FROM outbox ",
+            $rest
+        )
+    };
+}
+
+fn read(row: &Row<'_>) -> Result<OutboxItem> {
+    Ok(OutboxItem {
+        id: row.int(0)?,
+        contact: ContactRow(row.int(1)?),
+        msg_id: MsgId::new(row.bytes(2)?),
+        content: row.secret(3)?,
+        session: row.opt_bytes(4)?.map(SessionId::new),
+        envelope: row.opt_blob(5)?.map(<[u8]>::to_vec),
+        envelope_id: row.opt_bytes(6)?.map(EnvelopeId::new),
+        created: row.time(7)?,
+        expires: row.time(8)?,
+    })
+}
+
+impl Tx<'_> {
+    /// Appends a content.
+    ///
+    /// # Errors
+    /// [`StoreError::Other`] if the contact is not there.
+    pub fn push_outbox(&mut self, new: &NewOutboxItem<'_>) -> Result<i64> {
+        self.insert(
+            "INSERT INTO outbox (contact, msg_id, content, created, expires)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                new.contact.0,
+                new.msg_id.as_bytes(),
+                new.content,
+                time(new.created),
+                time(new.expires)
+            ],
+        )
+    }
+
+    /// Stores an item's finished envelope.
+    ///
+    /// # Errors
+    /// [`StoreError::Other`] if the item is not there.
+    pub fn set_envelope(
+        &mut self,
+        item: i64,
+        session: &SessionId,
+        envelope: &[u8],
+        envelope_id: &EnvelopeId,
+    ) -> Result<()> {
+        self.execute_one(
+            "UPDATE outbox SET session = ?2, envelope = ?3, envelope_id = ?4 WHERE id = ?1",
+            params![item, session.as_bytes(), envelope, envelope_id.as_bytes()],
+        )
+    }
+
+    /// Drops the envelopes of a contact's items, which are to be encrypted again; tells how many.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn clear_envelopes(&mut self, contact: ContactRow) -> Result<u64> {
+        let sql = "UPDATE outbox SET session = NULL, envelope = NULL, envelope_id = NULL
+                   WHERE contact = ?1 AND envelope IS NOT NULL";
+        Ok(self.execute(sql, [contact.0])? as u64)
+    }
+
+    /// A contact's items after a number, in the order of making.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn outbox(
+        &mut self,
+        contact: ContactRow,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<OutboxItem>> {
+        let sql = select!("WHERE contact = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
+        self.list(sql, params![contact.0, after, limit], read)
+    }
+
+    /// The item of an envelope.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn outbox_by_envelope(
+        &mut self,
+        contact: ContactRow,
+        envelope: &EnvelopeId,
+    ) -> Result<Option<OutboxItem>> {
+        let sql = select!(
+            "WHERE id = (SELECT id FROM outbox INDEXED BY outbox_contact
+                         WHERE contact = ?2 AND envelope_id = ?1 ORDER BY id LIMIT 1)"
+        );
+        self.get(sql, params![envelope.as_bytes(), contact.0], read)
+    }
+
+    /// Removes an item; tells whether it was there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn remove_outbox(&mut self, id: i64) -> Result<bool> {
+        Ok(self.execute("DELETE FROM outbox WHERE id = ?1", [id])? == 1)
+    }
+
+    /// How much waits for a contact.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn outbox_count(&mut self, contact: ContactRow) -> Result<u64> {
+        let sql = "SELECT count(*) FROM outbox WHERE contact = ?1";
+        self.one(sql, [contact.0], |row| row.count(0))
+    }
+
+    /// Contacts for whom something waits, and how much.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn outbox_contacts(&mut self) -> Result<Vec<(ContactRow, u64)>> {
+        let sql = "SELECT contact, count(*) FROM outbox GROUP BY contact ORDER BY contact";
+        self.list(sql, [], |row| Ok((ContactRow(row.int(0)?), row.count(1)?)))
+    }
+
+    /// Items that are to be given up, in the order of making.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn expired_outbox(&mut self, now: UnixMillis, limit: u32) -> Result<Vec<OutboxItem>> {
+        let sql = select!(
+            "WHERE id IN (SELECT id FROM outbox INDEXED BY outbox_contact
+                          WHERE expires <= ?1 ORDER BY id LIMIT ?2)
+             ORDER BY id"
+        );
+        self.list(sql, params![time(now), limit], read)
+    }
+}

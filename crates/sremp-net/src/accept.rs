@@ -1,0 +1,157 @@
+//! Listening: a permit before any work (D1.12).
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use sremp_core::{
+    channel::{Accept, Channel, Direction, Service},
+    error::ErrorCode,
+};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch,
+    task::AbortHandle,
+    time::{Duration, sleep},
+};
+
+use crate::{
+    gate::Permit,
+    link::Commands,
+    network::Shared,
+    pump::Pump,
+    task::{LinkTask, asked_to_leave},
+};
+
+/// Connections that the operating system may hold before they are accepted.
+const BACKLOG: u32 = 1024;
+/// Rest after a failing accept, as when file handles have run out; doubled up to [`MAX_REST`].
+const MIN_REST: Duration = Duration::from_millis(10);
+const MAX_REST: Duration = Duration::from_secs(1);
+
+/// A listener; it stops when this is dropped. Its links go on.
+#[derive(Debug)]
+pub struct Listening {
+    local_addr: SocketAddr,
+    task: AbortHandle,
+}
+
+impl Listening {
+    /// The address, with the port that the operating system chose if 0 was asked for.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub(crate) fn listen(
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    shutdown: watch::Sender<Option<ErrorCode>>,
+) -> io::Result<Listening> {
+    let listener = bind(addr).map_err(|error| in_words(addr, error))?;
+    let local_addr = listener.local_addr()?;
+    let task = tokio::spawn(serve(listener, shared, shutdown)).abort_handle();
+    Ok(Listening { local_addr, task })
+}
+
+fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // a restart must not wait for connections of the last run to be forgotten
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+fn in_words(addr: SocketAddr, error: io::Error) -> io::Error {
+    let told = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("another program listens on {addr} already: stop it or choose another port")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine has no address {}", addr.ip())
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "not allowed to listen on port {}: choose one from 1024",
+                addr.port()
+            )
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), told)
+}
+
+async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    shutdown: watch::Sender<Option<ErrorCode>>,
+) {
+    let mut leaving = shutdown.subscribe();
+    let mut rest = MIN_REST;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = asked_to_leave(&mut leaving) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                rest = MIN_REST;
+                match shared.gate.admit(peer.ip(), shared.clock.now()) {
+                    Ok(permit) => spawn(stream, permit, &shared, shutdown.subscribe()),
+                    // the stream is dropped: no byte is read or written for it
+                    Err(cause) => shared.count_cause(cause),
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accepting connections failed, trying again");
+                sleep(rest).await;
+                rest = (rest * 2).min(MAX_REST);
+            }
+        }
+    }
+}
+
+fn spawn(
+    stream: TcpStream,
+    permit: Permit,
+    shared: &Arc<Shared>,
+    shutdown: watch::Receiver<Option<ErrorCode>>,
+) {
+    // without it the link works, only slower
+    let _ = stream.set_nodelay(true);
+    tokio::spawn(inbound(stream, permit, shared.clone(), shutdown).run());
+}
+
+/// The link of a stream that somebody else opened.
+pub(crate) fn inbound<S: tokio::io::AsyncRead + tokio::io::AsyncWrite>(
+    stream: S,
+    permit: Permit,
+    shared: Arc<Shared>,
+    shutdown: watch::Receiver<Option<ErrorCode>>,
+) -> LinkTask<S> {
+    let config = Accept {
+        local: shared.local(),
+        service: Service::P2p,
+        reassembly: shared.reassembly.clone(),
+    };
+    let channel = Channel::accept(config, shared.clock.now(), &mut rand::rng());
+    let link = shared.new_link();
+    let (handle, commands) = Commands::new(link);
+    LinkTask {
+        link,
+        direction: Direction::Inbound,
+        pump: Pump::new(stream, channel, shared.clock),
+        commands,
+        handle: Some(handle),
+        shared,
+        shutdown,
+        permit: Some(permit),
+    }
+}

@@ -1,0 +1,9 @@
+//! A test world: clients with real engines and real stores on a simulated network, driven by one
+//! seed. A step of a client can be cut off between any two of its outputs, as a crash does; a
+//! connection can break at any time; what was committed stays.
+
+mod node;
+mod world;
+
+pub use node::Node;
+pub use world::{Faults, World};

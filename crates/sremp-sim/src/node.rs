@@ -1,0 +1,138 @@
+//! One person's client: a store that survives and an engine that does not.
+
+use std::collections::BTreeMap;
+
+use rand_chacha::ChaCha20Rng;
+use sremp_client::{
+    config::Config,
+    engine::{Engine, Input, Now, Output, Ticket},
+    store::{Store, StoreError},
+    view::{Command, CommandError, Event, MessageView, Reply, Wait},
+};
+use sremp_core::{
+    identity::{SecretIdentity, Username},
+    rand_core::Rng as _,
+};
+
+/// A client in the world.
+pub struct Node {
+    /// The name, and the host under which it listens.
+    pub name: String,
+    pub(crate) store: Store,
+    pub(crate) engine: Engine,
+    pub(crate) replies: BTreeMap<Ticket, Result<Reply, CommandError>>,
+    next_ticket: u64,
+    config: Config,
+}
+
+impl Node {
+    pub(crate) fn new(name: &str, now: Now, rng: &mut ChaCha20Rng) -> Self {
+        let username = Username::parse(name).expect("a test's name is valid");
+        let identity = SecretIdentity::generate(&username, now.wall, rng);
+        let mut store = Store::in_memory().expect("memory holds a store");
+        let config = Config {
+            advertise: Some(format!("{name}:4000")),
+            ..Config::default()
+        };
+        let engine = store
+            .transaction(|tx| {
+                tx.save_own_identity(&identity.to_parts())?;
+                Engine::load(tx, config.clone(), true, now, rng)
+            })
+            .unwrap_or_else(|e: StoreError| panic!("{name}: {e}"));
+        Self {
+            name: name.to_owned(),
+            store,
+            engine,
+            replies: BTreeMap::new(),
+            next_ticket: 0,
+            config,
+        }
+    }
+
+    /// One durable step; what is to be done afterwards comes back.
+    pub(crate) fn step(&mut self, input: Input, now: Now, rng: &mut ChaCha20Rng) -> Vec<Output> {
+        let engine = &mut self.engine;
+        self.store
+            .transaction(|tx| engine.step(tx, [input], now, rng))
+            .unwrap_or_else(|e: StoreError| panic!("{}: {e}", self.name))
+    }
+
+    /// A step whose transaction is lost: the disk is as before.
+    pub(crate) fn step_without_commit(&mut self, input: Input, now: Now, rng: &mut ChaCha20Rng) {
+        let engine = &mut self.engine;
+        let lost: Result<(), StoreError> = self.store.transaction(|tx| {
+            engine.step(tx, [input], now, rng)?;
+            Err(StoreError::Full)
+        });
+        assert!(lost.is_err());
+    }
+
+    /// The process dies and starts again: only the store is left.
+    pub(crate) fn restart(&mut self, now: Now, rng: &mut ChaCha20Rng) {
+        let config = self.config.clone();
+        self.engine = self
+            .store
+            .transaction(|tx| Engine::load(tx, config, true, now, rng))
+            .unwrap_or_else(|e: StoreError| panic!("{}: {e}", self.name));
+    }
+
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    /// A command that cannot fail and changes nothing outside.
+    pub(crate) fn ask(&mut self, command: Command, now: Now, rng: &mut ChaCha20Rng) -> Reply {
+        let ticket = self.ticket();
+        let outputs = self.step(Input::Command { ticket, command }, now, rng);
+        let reply = outputs.into_iter().find_map(|output| match output {
+            Output::Reply { ticket: of, result } if of == ticket => Some(*result),
+            _ => None,
+        });
+        match reply {
+            Some(Ok(reply)) => reply,
+            other => panic!("{}: {other:?}", self.name),
+        }
+    }
+
+    /// The lines of the conversation with a contact, oldest first.
+    pub fn history(&mut self, contact: &str, now: Now, rng: &mut ChaCha20Rng) -> Vec<MessageView> {
+        let command = Command::History {
+            contact: contact.to_owned(),
+            before: None,
+            limit: 1_000,
+        };
+        match self.ask(command, now, rng) {
+            Reply::Messages { messages } => messages,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Every event so far.
+    pub fn events(&mut self, now: Now, rng: &mut ChaCha20Rng) -> Vec<Event> {
+        let command = Command::Events {
+            after: Some(0),
+            limit: 1_000,
+            wait_ms: 0,
+        };
+        match self.ask(command, now, rng) {
+            Reply::Events { events } => events,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn send_command(contact: &str, text: &str) -> Command {
+        Command::Send {
+            contact: contact.to_owned(),
+            text: text.to_owned(),
+            wait: Wait::Outbox,
+            timeout_ms: 0,
+        }
+    }
+
+    /// A random number below `n`, from the world's seed.
+    pub(crate) fn below(rng: &mut ChaCha20Rng, n: u64) -> u64 {
+        rng.next_u64() % n
+    }
+}

@@ -1,0 +1,516 @@
+//! The network between the nodes: connections with delays, cut at will.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
+};
+
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+use sremp_client::{
+    engine::{Input, Now, Output},
+    view::{Command, Event, MessageKind, MessageView, Reply, Status},
+};
+use sremp_core::{
+    channel::{Admission, Direction, Message},
+    contact_card::Endpoint,
+    error::ErrorCode,
+    identity::Identity,
+    time::{Tick, UnixMillis},
+};
+use sremp_net::{CloseReason, DialTarget, LinkId};
+
+use crate::Node;
+
+/// What may go wrong, in chances of a thousand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// A message's connection breaks instead of delivering it.
+    pub cut: u64,
+    /// A node dies before its step is committed.
+    pub die_before_commit: u64,
+    /// A node dies after its step is committed, between two of its outputs.
+    pub die_after_commit: u64,
+}
+
+/// Longest delay of a message in milliseconds.
+const MAX_DELAY: u64 = 200;
+/// When the world begins.
+const BEGIN: u64 = 1_760_000_000_000;
+
+type NodeIndex = usize;
+
+/// Something on its way.
+struct Flight {
+    to: NodeIndex,
+    /// The node's life for which it is meant; a restarted node is another.
+    life: u64,
+    what: Arrival,
+}
+
+enum Arrival {
+    Input(Input),
+    /// Somebody dials.
+    Call(LinkId, Box<Identity>, Option<sremp_core::id::IntroToken>),
+}
+
+/// One node's end of a connection.
+struct End {
+    other: LinkId,
+    other_node: NodeIndex,
+    node: NodeIndex,
+    direction: Direction,
+    identity_of_other: Identity,
+    /// When the last thing sent from here arrives: order is kept.
+    last_arrival: u64,
+    admitted: bool,
+}
+
+/// Nodes, connections and time.
+pub struct World {
+    /// Printed by every failure.
+    pub seed: u64,
+    /// What may go wrong from now on.
+    pub faults: Faults,
+    rng: ChaCha20Rng,
+    millis: u64,
+    nodes: Vec<Node>,
+    lives: Vec<u64>,
+    unreachable: BTreeSet<NodeIndex>,
+    flights: BTreeMap<(u64, u64), Flight>,
+    ends: BTreeMap<LinkId, End>,
+    next_link: u64,
+    dials: u64,
+    next_urgent: u64,
+    next_flight: u64,
+    deadlines: BinaryHeap<Reverse<(u64, NodeIndex)>>,
+}
+
+impl World {
+    /// An empty world.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            faults: Faults::default(),
+            rng: ChaCha20Rng::seed_from_u64(seed),
+            millis: 0,
+            nodes: Vec::new(),
+            lives: Vec::new(),
+            unreachable: BTreeSet::new(),
+            flights: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            next_link: 0,
+            dials: 0,
+            next_urgent: 0,
+            next_flight: 1 << 32,
+            deadlines: BinaryHeap::new(),
+        }
+    }
+
+    /// The time by both clocks.
+    pub fn now(&self) -> Now {
+        Now {
+            wall: UnixMillis::saturating(BEGIN + self.millis),
+            tick: Tick::new(self.millis),
+        }
+    }
+
+    /// A new person.
+    pub fn join(&mut self, name: &str) -> NodeIndex {
+        let now = self.now();
+        self.nodes.push(Node::new(name, now, &mut self.rng));
+        self.lives.push(0);
+        let index = self.nodes.len() - 1;
+        self.schedule(index);
+        index
+    }
+
+    /// A command, carried out without faults; its reply.
+    pub fn command(&mut self, node: NodeIndex, command: Command) -> Reply {
+        match self.try_command(node, command) {
+            Ok(reply) => reply,
+            Err(error) => panic!("seed {}: {}: {error}", self.seed, self.nodes[node].name),
+        }
+    }
+
+    /// A command that may be refused.
+    pub fn try_command(
+        &mut self,
+        node: NodeIndex,
+        command: Command,
+    ) -> Result<Reply, sremp_client::view::CommandError> {
+        let faults = std::mem::take(&mut self.faults);
+        let ticket = self.nodes[node].ticket();
+        self.give(node, Input::Command { ticket, command });
+        self.faults = faults;
+        self.nodes[node]
+            .replies
+            .remove(&ticket)
+            .unwrap_or_else(|| panic!("seed {}: no reply", self.seed))
+    }
+
+    /// A node's reusable card.
+    pub fn card(&mut self, node: NodeIndex) -> String {
+        match self.command(node, Command::Id) {
+            Reply::Id(view) => view.card,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// `node` adds the card of `other` under its name.
+    pub fn add(&mut self, node: NodeIndex, other: NodeIndex) {
+        let command = Command::Add {
+            who: self.card(other),
+            alias: Some(self.nodes[other].name.clone()),
+            despite_confusable: false,
+        };
+        self.command(node, command);
+    }
+
+    /// `node` writes to the contact of this name.
+    pub fn send(&mut self, node: NodeIndex, contact: &str, text: &str) {
+        self.command(node, Node::send_command(contact, text));
+    }
+
+    /// The conversation of a node with a contact.
+    pub fn history(&mut self, node: NodeIndex, contact: &str) -> Vec<MessageView> {
+        let now = self.now();
+        self.nodes[node].history(contact, now, &mut self.rng)
+    }
+
+    /// The texts that a node has received from a contact, in the order of its history.
+    pub fn received(&mut self, node: NodeIndex, contact: &str) -> Vec<String> {
+        let lines = self.history(node, contact).into_iter();
+        lines
+            .filter(|line| line.kind == MessageKind::Received)
+            .map(|line| line.text)
+            .collect()
+    }
+
+    /// The statuses of what a node has sent to a contact.
+    pub fn statuses(&mut self, node: NodeIndex, contact: &str) -> Vec<Status> {
+        let lines = self.history(node, contact).into_iter();
+        lines.filter_map(|line| line.status).collect()
+    }
+
+    /// Every event of a node.
+    pub fn events(&mut self, node: NodeIndex) -> Vec<Event> {
+        let now = self.now();
+        self.nodes[node].events(now, &mut self.rng)
+    }
+
+    /// Dials so far, of all nodes.
+    pub fn dials(&self) -> u64 {
+        self.dials
+    }
+
+    /// A node's process dies and starts again.
+    pub fn restart(&mut self, node: NodeIndex) {
+        self.lives[node] += 1;
+        self.flights.retain(|_, flight| flight.to != node);
+        let links: Vec<_> = self.ends.iter().filter(|(_, e)| e.node == node).collect();
+        let links: Vec<_> = links.into_iter().map(|(link, _)| *link).collect();
+        for link in links {
+            self.cut(link);
+        }
+        let now = self.now();
+        self.nodes[node].restart(now, &mut self.rng);
+        self.schedule(node);
+    }
+
+    /// From now on nobody reaches this node, or it is reachable again.
+    pub fn set_reachable(&mut self, node: NodeIndex, reachable: bool) {
+        if reachable {
+            self.unreachable.remove(&node);
+            return;
+        }
+        self.unreachable.insert(node);
+        let of_node = |(_, e): &(&LinkId, &End)| e.node == node;
+        let links: Vec<_> = self.ends.iter().filter(of_node).map(|(l, _)| *l).collect();
+        for link in links {
+            self.break_both(link);
+        }
+    }
+
+    /// Lets time pass until nothing is under way and no deadline is due within `millis`.
+    pub fn run(&mut self, millis: u64) {
+        let end = self.millis + millis;
+        loop {
+            let flight = self.flights.keys().next().map(|(at, _)| *at);
+            let deadline = self.deadlines.peek().map(|Reverse((at, _))| *at);
+            let next = flight.into_iter().chain(deadline).min();
+            let Some(next) = next.filter(|at| *at <= end) else {
+                break;
+            };
+            self.millis = self.millis.max(next);
+            if flight == Some(next) {
+                self.arrive();
+            } else if let Some(Reverse((_, node))) = self.deadlines.pop() {
+                self.give(node, Input::Deadline);
+            }
+        }
+        self.millis = end;
+    }
+
+    fn arrive(&mut self) {
+        let Some((_, flight)) = self.flights.pop_first() else {
+            return;
+        };
+        if self.lives[flight.to] != flight.life {
+            return;
+        }
+        match flight.what {
+            Arrival::Input(input) => self.give(flight.to, input),
+            Arrival::Call(link, identity, intro) => {
+                let input = Input::Shown {
+                    link,
+                    identity,
+                    intro,
+                };
+                self.give(flight.to, input);
+            }
+        }
+    }
+
+    /// One step of a node, with the faults of the world.
+    fn give(&mut self, node: NodeIndex, input: Input) {
+        if self.chance(self.faults.die_before_commit) {
+            let now = self.now();
+            self.nodes[node].step_without_commit(input, now, &mut self.rng);
+            return self.restart(node);
+        }
+        let now = self.now();
+        let outputs = self.nodes[node].step(input, now, &mut self.rng);
+        let kept = match self.chance(self.faults.die_after_commit) {
+            true => Some(Node::below(&mut self.rng, outputs.len() as u64 + 1)),
+            false => None,
+        };
+        for (n, output) in outputs.into_iter().enumerate() {
+            if kept == Some(n as u64) {
+                break;
+            }
+            self.perform(node, output);
+        }
+        match kept {
+            Some(_) => self.restart(node),
+            None => self.schedule(node),
+        }
+    }
+
+    fn schedule(&mut self, node: NodeIndex) {
+        let at = self.nodes[node].engine.deadline().get();
+        let known = |Reverse((a, n)): &Reverse<(u64, NodeIndex)>| (*a, *n) == (at, node);
+        if !self.deadlines.iter().any(known) {
+            self.deadlines
+                .push(Reverse((at.max(self.millis + 1), node)));
+        }
+    }
+
+    fn perform(&mut self, node: NodeIndex, output: Output) {
+        match output {
+            Output::Reply { ticket, result } => {
+                self.nodes[node].replies.insert(ticket, *result);
+            }
+            Output::Dial(target) => self.dial(node, &target),
+            Output::Admit { link, admission } => self.admit(link, admission),
+            Output::Send { link, message } => self.transmit(link, message),
+            Output::Probe(link) => {
+                if self.ends.contains_key(&link) {
+                    self.fly(node, MAX_DELAY, Arrival::Input(Input::Pong(link)));
+                }
+            }
+            Output::Close { link, code } => self.close(link, code),
+            Output::IdentityChanged | Output::Stop => {}
+        }
+    }
+
+    fn dial(&mut self, node: NodeIndex, target: &DialTarget) {
+        self.dials += 1;
+        let link = self.new_link();
+        let hosts = || target.endpoints.iter().map(Endpoint::host);
+        let called = self
+            .nodes
+            .iter()
+            .position(|n| hosts().any(|host| host == n.name));
+        let blocked = |n: &NodeIndex| self.unreachable.contains(n);
+        let called = called.filter(|n| !blocked(n) && !blocked(&node));
+        let Some(called) = called else {
+            let input = Input::Closed {
+                link,
+                dialled: target.expected,
+                reason: CloseReason::Local(ErrorCode::Timeout),
+            };
+            return self.fly(node, MAX_DELAY, Arrival::Input(input));
+        };
+        let other = self.new_link();
+        let caller_identity = self.nodes[node].engine.own().identity().clone();
+        let called_identity = self.nodes[called].engine.own().identity().clone();
+        let end = |node, other_node, other, direction, identity| End {
+            other,
+            other_node,
+            node,
+            direction,
+            identity_of_other: identity,
+            last_arrival: 0,
+            admitted: false,
+        };
+        let outbound = end(node, called, other, Direction::Outbound, called_identity);
+        let inbound = end(
+            called,
+            node,
+            link,
+            Direction::Inbound,
+            caller_identity.clone(),
+        );
+        self.ends.insert(link, outbound);
+        self.ends.insert(other, inbound);
+        let call = Arrival::Call(other, Box::new(caller_identity), target.intro);
+        self.send_over(link, call);
+    }
+
+    /// The responder lets the caller in, then shows itself; then the caller decides.
+    fn admit(&mut self, link: LinkId, admission: Admission) {
+        let Some(end) = self.ends.get_mut(&link) else {
+            return;
+        };
+        if admission != Admission::Accept {
+            return self.close(link, ErrorCode::Refused);
+        }
+        end.admitted = true;
+        let (other, direction, node) = (end.other, end.direction, end.node);
+        if direction == Direction::Inbound {
+            let Some(caller) = self.ends.get(&other) else {
+                return;
+            };
+            let identity = Box::new(caller.identity_of_other.clone());
+            let shown = Input::Shown {
+                link: other,
+                identity,
+                intro: None,
+            };
+            self.opened(node, link);
+            self.send_over(link, Arrival::Input(shown));
+        } else {
+            self.opened(node, link);
+        }
+    }
+
+    fn opened(&mut self, node: NodeIndex, link: LinkId) {
+        let Some(end) = self.ends.get(&link) else {
+            return;
+        };
+        let input = Input::Opened {
+            link,
+            direction: end.direction,
+            identity: Box::new(end.identity_of_other.clone()),
+        };
+        // before any message on this connection
+        self.next_urgent += 1;
+        let (life, what) = (self.lives[node], Arrival::Input(input));
+        let flight = Flight {
+            to: node,
+            life,
+            what,
+        };
+        self.flights.insert((self.millis, self.next_urgent), flight);
+    }
+
+    fn transmit(&mut self, link: LinkId, message: Message) {
+        let Some(end) = self.ends.get(&link) else {
+            return;
+        };
+        let other = end.other;
+        if self.chance(self.faults.cut) {
+            return self.break_both(link);
+        }
+        let input = Input::Message {
+            link: other,
+            message,
+        };
+        self.send_over(link, Arrival::Input(input));
+    }
+
+    /// Sends to the other end, in order.
+    fn send_over(&mut self, link: LinkId, what: Arrival) {
+        let delay = 1 + Node::below(&mut self.rng, MAX_DELAY);
+        let Some(end) = self.ends.get_mut(&link) else {
+            return;
+        };
+        let at = (self.millis + delay).max(end.last_arrival);
+        end.last_arrival = at;
+        let to = end.other_node;
+        self.fly_at(to, at, what);
+    }
+
+    fn close(&mut self, link: LinkId, code: ErrorCode) {
+        let Some(end) = self.ends.remove(&link) else {
+            return;
+        };
+        let reason = CloseReason::Own(code);
+        let dialled = dialled(&end);
+        let own = Input::Closed {
+            link,
+            dialled,
+            reason,
+        };
+        self.fly(end.node, 0, Arrival::Input(own));
+        self.cut_other(&end);
+    }
+
+    /// This end is gone without a word; the other sees the connection break.
+    fn cut(&mut self, link: LinkId) {
+        if let Some(end) = self.ends.remove(&link) {
+            self.cut_other(&end);
+        }
+    }
+
+    fn cut_other(&mut self, end: &End) {
+        if let Some(other) = self.ends.remove(&end.other) {
+            let input = Input::Closed {
+                link: end.other,
+                dialled: dialled(&other),
+                reason: CloseReason::Truncated,
+            };
+            // after everything that was sent before
+            let at = end.last_arrival.max(self.millis + 1);
+            self.fly_at(other.node, at, Arrival::Input(input));
+        }
+    }
+
+    fn break_both(&mut self, link: LinkId) {
+        let Some(end) = self.ends.get(&link) else {
+            return;
+        };
+        let (node, dialled) = (end.node, dialled(end));
+        let input = Input::Closed {
+            link,
+            dialled,
+            reason: CloseReason::Truncated,
+        };
+        self.fly(node, 1, Arrival::Input(input));
+        self.cut(link);
+    }
+
+    fn fly(&mut self, to: NodeIndex, delay: u64, what: Arrival) {
+        self.fly_at(to, self.millis + delay, what);
+    }
+
+    fn fly_at(&mut self, to: NodeIndex, at: u64, what: Arrival) {
+        self.next_flight += 1;
+        let life = self.lives[to];
+        self.flights
+            .insert((at, self.next_flight), Flight { to, life, what });
+    }
+
+    fn new_link(&mut self) -> LinkId {
+        self.next_link += 1;
+        LinkId::simulated(self.next_link)
+    }
+
+    fn chance(&mut self, of_a_thousand: u64) -> bool {
+        of_a_thousand > 0 && Node::below(&mut self.rng, 1_000) < of_a_thousand
+    }
+}
+
+fn dialled(end: &End) -> Option<sremp_core::id::ContactId> {
+    (end.direction == Direction::Outbound).then(|| end.identity_of_other.id())
+}

@@ -1,0 +1,199 @@
+//! Two people, a bad network, and processes that die: nothing lost, nothing twice, order kept.
+
+use sremp_client::view::{Command, EventKind, Reply, Status};
+use sremp_core::identity::Trust;
+use sremp_sim::{Faults, World};
+
+/// Seeds per test; `SREMP_SEEDS` asks for more.
+fn seeds(default: u64) -> std::ops::Range<u64> {
+    let asked = std::env::var("SREMP_SEEDS").ok();
+    0..asked.and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+const HOUR: u64 = 3_600_000;
+
+fn ann_and_ben(seed: u64) -> World {
+    let mut world = World::new(seed);
+    let ann = world.join("ann");
+    let ben = world.join("ben");
+    world.add(ann, ben);
+    world.add(ben, ann);
+    world
+}
+
+#[test]
+fn a_message_reaches_a_contact_and_its_confirmation_comes_back() {
+    let mut world = ann_and_ben(1);
+    world.send(0, "ben", "hello");
+    world.run(10_000);
+    assert_eq!(world.received(1, "ann"), ["hello"]);
+    assert_eq!(world.statuses(0, "ben"), [Status::OnDevice]);
+    world.send(1, "ann", "hello yourself");
+    world.run(10_000);
+    assert_eq!(world.received(0, "ben"), ["hello yourself"]);
+    assert_eq!(world.statuses(1, "ann"), [Status::OnDevice]);
+}
+
+#[test]
+fn both_write_at_once_and_nothing_is_lost() {
+    for seed in seeds(30) {
+        let mut world = ann_and_ben(seed);
+        for n in 0..5 {
+            world.send(0, "ben", &format!("a{n}"));
+            world.send(1, "ann", &format!("b{n}"));
+            world.run(seed % 7 * 30);
+        }
+        world.run(HOUR);
+        let expected = |who: &str| (0..5).map(|n| format!("{who}{n}")).collect::<Vec<_>>();
+        assert_eq!(world.received(1, "ann"), expected("a"), "seed {seed}");
+        assert_eq!(world.received(0, "ben"), expected("b"), "seed {seed}");
+    }
+}
+
+#[test]
+fn every_message_arrives_once_and_in_order_whatever_dies() {
+    for seed in seeds(60) {
+        let mut world = ann_and_ben(seed);
+        world.faults = Faults {
+            cut: 30,
+            die_before_commit: 20,
+            die_after_commit: 20,
+        };
+        for n in 0..30 {
+            world.send(0, "ben", &format!("a{n}"));
+            world.send(1, "ann", &format!("b{n}"));
+            world.run(seed % 11 * 100);
+        }
+        world.run(HOUR);
+        world.faults = Faults::default();
+        world.run(2 * HOUR);
+        let expected = |who: &str| (0..30).map(|n| format!("{who}{n}")).collect::<Vec<_>>();
+        assert_eq!(world.received(1, "ann"), expected("a"), "seed {seed}");
+        assert_eq!(world.received(0, "ben"), expected("b"), "seed {seed}");
+        assert!(
+            world
+                .statuses(0, "ben")
+                .iter()
+                .all(|s| *s == Status::OnDevice),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn a_message_to_somebody_away_waits_and_arrives_when_they_come_back() {
+    let mut world = ann_and_ben(3);
+    world.send(0, "ben", "first");
+    world.run(10_000);
+    world.set_reachable(1, false);
+    for n in 0..10 {
+        world.send(0, "ben", &format!("while away {n}"));
+    }
+    world.run(6 * HOUR);
+    assert_eq!(world.received(1, "ann").len(), 1);
+    assert_eq!(world.statuses(0, "ben")[1], Status::Queued);
+    world.set_reachable(1, true);
+    world.run(HOUR);
+    assert_eq!(world.received(1, "ann").len(), 11);
+    assert!(
+        world
+            .statuses(0, "ben")
+            .iter()
+            .all(|s| *s == Status::OnDevice)
+    );
+}
+
+#[test]
+fn a_stranger_is_a_request_until_accepted_and_hears_nothing_before() {
+    for seed in seeds(20) {
+        let mut world = World::new(seed);
+        let (ann, ben) = (world.join("ann"), world.join("ben"));
+        world.add(ann, ben);
+        for text in ["may I write?", "are you there?", "please"] {
+            world.send(ann, "ben", text);
+            world.run(1_000);
+        }
+        world.run(60_000);
+        assert_eq!(
+            world.statuses(ann, "ben"),
+            [Status::Queued; 3],
+            "seed {seed}"
+        );
+        let requests =
+            |world: &mut World| match world.command(ben, Command::Contacts { requests: true }) {
+                Reply::Contacts { contacts } => contacts,
+                other => panic!("{other:?}"),
+            };
+        let waiting = requests(&mut world);
+        assert_eq!(waiting.len(), 1, "seed {seed}");
+        assert_eq!(waiting[0].request_text.as_deref(), Some("may I write?"));
+        let accept = Command::Add {
+            who: waiting[0].id.clone(),
+            alias: None,
+            despite_confusable: false,
+        };
+        world.command(ben, accept);
+        world.run(HOUR);
+        assert_eq!(
+            world.received(ben, "ann"),
+            ["may I write?", "are you there?", "please"],
+            "seed {seed}"
+        );
+        assert_eq!(
+            world.statuses(ann, "ben"),
+            [Status::OnDevice; 3],
+            "seed {seed}"
+        );
+        assert!(requests(&mut world).is_empty());
+        let accepted =
+            |e: &sremp_client::view::Event| matches!(e.event, EventKind::Accepted { .. });
+        assert!(world.events(ann).iter().any(accepted), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_rejected_contact_is_not_heard_until_the_user_undoes_it() {
+    let mut world = ann_and_ben(5);
+    world.send(0, "ben", "one");
+    world.run(10_000);
+    let trust = |trust| Command::SetTrust {
+        contact: "ann".to_owned(),
+        trust,
+    };
+    world.command(1, trust(Trust::Rejected));
+    world.send(0, "ben", "two");
+    world.run(2 * HOUR);
+    assert_eq!(world.received(1, "ann"), ["one"]);
+    world.command(1, trust(Trust::Unknown));
+    world.run(2 * HOUR);
+    assert_eq!(world.received(1, "ann"), ["one", "two"]);
+}
+
+#[test]
+fn a_rotated_noise_key_is_announced_and_passes_silently() {
+    let mut world = ann_and_ben(6);
+    world.send(0, "ben", "before");
+    world.run(10_000);
+    let Reply::Id(rotated) = world.command(1, Command::RotateNoiseKey) else {
+        panic!("no id");
+    };
+    assert_eq!(rotated.version, 2);
+    world.restart(1);
+    world.run(60_000);
+    world.send(0, "ben", "after");
+    world.run(HOUR);
+    assert_eq!(world.received(1, "ann"), ["before", "after"]);
+    let notice = |e: &sremp_client::view::Event| matches!(e.event, EventKind::Notice { .. });
+    assert!(!world.events(0).iter().any(notice));
+}
+
+#[test]
+fn adding_a_contact_dials_nobody() {
+    let mut world = ann_and_ben(7);
+    world.run(HOUR);
+    let Reply::Status(status) = world.command(0, Command::Status) else {
+        panic!("no status");
+    };
+    assert!(status.connected.is_empty());
+    assert_eq!(world.dials(), 0);
+}

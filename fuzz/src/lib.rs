@@ -1,0 +1,34 @@
+//! What each fuzz target does with its bytes.
+//!
+//! One function per target, used by `fuzz_targets/` and, through `#[path]`, by the test
+//! `fuzz_corpus` of sremp-core, which replays the checked-in corpora. A target asserts more than the
+//! absence of panics: what is accepted has one encoding, what is refused has left nothing behind.
+//!
+//! Another target: a function here, a row in [`TARGETS`], a file in `fuzz_targets/`, a `[[bin]]` in
+//! Cargo.toml and a few files in `corpus/<name>/`; the test complains about what is missing.
+
+mod documents;
+mod text;
+
+/// A target by its name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    ("identity", documents::identity),
+    ("identity_signed", documents::identity_signed),
+    ("card", documents::card),
+    ("card_signed", documents::card_signed),
+    ("content", documents::content),
+    ("codec", documents::codec),
+    ("text", text::text),
+];
+
+/// Runs a target; `false` if there is none of this name.
+pub fn run(name: &str, data: &[u8]) -> bool {
+    let target = TARGETS.iter().find(|(known, _)| *known == name);
+    if let Some((_, body)) = target {
+        body(data);
+    }
+    target.is_some()
+}
