@@ -1,15 +1,28 @@
 //! What is meant by the options that every verb shares: which home, and how to reach its client.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
 
 use etcetera::BaseStrategy as _;
 use sremp_client::{
     client::{Face, StartOptions},
-    home::Home,
+    home::{Home, HomeError, Passphrase},
     view::{CommandError, ErrorKind},
 };
 
 use super::{Failure, Out, args::Shared, passphrase::Unlock};
+
+/// How long another verb may keep the home before this one gives up.
+const OTHERS_TURN: Duration = Duration::from_secs(3);
+
+/// How often to try again although the home is free.
+const DOUBTS: u32 = 3;
+
+/// How often to look whether the home is free.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// A home and the ways to its client.
 pub(crate) struct Context {
@@ -82,7 +95,9 @@ impl Context {
     ) -> Result<T, Failure> {
         let client = match self.running()? {
             Some(face) => Client { face, ours: false },
-            None => self.start(options)?,
+            None => self
+                .unlock
+                .open(&self.home, |passphrase| self.start(passphrase, options))?,
         };
         let result = work(&client);
         client.face.stop();
@@ -97,18 +112,36 @@ impl Context {
         Face::attach(&self.home)
     }
 
-    fn start(&self, options: &StartOptions) -> Result<Client, CommandError> {
-        let started = self.unlock.open(&self.home, |passphrase| {
-            Face::start(&self.home, passphrase, options)
-        });
-        match started {
-            Ok(face) => Ok(Client { face, ours: true }),
-            // Another process may have taken the home since we looked: then it can be asked.
-            Err(error) if error.kind == ErrorKind::Home => match self.running() {
-                Ok(Some(face)) => Ok(Client { face, ours: false }),
-                _ => Err(error),
-            },
-            Err(error) => Err(error),
+    /// Starts a client. Another verb that has the home for a moment is waited for, and a client that
+    /// has been started meanwhile is asked instead.
+    ///
+    /// # Errors
+    /// Those of opening.
+    pub(crate) fn start(
+        &self,
+        passphrase: &Passphrase,
+        options: &StartOptions,
+    ) -> Result<Client, CommandError> {
+        let end = Instant::now() + OTHERS_TURN;
+        let mut doubts = 0;
+        loop {
+            let error = match Face::start(&self.home, passphrase, options) {
+                Ok(face) => return Ok(Client { face, ours: true }),
+                Err(error) => error,
+            };
+            if error.kind != ErrorKind::Home || Instant::now() > end {
+                return Err(error);
+            }
+            if let Some(face) = self.running()? {
+                return Ok(Client { face, ours: false });
+            }
+            match self.home.lock() {
+                Err(HomeError::InUse { .. }) => {}
+                // Whoever had it may have left since: only then is another try worth it.
+                Ok(_) if doubts < DOUBTS => doubts += 1,
+                _ => return Err(error),
+            }
+            thread::sleep(GLANCE);
         }
     }
 }

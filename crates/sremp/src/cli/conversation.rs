@@ -210,12 +210,13 @@ impl<'a> Conversation<'a> {
                 words::clock(*sent_at),
                 words::indented(text)
             )),
-            // Others are only announced, and only to a person.
-            EventKind::Message { alias, .. } if self.live => {
+            // The rest is for a person: a program reads events with --json.
+            _ if !self.live => None,
+            EventKind::Message { alias, .. } => {
                 let alias = peer::line(alias);
                 Some(format!("- {alias} wrote; see `sremp chat {alias}`"))
             }
-            EventKind::Status { status, path, .. } if here && self.live => Some(format!(
+            EventKind::Status { status, path, .. } if here => Some(format!(
                 "      {}{}",
                 words::mark(*status, self.out.plain),
                 words::path(*path)
@@ -227,7 +228,7 @@ impl<'a> Conversation<'a> {
             EventKind::Notice { text, at, .. } if here => {
                 Some(format!("{} - {}", words::clock(*at), words::indented(text)))
             }
-            EventKind::Request { username, .. } if self.live => Some(format!(
+            EventKind::Request { username, .. } => Some(format!(
                 "- {} asks to be accepted; see `sremp contacts --requests`",
                 peer::line(username)
             )),

@@ -67,10 +67,7 @@ impl Args {
             return stop(context, running);
         }
         if running.is_some() {
-            return Err(Failure::new(
-                ErrorKind::Home,
-                "a client already runs for this home; use it, or end it with `sremp up --stop`",
-            ));
+            return Err(already_runs());
         }
         if self.detach {
             let ready = detach::run(context, self.listen.as_deref())?;
@@ -96,13 +93,23 @@ impl Args {
             online: true,
             serve: true,
         };
-        let face = context.unlock.open(&context.home, |passphrase| {
-            Face::start(&context.home, passphrase, &options)
+        let client = context.unlock.open(&context.home, |passphrase| {
+            context.start(passphrase, &options)
         })?;
-        let result = serve(&face, &ended, context.out);
-        face.stop();
+        if !client.ours {
+            return Err(already_runs());
+        }
+        let result = serve(&client.face, &ended, context.out);
+        client.face.stop();
         result.map(|()| DONE)
     }
+}
+
+fn already_runs() -> Failure {
+    Failure::new(
+        ErrorKind::Home,
+        "a client already runs for this home; use it, or end it with `sremp up --stop`",
+    )
 }
 
 fn serve(face: &Face, ended: &mpsc::Receiver<()>, out: Out) -> Result<(), Failure> {

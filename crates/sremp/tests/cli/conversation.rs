@@ -208,6 +208,21 @@ fn an_invite_lets_its_holder_ask() {
 }
 
 #[test]
+fn verbs_that_want_the_home_at_once_take_turns() {
+    let (ann, _) = acquainted();
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let ann = &ann;
+            scope.spawn(move || ann.ok(&["send", "ben", &n.to_string()]));
+        }
+    });
+    let history = ann.objects(&["history", "ben"]);
+    let mut said = texts(&history);
+    said.sort_unstable();
+    assert_eq!(said, ["0", "1", "2", "3", "4", "5", "6", "7"]);
+}
+
+#[test]
 fn words_find_their_messages() {
     let (ann, _) = acquainted();
     for text in ["the red fox", "a blue fox", "nothing"] {
