@@ -79,6 +79,8 @@ struct Disk {
     next: u32,
     /// Every content that was accepted to be sent.
     texts: BTreeSet<u32>,
+    /// A restore was begun and its RESET is not committed yet.
+    owes_reset: bool,
     life: usize,
 }
 
@@ -235,6 +237,9 @@ impl<'a> World<'a> {
 
     fn write(&mut self, side: usize) {
         let mut disk = self.devices[side].disk.clone();
+        if disk.owes_reset {
+            return self.reset(side, disk);
+        }
         if self.devices[side].book.needs_new_session(self.now) || self.roll(40) == 0 {
             self.start(side);
         }
@@ -270,6 +275,7 @@ impl<'a> World<'a> {
         self.encrypt(side, &mut disk, id, RESET, Some(session));
         self.devices[side].book.reset_started(&session, self.now);
         self.encrypt_again(side, &mut disk, Some(id));
+        disk.owes_reset = false;
         if self.commit(side, disk) {
             self.transmit(side, id);
         }
@@ -281,8 +287,9 @@ impl<'a> World<'a> {
             if Some(id) == but {
                 continue;
             }
-            // an older RESET has nothing left to say
-            if kind == RESET {
+            // An older RESET than one's own new one has nothing left to say. But the peer's does
+            // not replace one's own: only that tells the peer what was lost here.
+            if kind == RESET && but.is_some() {
                 disk.outbox.remove(&id);
             } else {
                 self.encrypt(side, disk, id, kind, None);
@@ -299,6 +306,7 @@ impl<'a> World<'a> {
         disk.life += 1;
         disk.book = None;
         disk.sessions.clear();
+        disk.owes_reset = true;
         let device = &mut self.devices[side];
         device.book = SessionBook::new(*device.book.own(), *device.book.peer());
         device.disk = disk.clone();
@@ -350,8 +358,13 @@ impl<'a> World<'a> {
                 if *kind == RESET {
                     device.book.handle_reset(&incoming.session_id, now);
                     self.encrypt_again(side, &mut disk, None);
-                } else if !disk.delivered.contains(&id) {
-                    disk.delivered.push(id);
+                } else {
+                    if !disk.delivered.contains(&id) {
+                        disk.delivered.push(id);
+                    }
+                    if incoming.moved {
+                        self.encrypt_again(side, &mut disk, None);
+                    }
                 }
             }
             Err(sremp_core::session::DecryptError::Replay) => {}
@@ -377,7 +390,8 @@ impl<'a> World<'a> {
             88..90 => self.restore(side),
             90..96 => self.now = self.now.plus(7 * MINUTE),
             _ => {
-                if self.devices[side].book.poll_reset(self.now) {
+                let owed = self.devices[side].disk.owes_reset;
+                if owed || self.devices[side].book.poll_reset(self.now) {
                     let disk = self.devices[side].disk.clone();
                     self.reset(side, disk);
                 }
@@ -427,10 +441,22 @@ impl<'a> World<'a> {
                 return;
             }
         }
-        panic!(
-            "no agreement: {:?}",
-            self.devices.each_ref().map(|d| d.book.sending_session())
-        );
+        for side in [0, 1] {
+            let sends_on = self.devices[side].book.sending_session();
+            eprintln!("side {side} sends on {sends_on:?}");
+            for (id, (kind, envelope)) in self.devices[side].disk.outbox.clone() {
+                let peer = &mut self.devices[1 - side];
+                let why = envelope::open(&peer.person().env, &envelope).map(|opened| {
+                    let keys = Keys(peer.person(), &peer.disk.spent);
+                    (
+                        opened.session_id(),
+                        peer.book.decrypt(&keys, &opened, self.now),
+                    )
+                });
+                eprintln!("  {id} of kind {kind} does not arrive: {why:?}");
+            }
+        }
+        panic!("the two do not come to an agreement");
     }
 
     fn assert_all_delivered(&self) {

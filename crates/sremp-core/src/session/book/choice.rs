@@ -1,16 +1,21 @@
 //! Which session sends (D3.11).
 //!
-//! A message that comes on a session makes it the sending one: the peer uses it, so both follow
-//! each other. Two rules bend that. A RESET takes all other sessions out of sending. And when both
-//! sides start a session at once (a *crossing*: the peer's INIT comes while one's own session is
-//! unconfirmed) following would have them swap for ever, so once both sessions are confirmed both
-//! sides send on the one that the smaller identity key initiated. No clock is asked.
+//! A message that comes on a session makes it the sending one: the peer has it and uses it. Each
+//! side follows the other, and what is unconfirmed is encrypted again when one moves, so whatever
+//! was sent into a session that the peer has lost arrives after all.
 //!
-//! A side can miss that there was a crossing, if the peer's INIT comes late. Then it follows, or
-//! has closed the other session for a RESET; [`STRAYS_BEFORE_FOLLOWING`] messages in a row on the
-//! session that lost show the other side that, and it follows too.
+//! Two rules damp that. A RESET takes all other sessions out of sending: what still comes on them
+//! was under way. And when both sides start a session at once (a *crossing*: the peer's INIT comes
+//! while one's own session is unconfirmed) following would have them swap for ever, so once both
+//! sessions are confirmed both sides send on the one that the smaller identity key initiated. No
+//! clock is asked.
+//!
+//! Neither rule is for ever. A side can miss that there was a crossing, if the peer's INIT comes
+//! late, and a RESET can come late too, after a newer one. Then a side would insist on a session
+//! that the other has left; [`STRAYS_BEFORE_FOLLOWING`] messages in a row on the one it avoids, and
+//! none on the one it chose, move it.
 
-use super::{Entry, SessionBook, Standing};
+use super::{Entry, SessionBook};
 use crate::{
     constants::STRAYS_BEFORE_FOLLOWING, id::SessionId, session::ratchet::Role, time::UnixMillis,
 };
@@ -47,12 +52,18 @@ impl SessionBook {
         self.strays = strays;
     }
 
-    /// Pairs a session that the peer has just started with one's own unconfirmed one, if any.
+    /// Pairs a session that the peer has just started with one's own unconfirmed one, if any. It
+    /// must rest on the same DHK of the peer: another one means that the peer was restored in
+    /// between and has lost one of the two.
     pub(super) fn note_crossing(&mut self, theirs: &SessionId) {
+        let Some(dhk) = self.entry(theirs).map(|entry| entry.session.peer_dhk()) else {
+            return;
+        };
         let ours = self.entries.iter().rev().find(|entry| {
-            entry.session.role == Role::Initiator
+            entry.session.peer_dhk() == dhk
+                && entry.session.role == Role::Initiator
                 && !entry.session.is_confirmed()
-                && entry.standing == Standing::Open
+                && !entry.parked
         });
         let Some(ours) = ours.map(|entry| entry.session.id) else {
             return;
@@ -69,7 +80,7 @@ impl SessionBook {
     fn winner(&self, id: &SessionId) -> Option<SessionId> {
         let one = self.entry(id)?;
         let other = self.entry(&one.rival?)?;
-        let usable = |e: &Entry| e.session.is_confirmed() && e.standing == Standing::Open;
+        let usable = |e: &Entry| e.session.is_confirmed() && !e.parked;
         if !usable(one) || !usable(other) {
             return None;
         }
@@ -92,13 +103,12 @@ impl SessionBook {
 
     /// A message came on this session; `confirmed` if it was the first one.
     pub(super) fn follow(&mut self, id: SessionId, confirmed: bool, now: UnixMillis) {
-        let standing = self.entry(&id).map(|entry| entry.standing);
-        match (self.winner(&id), standing) {
-            (_, None | Some(Standing::Closed)) => {}
-            (Some(winner), _) if confirmed => self.set_active(winner, now),
+        let parked = self.entry(&id).is_some_and(|entry| entry.parked);
+        match self.winner(&id) {
+            Some(winner) if confirmed => self.set_active(winner, now),
             _ if self.active == Some(id) => self.set_strays(0),
-            (Some(winner), _) if winner != id => self.note_stray(id, now),
-            (_, Some(Standing::Parked)) => self.note_stray(id, now),
+            Some(winner) if winner != id => self.note_stray(id, now),
+            _ if parked => self.note_stray(id, now),
             _ => self.set_active(id, now),
         }
     }
@@ -110,7 +120,7 @@ impl SessionBook {
         }
         let mut rival = None;
         if let Some(entry) = self.entry_mut(&id) {
-            entry.standing = Standing::Open;
+            entry.parked = false;
             rival = entry.rival.take();
         }
         if let Some(entry) = rival.and_then(|id| self.entry_mut(&id)) {
@@ -129,33 +139,19 @@ impl SessionBook {
         }
     }
 
-    /// One's own RESET goes out on the session `id`.
+    /// A RESET went out or came on the session `id`: the others send no more. Only a RESET that
+    /// crossed it stays, for both sides to choose between the two.
     pub(super) fn park_others(&mut self, id: SessionId, now: UnixMillis) {
-        for entry in &mut self.entries {
-            if entry.session.id == id {
-                entry.reset = true;
-            } else if entry.standing == Standing::Open {
-                entry.standing = Standing::Parked;
-                entry.inactive_since = now;
-            }
-        }
-        self.set_active(id, now);
-        self.changed = true;
-    }
-
-    /// The peer's RESET came on the session `id`: it has lost the others, or will not read them.
-    /// Only one's own RESET that crossed it is younger than that.
-    pub(super) fn close_others(&mut self, id: SessionId, now: UnixMillis) {
         let Some(entry) = self.entry_mut(&id) else {
             return;
         };
         entry.reset = true;
-        entry.standing = Standing::Open;
+        entry.parked = false;
         let rival = entry.rival;
         for entry in &mut self.entries {
             let crossed = rival == Some(entry.session.id) && entry.reset;
-            if entry.session.id != id && !crossed && entry.standing != Standing::Closed {
-                entry.standing = Standing::Closed;
+            if entry.session.id != id && !crossed && !entry.parked {
+                entry.parked = true;
                 entry.inactive_since = now;
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{SessionBook, Standing};
+use super::SessionBook;
 use crate::{
     constants::{
         INACTIVE_SESSION_AGE, MAX_INACTIVE_SESSIONS, MAX_SKIPPED_KEYS, RESET_AFTER,
@@ -34,7 +34,7 @@ impl SessionBook {
     ) {
         let known = self
             .entry(&plaintext.session_id())
-            .is_some_and(|entry| entry.standing == Standing::Open);
+            .is_some_and(|entry| !entry.parked);
         let counts = matches!(
             error,
             DecryptError::Decrypt | DecryptError::SkipLimit | DecryptError::Suite

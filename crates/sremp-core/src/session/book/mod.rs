@@ -30,21 +30,11 @@ use crate::{
     time::UnixMillis,
 };
 
-/// Whether a session may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// It may.
-    Open = 0,
-    /// Not since one's own RESET, unless the peer insists on it.
-    Parked = 1,
-    /// Never again: the peer's RESET said that it is lost there.
-    Closed = 2,
-}
-
 /// A session and its place among the others.
 struct Entry {
     session: Session,
-    standing: Standing,
+    /// A RESET took it out of sending.
+    parked: bool,
     /// Whether it carried a RESET, of either side.
     reset: bool,
     /// The other session of a crossing pair.
@@ -227,7 +217,7 @@ impl SessionBook {
         }
         let entry = self
             .entry_mut(session_id)
-            .filter(|entry| entry.standing == Standing::Open)
+            .filter(|entry| !entry.parked)
             .ok_or(EncryptError::NoSession)?;
         let (message, place) = entry.session.encrypt(identity, content, rng)?;
         entry.changed = true;
@@ -250,7 +240,8 @@ impl SessionBook {
         self.reset_is_due(now)
     }
 
-    /// One's own RESET goes out on this session: nothing is sent on the others any more.
+    /// One's own RESET goes out on this session: nothing is sent on the others any more. Everything
+    /// that the peer has not confirmed is to be encrypted again.
     pub fn reset_started(&mut self, session_id: &SessionId, now: UnixMillis) {
         if self.entry(session_id).is_some() {
             self.park_others(*session_id, now);
@@ -259,9 +250,11 @@ impl SessionBook {
         }
     }
 
-    /// The peer's RESET came on this session: nothing is sent on the others any more.
+    /// The peer's RESET came on this session: nothing is sent on the others any more. Everything
+    /// that the peer has not confirmed is to be encrypted again, one's own RESET included, if one
+    /// waits: the peer's does not say what was lost here.
     pub fn handle_reset(&mut self, session_id: &SessionId, now: UnixMillis) {
-        self.close_others(*session_id, now);
+        self.park_others(*session_id, now);
         self.clear_failures();
     }
 
@@ -315,7 +308,7 @@ impl SessionBook {
         let id = session.id;
         self.entries.push(Entry {
             session,
-            standing: Standing::Open,
+            parked: false,
             reset: false,
             rival: None,
             inactive_since: now,

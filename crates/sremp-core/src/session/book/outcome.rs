@@ -38,6 +38,9 @@ pub struct Incoming {
     pub session_id: SessionId,
     /// Whether it started this session.
     pub started: bool,
+    /// Whether another session sends now. Then everything that the peer has not confirmed has to
+    /// be encrypted again, in the same transaction: the peer may have lost the session before.
+    pub moved: bool,
     /// A one-time prekey whose private part is to be deleted in the same transaction.
     pub one_time_prekey: Option<PrekeyId>,
 }

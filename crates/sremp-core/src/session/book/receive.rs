@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::{Incoming, InitRecord, SessionBook, Standing};
+use super::{Incoming, InitRecord, SessionBook};
 use crate::{
     constants::MAX_INIT_RECORDS,
     id::{ContactId, SessionId},
@@ -30,13 +30,17 @@ impl SessionBook {
         now: UnixMillis,
     ) -> Result<Incoming, DecryptError> {
         let id = plaintext.session_id();
-        let result = match Message::parse(plaintext.message()) {
+        let sent_on = self.active;
+        let mut result = match Message::parse(plaintext.message()) {
             Ok(Message::Normal(message)) => self.decrypt_on(id, &message, now),
             Ok(Message::Init(init)) => self.decrypt_init(prekeys, id, &init, now),
             Err(error) => Err(error),
         };
-        match &result {
-            Ok(_) => self.clear_failures(),
+        match &mut result {
+            Ok(incoming) => {
+                incoming.moved = self.active != sent_on;
+                self.clear_failures();
+            }
             Err(error) => self.note_failure(plaintext, *error, now),
         }
         result
@@ -53,8 +57,7 @@ impl SessionBook {
         let was_confirmed = entry.session.is_confirmed();
         let content = entry.session.decrypt(&peer, message, now)?;
         entry.changed = true;
-        let inactive = entry.standing == Standing::Open;
-        if inactive && self.active != Some(id) {
+        if !entry.parked && self.active != Some(id) {
             self.touch(id, now);
         }
         self.limit_skipped_keys();
@@ -64,6 +67,7 @@ impl SessionBook {
             session_id: id,
             started: false,
             one_time_prekey: None,
+            moved: false,
         })
     }
 
@@ -107,6 +111,7 @@ impl SessionBook {
             session_id: id,
             started: true,
             one_time_prekey: init.otp_id,
+            moved: false,
         })
     }
 

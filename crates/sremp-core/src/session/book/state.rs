@@ -3,7 +3,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Entry, InitRecord, SessionBook, Standing, limits::MAX_FAILURES};
+use super::{Entry, InitRecord, SessionBook, limits::MAX_FAILURES};
 use crate::{
     constants::{MAX_INACTIVE_SESSIONS, MAX_INIT_RECORDS, RESETS_PER_DAY},
     id::{ContactId, SessionId},
@@ -35,7 +35,7 @@ impl SessionBook {
         w.len(self.entries.len());
         for entry in &self.entries {
             w.bytes(entry.session.id.as_bytes());
-            w.u8(entry.standing as u8);
+            w.bool(entry.parked);
             w.bool(entry.reset);
             write_id(&mut w, entry.rival.as_ref());
             w.time(entry.inactive_since);
@@ -124,12 +124,7 @@ fn read_entry(r: &mut Reader<'_>, loaded: &mut Vec<Session>) -> Result<Entry, Ba
     let session = loaded.swap_remove(index.ok_or(BadState)?);
     Ok(Entry {
         session,
-        standing: match r.u8()? {
-            0 => Standing::Open,
-            1 => Standing::Parked,
-            2 => Standing::Closed,
-            _ => return Err(BadState),
-        },
+        parked: r.bool()?,
         reset: r.bool()?,
         rival: read_id(r)?,
         inactive_since: r.time()?,

@@ -226,6 +226,15 @@ impl Session {
         }
     }
 
+    /// The peer's DHK, which lasts until the peer is restored from a backup.
+    pub(in crate::session) const fn peer_dhk(&self) -> DhPublicKey {
+        let [dhk_a, dhk_b] = self.dhks;
+        match self.role {
+            Role::Initiator => dhk_b,
+            Role::Responder => dhk_a,
+        }
+    }
+
     /// Whether a message of the peer came on this session.
     pub(in crate::session) const fn is_confirmed(&self) -> bool {
         self.init.is_none()
