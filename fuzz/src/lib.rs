@@ -7,8 +7,12 @@
 //! Another target: a function here, a row in [`TARGETS`], a file in `fuzz_targets/`, a `[[bin]]` in
 //! Cargo.toml and a few files in `corpus/<name>/`; the test complains about what is missing.
 
+mod channel;
 mod documents;
+mod input;
+mod session;
 mod text;
+mod wire;
 
 /// A target by its name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -22,6 +26,16 @@ pub const TARGETS: &[Target] = &[
     ("content", documents::content),
     ("codec", documents::codec),
     ("text", text::text),
+    ("framer", wire::framer),
+    ("chunks", wire::chunks),
+    ("plaintext", wire::plaintext),
+    ("channel_stranger", channel::channel_stranger),
+    ("channel_peer", channel::channel_peer),
+    ("bundle", session::bundle),
+    ("envelope_open", session::envelope_open),
+    ("ratchet", session::ratchet),
+    ("stored_state", session::stored_state),
+    ("conversation", session::conversation),
 ];
 
 /// Runs a target; `false` if there is none of this name.
