@@ -13,6 +13,7 @@ mod session_support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    rc::Rc,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -23,7 +24,7 @@ use sremp_core::{
     id::{EnvelopeId, SessionId},
     session::{
         book::{MessageKeyId, SessionBook},
-        envelope,
+        envelope::{self, EnvelopePlaintext},
         prekey::{DhIdentity, OneTimePrekey, PrekeyBundle, PrekeyId, PrekeyLookup, SignedPrekey},
     },
     time::UnixMillis,
@@ -122,6 +123,8 @@ struct World<'a> {
     now: UnixMillis,
     /// One-time prekeys that were given out, per side.
     given: [BTreeSet<PrekeyId>; 2],
+    /// Envelopes that were opened before: a retransmission costs nothing new.
+    opened: BTreeMap<(usize, EnvelopeId), Rc<EnvelopePlaintext>>,
 }
 
 impl<'a> Device<'a> {
@@ -170,6 +173,7 @@ impl<'a> World<'a> {
             network: [Vec::new(), Vec::new()],
             now: NOW,
             given: [BTreeSet::new(), BTreeSet::new()],
+            opened: BTreeMap::new(),
         }
     }
 
@@ -345,9 +349,15 @@ impl<'a> World<'a> {
         let device = &mut self.devices[side];
         let person = device.person();
         // of an earlier life, before a restore: not for these keys
-        let Ok(opened) = envelope::open(&person.env, envelope) else {
-            return;
+        let key = (device.disk.life, EnvelopeId::of(envelope));
+        let opened = match self.opened.get(&key) {
+            Some(opened) => Rc::clone(opened),
+            None => match envelope::open(&person.env, envelope) {
+                Ok(opened) => Rc::new(opened),
+                Err(_) => return,
+            },
         };
+        self.opened.insert(key, Rc::clone(&opened));
         let mut disk = device.disk.clone();
         let keys = Keys(person, &disk.spent);
         match device.book.decrypt(&keys, &opened, now) {
@@ -470,7 +480,7 @@ impl<'a> World<'a> {
 
 fn run(cast: &Cast, seed: u64) {
     let mut world = World::new(cast, seed);
-    for _ in 0..60 {
+    for _ in 0..40 {
         world.step();
     }
     world.settle();
