@@ -204,6 +204,14 @@ pub struct InitClaim {
 }
 
 impl EnvelopePlaintext {
+    /// The claims of a message that came without an envelope.
+    pub const fn new(session_id: SessionId, message: Vec<u8>) -> Self {
+        Self {
+            session_id,
+            message,
+        }
+    }
+
     fn parse(plaintext: Vec<u8>) -> Result<Self, EnvelopeError> {
         let split = |bytes: &[u8]| {
             let (session_id, rest) = bytes.split_first_chunk::<{ SessionId::LEN }>()?;

@@ -5,6 +5,8 @@
     reason = "every test file uses another part of it"
 )]
 
+pub mod spec;
+
 use std::collections::BTreeMap;
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};

@@ -18,8 +18,7 @@ use super::{
 };
 use crate::{
     constants::{
-        MAX_CONTENT, RELAY_STORAGE, SIGNED_PREKEY_DELETION, SIGNED_PREKEY_ROTATION,
-        UNACKNOWLEDGED_SESSION_AGE,
+        RELAY_STORAGE, SIGNED_PREKEY_DELETION, SIGNED_PREKEY_ROTATION, UNACKNOWLEDGED_SESSION_AGE,
     },
     id::{ContactId, EnvelopeId, SessionId},
     identity::SecretIdentity,
@@ -206,14 +205,33 @@ impl SessionBook {
         content: &[u8],
         rng: &mut R,
     ) -> Result<Outgoing, EncryptError> {
-        if identity.id() != self.own {
-            return Err(EncryptError::WrongIdentity);
-        }
         if *envelope_key.owner() != self.peer {
             return Err(EncryptError::WrongEnvelopeKey);
         }
-        if content.len() > MAX_CONTENT {
-            return Err(EncryptError::TooLarge);
+        let (message, key) = self.encrypt_message(session_id, identity, content, rng)?;
+        let envelope = envelope::seal(envelope_key, session_id, &message, rng)
+            .map_err(|_| EncryptError::TooLarge)?;
+        Ok(Outgoing {
+            envelope_id: EnvelopeId::of(&envelope),
+            envelope,
+            key,
+        })
+    }
+
+    /// Encrypts without the envelope: the ratchet message, to be [sealed](envelope::seal) by the
+    /// caller.
+    ///
+    /// # Errors
+    /// [`EncryptError`]; nothing has changed.
+    pub fn encrypt_message<R: CryptoRng + ?Sized>(
+        &mut self,
+        session_id: &SessionId,
+        identity: &SecretIdentity,
+        content: &[u8],
+        rng: &mut R,
+    ) -> Result<(Vec<u8>, MessageKeyId), EncryptError> {
+        if identity.id() != self.own {
+            return Err(EncryptError::WrongIdentity);
         }
         let entry = self
             .entry_mut(session_id)
@@ -221,17 +239,12 @@ impl SessionBook {
             .ok_or(EncryptError::NoSession)?;
         let (message, place) = entry.session.encrypt(identity, content, rng)?;
         entry.changed = true;
-        let envelope = envelope::seal(envelope_key, session_id, &message, rng)
-            .map_err(|_| EncryptError::TooLarge)?;
-        Ok(Outgoing {
-            envelope_id: EnvelopeId::of(&envelope),
-            envelope,
-            key: MessageKeyId {
-                session_id: *session_id,
-                epoch: place.epoch,
-                n: place.n,
-            },
-        })
+        let key = MessageKeyId {
+            session_id: *session_id,
+            epoch: place.epoch,
+            n: place.n,
+        };
+        Ok((message, key))
     }
 
     /// Whether a RESET is due now: fetch a bundle, [`start`](Self::start), send RESET with
