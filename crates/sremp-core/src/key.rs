@@ -73,6 +73,10 @@ impl NoisePublicKey {
 }
 
 /// The u-coordinates of small order that X25519 accepts; the top bit is ignored.
+#[allow(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which refuses an index out of bounds"
+)]
 const LOW_ORDER: [[u8; 32]; 7] = {
     let mut points = [[0; 32]; 7];
     points[1][0] = 1;
