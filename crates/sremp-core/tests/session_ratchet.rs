@@ -109,10 +109,10 @@ fn case_17_every_plaintext_arrives_once_in_any_order() {
                 pair.b_says(b"turn");
             }
             let envelope = pair.a_sends(&[n]);
-            if dice.next_u32() % 5 != 0 {
+            if !dice.next_u32().is_multiple_of(5) {
                 expected.push(n);
                 flying.push(envelope.clone());
-                if dice.next_u32() % 4 == 0 {
+                if dice.next_u32().is_multiple_of(4) {
                     flying.push(envelope);
                 }
             }

@@ -5,6 +5,8 @@
     reason = "every test file uses another part of it"
 )]
 
+pub mod cast;
+pub mod scripted;
 pub mod spec;
 
 use std::collections::BTreeMap;
