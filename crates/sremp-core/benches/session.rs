@@ -87,8 +87,8 @@ fn envelope_both_sides(bencher: Bencher<'_, '_>) {
 fn whole_message_both_sides(bencher: Bencher<'_, '_>) {
     let mut pair = Pair::talking(1);
     bencher.bench_local(|| {
-        let envelope = pair.from_a(&CONTENT);
-        black_box(pair.to_b(&envelope).unwrap());
+        let envelope = pair.a_sends(&CONTENT);
+        black_box(pair.b_gets(&envelope).unwrap());
     });
 }
 
@@ -102,8 +102,8 @@ fn first_message_both_sides(bencher: Bencher<'_, '_>) {
         pair.book_a = pair.a.book(&pair.b);
         pair.book_b = pair.b.book(&pair.a);
         pair.a.start(&mut pair.book_a, &bundle);
-        let envelope = pair.from_a(&CONTENT);
-        black_box(pair.to_b(&envelope).unwrap());
+        let envelope = pair.a_sends(&CONTENT);
+        black_box(pair.b_gets(&envelope).unwrap());
     });
 }
 

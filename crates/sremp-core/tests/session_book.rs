@@ -78,20 +78,20 @@ fn case_18_crossing_inits_converge_on_the_session_of_the_smaller_key() {
         // five rounds in which both write before either reads
         let mut late = None;
         for round in 0..5u8 {
-            let (to_b, to_a) = (pair.from_a(&[round]), pair.from_b(&[round]));
+            let (to_b, to_a) = (pair.a_sends(&[round]), pair.b_sends(&[round]));
             if round == 1 {
                 late = Some((to_b, to_a));
                 continue;
             }
-            assert_eq!(*pair.to_b(&to_b).unwrap().content, [round]);
-            assert_eq!(*pair.to_a(&to_a).unwrap().content, [round]);
+            assert_eq!(*pair.b_gets(&to_b).unwrap().content, [round]);
+            assert_eq!(*pair.a_gets(&to_a).unwrap().content, [round]);
         }
         assert_eq!(pair.book_a.sending_session(), Some(expected), "seed {seed}");
         assert_eq!(pair.book_b.sending_session(), Some(expected), "seed {seed}");
         // what comes late on the loser is read and changes nothing
         let (to_b, to_a) = late.unwrap();
-        assert_eq!(*pair.to_b(&to_b).unwrap().content, [1]);
-        assert_eq!(*pair.to_a(&to_a).unwrap().content, [1]);
+        assert_eq!(*pair.b_gets(&to_b).unwrap().content, [1]);
+        assert_eq!(*pair.a_gets(&to_a).unwrap().content, [1]);
         assert_eq!(pair.book_a.sending_session(), Some(expected));
         assert_eq!(pair.book_b.sending_session(), Some(expected));
         assert_ne!(Some(loser), pair.book_a.sending_session());
@@ -102,11 +102,11 @@ fn case_18_crossing_inits_converge_on_the_session_of_the_smaller_key() {
 fn case_18_the_loser_still_decrypts_for_35_days() {
     let mut pair = Pair::strangers(3);
     let (a, b) = (start_a(&mut pair), start_b(&mut pair));
-    let (to_b, to_a) = (pair.from_a(b"x"), pair.from_b(b"x"));
+    let (to_b, to_a) = (pair.a_sends(b"x"), pair.b_sends(b"x"));
     // kept back on what will be the loser
-    let (late_to_b, late_to_a) = (pair.from_a(b"late"), pair.from_b(b"late"));
-    pair.to_b(&to_b).unwrap();
-    pair.to_a(&to_a).unwrap();
+    let (late_to_b, late_to_a) = (pair.a_sends(b"late"), pair.b_sends(b"late"));
+    pair.b_gets(&to_b).unwrap();
+    pair.a_gets(&to_a).unwrap();
     pair.a_says(b"a");
     pair.b_says(b"b");
     pair.a_says(b"a");
@@ -118,10 +118,10 @@ fn case_18_the_loser_still_decrypts_for_35_days() {
     pair.book_a.prune(almost, |_| true);
     pair.book_b.prune(almost, |_| true);
     if winner == a {
-        assert_eq!(*pair.to_a(&late_to_a).unwrap().content, *b"late");
+        assert_eq!(*pair.a_gets(&late_to_a).unwrap().content, *b"late");
     } else {
         assert_eq!(winner, b);
-        assert_eq!(*pair.to_b(&late_to_b).unwrap().content, *b"late");
+        assert_eq!(*pair.b_gets(&late_to_b).unwrap().content, *b"late");
     }
     pair.book_a.prune(over, |_| true);
     pair.book_b.prune(over, |_| true);
@@ -138,7 +138,7 @@ fn an_unconfirmed_session_does_not_send_while_a_confirmed_one_can() {
     assert_eq!(pair.book_a.sending_session(), old);
     // a message on it confirms it and both move over
     let sent = send_on(&mut pair.a, &mut pair.book_a, &new, &pair.b);
-    pair.to_b(&sent.envelope).unwrap();
+    pair.b_gets(&sent.envelope).unwrap();
     assert_eq!(pair.book_b.sending_session(), Some(new));
     pair.b_says(b"over here");
     assert_eq!(pair.book_a.sending_session(), Some(new));
@@ -149,13 +149,13 @@ fn an_unconfirmed_session_does_not_send_while_a_confirmed_one_can() {
 fn a_message_on_an_inactive_session_makes_it_the_sending_one() {
     let mut pair = Pair::talking(2);
     let old = pair.book_a.sending_session().unwrap();
-    let late = pair.from_b(b"late");
+    let late = pair.b_sends(b"late");
     let new = start_a(&mut pair);
     let sent = send_on(&mut pair.a, &mut pair.book_a, &new, &pair.b);
-    pair.to_b(&sent.envelope).unwrap();
+    pair.b_gets(&sent.envelope).unwrap();
     pair.b_says(b"on the new one");
     assert_eq!(pair.book_a.sending_session(), Some(new));
-    pair.to_a(&late).unwrap();
+    pair.a_gets(&late).unwrap();
     assert_eq!(pair.book_a.sending_session(), Some(old));
     assert_converged(&mut pair);
 }
@@ -165,10 +165,10 @@ fn a_chain_of_5000_without_answer_asks_for_a_new_session() {
     let mut pair = Pair::talking(3);
     let old = pair.book_a.sending_session();
     for _ in 0..MAX_CHAIN_WITHOUT_REPLY - 1 {
-        let _ = pair.from_a(b"x");
+        let _ = pair.a_sends(b"x");
     }
     assert!(!pair.book_a.needs_new_session(NOW));
-    let _ = pair.from_a(b"x");
+    let _ = pair.a_sends(b"x");
     assert!(pair.book_a.needs_new_session(NOW));
     let new = start_a(&mut pair);
     assert_eq!(pair.book_a.sending_session(), Some(new));
@@ -182,7 +182,7 @@ fn an_unanswered_session_is_renewed_while_its_prekey_still_lives() {
     let mut pair = Pair::strangers(4);
     assert!(pair.book_a.needs_new_session(NOW));
     start_a(&mut pair);
-    let _ = pair.from_a(b"x");
+    let _ = pair.a_sends(b"x");
     assert!(!pair.book_a.needs_new_session(NOW.plus(20 * DAY)));
     // 35 days of life less the 14 that a relay may keep the last message
     assert!(pair.book_a.needs_new_session(NOW.plus(21 * DAY)));
@@ -197,13 +197,13 @@ fn three_different_failures_ask_for_a_reset_and_one_that_is_repeated_does_not() 
     let mut pair = Pair::talking(5);
     let same = failing_for_b(&mut pair, 1);
     for _ in 0..5 {
-        assert_eq!(pair.to_b(&same).unwrap_err(), DecryptError::Decrypt);
+        assert_eq!(pair.b_gets(&same).unwrap_err(), DecryptError::Decrypt);
     }
     assert!(!pair.book_b.poll_reset(NOW));
     for salt in [2, 3] {
         assert!(!pair.book_b.poll_reset(NOW));
         let failing = failing_for_b(&mut pair, salt);
-        pair.to_b(&failing).unwrap_err();
+        pair.b_gets(&failing).unwrap_err();
     }
     assert!(pair.book_b.poll_reset(NOW));
     assert!(reload(&pair.book_b).poll_reset(NOW));
@@ -213,7 +213,7 @@ fn three_different_failures_ask_for_a_reset_and_one_that_is_repeated_does_not() 
 fn one_failure_asks_for_a_reset_after_ten_minutes_without_a_good_message() {
     let mut pair = Pair::talking(6);
     let failing = failing_for_b(&mut pair, 1);
-    pair.to_b(&failing).unwrap_err();
+    pair.b_gets(&failing).unwrap_err();
     let late = NOW.plus(RESET_AFTER);
     assert!(!pair.book_b.poll_reset(late.minus(Duration::from_millis(1))));
     assert!(pair.book_b.poll_reset(late));
@@ -229,14 +229,14 @@ fn what_anybody_can_produce_asks_for_no_reset() {
     for n in 0..10 {
         let unknown = SessionId::new([n; 16]);
         let garbage = envelope::seal(&key, &unknown, &[1; 200], &mut rng(1)).unwrap();
-        pair.to_b(&garbage).unwrap_err();
+        pair.b_gets(&garbage).unwrap_err();
     }
     // nor does a replay
-    let message = pair.from_a(b"x");
-    pair.to_b(&message).unwrap();
+    let message = pair.a_sends(b"x");
+    pair.b_gets(&message).unwrap();
     let after = state(&pair.book_b);
     for _ in 0..5 {
-        assert_eq!(pair.to_b(&message).unwrap_err(), DecryptError::Replay);
+        assert_eq!(pair.b_gets(&message).unwrap_err(), DecryptError::Replay);
     }
     assert!(!pair.book_b.poll_reset(NOW.plus(DAY)));
     assert_eq!(state(&pair.book_b), after);
@@ -250,14 +250,14 @@ fn resets_are_limited_to_one_an_hour_and_five_a_day() {
     for n in 0..u8::try_from(RESETS_PER_DAY).unwrap() {
         for salt in 0..3 {
             let failing = failing_for_b(&mut pair, 10 + 3 * n + salt);
-            pair.to_b(&failing).unwrap_err();
+            pair.b_gets(&failing).unwrap_err();
         }
         assert!(pair.book_b.poll_reset(now), "reset {n}");
         reset_b(&mut pair, now);
         assert!(!pair.book_b.poll_reset(now));
         for salt in 0..3 {
             let failing = failing_for_b(&mut pair, 100 + 3 * n + salt);
-            pair.to_b(&failing).unwrap_err();
+            pair.b_gets(&failing).unwrap_err();
         }
         assert!(
             !pair
@@ -274,13 +274,13 @@ fn resets_are_limited_to_one_an_hour_and_five_a_day() {
 fn after_a_reset_both_send_on_its_session_only() {
     let mut pair = Pair::talking(9);
     let old = pair.book_a.sending_session().unwrap();
-    let late = pair.from_b(b"late");
+    let late = pair.b_sends(b"late");
     let (new, reset) = reset_a(&mut pair, NOW);
     assert_eq!(pair.book_a.sending_session(), Some(new));
     // what was under way is read, but not followed
-    pair.to_a(&late).unwrap();
+    pair.a_gets(&late).unwrap();
     assert_eq!(pair.book_a.sending_session(), Some(new));
-    pair.to_b(&reset).unwrap();
+    pair.b_gets(&reset).unwrap();
     pair.book_b.handle_reset(&new, NOW);
     assert_eq!(pair.book_b.sending_session(), Some(new));
     let (key_a, key_b) = (pair.a.envelope_key(), pair.b.envelope_key());
@@ -302,10 +302,10 @@ fn resets_that_cross_converge_however_late_one_comes() {
                 let (ra, to_b) = reset_a(&mut pair, NOW);
                 let (rb, to_a) = reset_b(&mut pair, NOW);
                 if swap {
-                    pair.to_a(&to_a).unwrap();
+                    pair.a_gets(&to_a).unwrap();
                     pair.book_a.handle_reset(&rb, NOW);
                 } else {
-                    pair.to_b(&to_b).unwrap();
+                    pair.b_gets(&to_b).unwrap();
                     pair.book_b.handle_reset(&ra, NOW);
                 }
                 if late {
@@ -317,10 +317,10 @@ fn resets_that_cross_converge_however_late_one_comes() {
                     }
                 }
                 if swap {
-                    pair.to_b(&to_b).unwrap();
+                    pair.b_gets(&to_b).unwrap();
                     pair.book_b.handle_reset(&ra, NOW);
                 } else {
-                    pair.to_a(&to_a).unwrap();
+                    pair.a_gets(&to_a).unwrap();
                     pair.book_a.handle_reset(&rb, NOW);
                 }
                 assert_converged(&mut pair);
@@ -336,13 +336,13 @@ fn a_plain_init_that_crosses_a_reset_gives_way_to_it() {
             let mut pair = Pair::strangers(seed);
             let (ra, to_b) = reset_a(&mut pair, NOW);
             start_b(&mut pair);
-            let to_a = pair.from_b(b"plain");
-            pair.to_b(&to_b).unwrap();
+            let to_a = pair.b_sends(b"plain");
+            pair.b_gets(&to_b).unwrap();
             pair.book_b.handle_reset(&ra, NOW);
             if late {
                 pair.b_says(b"b");
             }
-            pair.to_a(&to_a).unwrap();
+            pair.a_gets(&to_a).unwrap();
             assert_converged(&mut pair);
         }
     }
@@ -352,33 +352,33 @@ fn a_plain_init_that_crosses_a_reset_gives_way_to_it() {
 fn case_16_no_init_starts_a_second_session_while_its_signed_prekey_lives() {
     let mut pair = Pair::strangers(10);
     start_a(&mut pair);
-    let init = pair.from_a(b"x");
+    let init = pair.a_sends(b"x");
     let (id, spk) = {
         let opened = pair.b.open(&init);
         (opened.session_id(), opened.init().unwrap().signed_prekey)
     };
-    pair.to_b(&init).unwrap();
+    pair.b_gets(&init).unwrap();
     // the session is long gone, the signed prekey is not (a device that was off)
     start_b(&mut pair);
-    let sent = pair.from_b(b"x");
-    pair.to_a(&sent).unwrap();
+    let sent = pair.b_sends(b"x");
+    pair.a_gets(&sent).unwrap();
     pair.a_says(b"a");
     let far = NOW.plus(300 * DAY);
     let newer = start_b(&mut pair);
     let reset = send_on(&mut pair.b, &mut pair.book_b, &newer, &pair.a);
-    pair.to_a(&reset.envelope).unwrap();
+    pair.a_gets(&reset.envelope).unwrap();
     pair.book_b.reset_started(&newer, NOW);
     pair.book_b.prune(far, |_| true);
     assert_eq!(sessions(&pair.book_b).len(), 1);
     assert_ne!(pair.book_b.sending_session(), Some(id));
     pair.book_b = reload(&pair.book_b);
-    assert_eq!(pair.to_b(&init).unwrap_err(), DecryptError::NoSession);
+    assert_eq!(pair.b_gets(&init).unwrap_err(), DecryptError::NoSession);
     assert_eq!(sessions(&pair.book_b).len(), 1);
     // once it is, the record may go: the message finds no prekey
     pair.b.prekeys.signed.remove(&spk);
     let signed = &pair.b.prekeys.signed;
     pair.book_b.prune(far, |id| signed.contains_key(&id));
-    assert_eq!(pair.to_b(&init).unwrap_err(), DecryptError::PrekeyUnknown);
+    assert_eq!(pair.b_gets(&init).unwrap_err(), DecryptError::PrekeyUnknown);
 }
 
 #[test]
@@ -387,14 +387,14 @@ fn a_contact_can_start_256_sessions_per_signed_prekey_and_no_more() {
     for n in 0..MAX_INIT_RECORDS {
         let id = start_a(&mut pair);
         let sent = send_on(&mut pair.a, &mut pair.book_a, &id, &pair.b);
-        pair.to_b(&sent.envelope).unwrap();
+        pair.b_gets(&sent.envelope).unwrap();
         let kept = sessions(&pair.book_b).len();
         assert!(kept <= MAX_INACTIVE_SESSIONS + 1, "{kept} after {n}");
     }
     let id = start_a(&mut pair);
     let sent = send_on(&mut pair.a, &mut pair.book_a, &id, &pair.b);
     let before = state(&pair.book_b);
-    let refused = pair.to_b(&sent.envelope).unwrap_err();
+    let refused = pair.b_gets(&sent.envelope).unwrap_err();
     assert_eq!(refused, DecryptError::TooManyInits);
     assert_eq!(state(&pair.book_b), before);
     let (book, sessions) = state(&pair.book_b);
@@ -405,16 +405,16 @@ fn a_contact_can_start_256_sessions_per_signed_prekey_and_no_more() {
 #[test]
 fn kept_keys_are_deleted_after_35_days() {
     let mut pair = Pair::talking(12);
-    let late = [pair.from_a(b"1"), pair.from_a(b"2")];
+    let late = [pair.a_sends(b"1"), pair.a_sends(b"2")];
     pair.a_says(b"3");
     pair.book_b.take_changes();
     let over = NOW.plus(SKIPPED_KEY_AGE);
     pair.book_b.prune(over.minus(MINUTE), |_| true);
     assert!(pair.book_b.take_changes().saved.is_empty());
-    assert!(pair.to_b(&late[0]).is_ok());
+    assert!(pair.b_gets(&late[0]).is_ok());
     pair.book_b.prune(over, |_| true);
     assert_eq!(pair.book_b.take_changes().saved.len(), 1);
-    assert_eq!(pair.to_b(&late[1]).unwrap_err(), DecryptError::Replay);
+    assert_eq!(pair.b_gets(&late[1]).unwrap_err(), DecryptError::Replay);
 }
 
 #[test]
@@ -449,5 +449,5 @@ fn an_init_of_another_contact_is_not_for_this_book() {
     carol.start(&mut book, &pair.b.bundle(NOW));
     let init = carol.send(&mut book, &pair.b, b"x").envelope;
     assert_eq!(pair.b.open(&init).initiator(), Some(carol.id()));
-    assert_eq!(pair.to_b(&init).unwrap_err(), DecryptError::NoSession);
+    assert_eq!(pair.b_gets(&init).unwrap_err(), DecryptError::NoSession);
 }

@@ -17,54 +17,23 @@ use std::{
 };
 
 use rand_chacha::{ChaCha20Rng, rand_core::Rng as _};
-use session_support::*;
+use session_support::{
+    cast::{Cast, Keys, LIVES, open, seal},
+    *,
+};
 use sremp_core::{
     constants::MAX_INACTIVE_SESSIONS,
     id::{EnvelopeId, SessionId},
     session::{
+        DecryptError,
         book::{MessageKeyId, SessionBook},
-        envelope::EnvelopePlaintext,
-        prekey::{DhIdentity, OneTimePrekey, PrekeyBundle, PrekeyId, PrekeyLookup, SignedPrekey},
+        prekey::{PrekeyBundle, PrekeyId},
     },
     time::UnixMillis,
 };
 
 const RESET: u8 = 1;
 const TEXT: u8 = 0;
-const LIVES: usize = 3;
-const OTPS: usize = 6;
-
-/// Keys are made once: a person, again after each restore, and bundles of all of them.
-struct Cast {
-    people: [Vec<Person>; 2],
-    bundles: [Vec<Vec<(Option<PrekeyId>, PrekeyBundle)>>; 2],
-}
-
-impl Cast {
-    fn new() -> Self {
-        let mut people = [Vec::new(), Vec::new()];
-        let mut bundles = [Vec::new(), Vec::new()];
-        for side in 0..2 {
-            for life in 0..LIVES {
-                let seed = 1 + 10 * side as u64 + life as u64;
-                let mut person = match people[side].first() {
-                    None => Person::new(["alice", "bob"][side], seed),
-                    Some(first) => Person::restored(first, NOW, seed),
-                };
-                let mut offered = vec![(None, person.bundle(NOW))];
-                for _ in 0..OTPS {
-                    let otp = person.add_one_time_prekey(NOW);
-                    let bytes = person.bundle_bytes(Some(otp));
-                    let bundle = PrekeyBundle::verify(&bytes, &person.id(), NOW).unwrap();
-                    offered.push((Some(otp), bundle));
-                }
-                bundles[side].push(offered);
-                people[side].push(person);
-            }
-        }
-        Self { people, bundles }
-    }
-}
 
 /// What a device has committed.
 #[derive(Default, Clone)]
@@ -89,36 +58,6 @@ struct Device<'a> {
     side: usize,
     disk: Disk,
     book: SessionBook,
-}
-
-struct Keys<'a>(&'a Person, &'a BTreeSet<PrekeyId>);
-
-impl PrekeyLookup for Keys<'_> {
-    fn dh_identity(&self) -> &DhIdentity {
-        &self.0.prekeys.dhk
-    }
-    fn signed_prekey(&self, id: PrekeyId) -> Option<&SignedPrekey> {
-        self.0.prekeys.signed_prekey(id)
-    }
-    fn one_time_prekey(&self, id: PrekeyId) -> Option<&OneTimePrekey> {
-        if self.1.contains(&id) {
-            return None;
-        }
-        self.0.prekeys.one_time_prekey(id)
-    }
-}
-
-/// In place of HPKE, which has tests of its own and would take most of the time here: only the
-/// life of the recipient that was sealed to can open it.
-fn seal(life: usize, session_id: &SessionId, message: &[u8]) -> Vec<u8> {
-    [&[life as u8], session_id.as_bytes().as_slice(), message].concat()
-}
-
-fn open(life: usize, envelope: &[u8]) -> Option<EnvelopePlaintext> {
-    let (to, rest) = envelope.split_first()?;
-    let (id, message) = rest.split_first_chunk()?;
-    let opened = EnvelopePlaintext::new(SessionId::new(*id), message.to_vec());
-    (usize::from(*to) == life).then_some(opened)
 }
 
 #[derive(Clone)]
@@ -381,7 +320,7 @@ impl<'a> World<'a> {
                     }
                 }
             }
-            Err(sremp_core::session::DecryptError::Replay) => {}
+            Err(DecryptError::Replay) => {}
             Err(_) => {
                 // counted, perhaps; nothing to confirm
                 self.commit(side, disk);

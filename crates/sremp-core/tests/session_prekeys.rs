@@ -314,6 +314,15 @@ fn case_08_the_signature_that_holds_for_everything_holds_for_no_bundle() {
 }
 
 #[test]
+fn a_withdrawn_identity_offers_no_session() {
+    let mut owner = owner(21);
+    owner.person.identity = owner.person.identity.with_tombstone(NOW).unwrap();
+    let bytes = owner.person.bundle_bytes(None);
+    let refused = owner.verify(&bytes).map(drop).unwrap_err();
+    assert_eq!(refused, BundleError::Tombstoned);
+}
+
+#[test]
 fn an_envelope_key_belongs_to_its_owner_only() {
     let bob = owner(12).person;
     let key = bob.envelope_key();

@@ -41,9 +41,9 @@ fn a_session_starts_with_and_without_a_one_time_prekey_and_with_messages_out_of_
             pair.b.bundle(NOW)
         };
         pair.a.start(&mut pair.book_a, &bundle);
-        let sent: Vec<_> = (0..3u8).map(|n| pair.from_a(&[n])).collect();
+        let sent: Vec<_> = (0..3u8).map(|n| pair.a_sends(&[n])).collect();
         for n in [2u8, 0, 1] {
-            let incoming = pair.to_b(&sent[usize::from(n)]).unwrap();
+            let incoming = pair.b_gets(&sent[usize::from(n)]).unwrap();
             assert_eq!(*incoming.content, [n]);
             assert_eq!(incoming.started, n == 2);
             assert_eq!(incoming.one_time_prekey.is_some(), with_otp && n == 2);
@@ -58,22 +58,22 @@ fn case_16_one_init_makes_one_session_and_one_message() {
     let mut pair = Pair::strangers(3);
     let bundle = pair.b.bundle_with_otp(NOW);
     pair.a.start(&mut pair.book_a, &bundle);
-    let init = pair.from_a(b"hello");
+    let init = pair.a_sends(b"hello");
 
-    let first = pair.to_b(&init).unwrap();
+    let first = pair.b_gets(&init).unwrap();
     assert!(first.started);
     let otp = first.one_time_prekey.unwrap();
     pair.b.prekeys.one_time.remove(&otp).unwrap();
     let after_first = state(&pair.book_b);
 
-    assert_eq!(pair.to_b(&init).unwrap_err(), DecryptError::Replay);
+    assert_eq!(pair.b_gets(&init).unwrap_err(), DecryptError::Replay);
     pair.book_b = reload(&pair.book_b);
-    assert_eq!(pair.to_b(&init).unwrap_err(), DecryptError::Replay);
+    assert_eq!(pair.b_gets(&init).unwrap_err(), DecryptError::Replay);
     assert_eq!(state(&pair.book_b), after_first);
 
     // a later message of the same INIT belongs to the same session, though the OTP is gone
-    let second = pair.from_a(b"again");
-    let second = pair.to_b(&second).unwrap();
+    let second = pair.a_sends(b"again");
+    let second = pair.b_gets(&second).unwrap();
     assert!(!second.started);
     assert_eq!(second.session_id, first.session_id);
     assert_eq!(sessions(&pair.book_b).len(), 1);
@@ -84,16 +84,16 @@ fn an_init_that_names_a_spent_or_deleted_prekey_is_dropped() {
     let mut pair = Pair::strangers(4);
     let bundle = pair.b.bundle_with_otp(NOW);
     pair.a.start(&mut pair.book_a, &bundle);
-    let init = pair.from_a(b"hello");
+    let init = pair.a_sends(b"hello");
     let before = state(&pair.book_b);
     let otps = std::mem::take(&mut pair.b.prekeys.one_time);
-    assert_eq!(pair.to_b(&init).unwrap_err(), DecryptError::PrekeyUnknown);
+    assert_eq!(pair.b_gets(&init).unwrap_err(), DecryptError::PrekeyUnknown);
     pair.b.prekeys.one_time = otps;
     let spks = std::mem::take(&mut pair.b.prekeys.signed);
-    assert_eq!(pair.to_b(&init).unwrap_err(), DecryptError::PrekeyUnknown);
+    assert_eq!(pair.b_gets(&init).unwrap_err(), DecryptError::PrekeyUnknown);
     assert_eq!(state(&pair.book_b), before);
     pair.b.prekeys.signed = spks;
-    assert!(pair.to_b(&init).is_ok());
+    assert!(pair.b_gets(&init).is_ok());
 }
 
 #[test]
@@ -108,24 +108,24 @@ fn case_17_every_plaintext_arrives_once_in_any_order() {
             if n % 20 == 0 {
                 pair.b_says(b"turn");
             }
-            let envelope = pair.from_a(&[n]);
-            if dice.next_u32() % 5 != 0 {
+            let envelope = pair.a_sends(&[n]);
+            if !dice.next_u32().is_multiple_of(5) {
                 expected.push(n);
                 flying.push(envelope.clone());
-                if dice.next_u32() % 4 == 0 {
+                if dice.next_u32().is_multiple_of(4) {
                     flying.push(envelope);
                 }
             }
             while flying.len() > 12 {
                 let at = dice.next_u32() as usize % flying.len();
-                match pair.to_b(&flying.swap_remove(at)) {
+                match pair.b_gets(&flying.swap_remove(at)) {
                     Ok(incoming) => arrived.push(incoming.content[0]),
                     Err(error) => assert_eq!(error, DecryptError::Replay, "seed {seed}"),
                 }
             }
         }
         for envelope in flying {
-            if let Ok(incoming) = pair.to_b(&envelope) {
+            if let Ok(incoming) = pair.b_gets(&envelope) {
                 arrived.push(incoming.content[0]);
             }
         }
@@ -138,11 +138,11 @@ fn case_17_every_plaintext_arrives_once_in_any_order() {
 fn case_17_too_far_ahead_is_refused_and_changes_nothing() {
     let mut pair = Pair::talking(5);
     pair.a_says(b"the chain is known");
-    let mut sent: Vec<_> = (0..MAX_SKIP + 2).map(|_| pair.from_a(b"x")).collect();
+    let mut sent: Vec<_> = (0..MAX_SKIP + 2).map(|_| pair.a_sends(b"x")).collect();
     let too_far = sent.pop().unwrap();
     let furthest = sent.pop().unwrap();
     let before = sessions(&pair.book_b);
-    assert_eq!(pair.to_b(&too_far).unwrap_err(), DecryptError::SkipLimit);
+    assert_eq!(pair.b_gets(&too_far).unwrap_err(), DecryptError::SkipLimit);
     assert_eq!(sessions(&pair.book_b), before);
 
     // a forged tag on the furthest that is allowed stores no key
@@ -150,13 +150,13 @@ fn case_17_too_far_ahead_is_refused_and_changes_nothing() {
     let mut forged = opened.message().to_vec();
     *forged.last_mut().unwrap() ^= 1;
     let forged = reseal(&pair.b, &opened, &forged);
-    assert_eq!(pair.to_b(&forged).unwrap_err(), DecryptError::Decrypt);
+    assert_eq!(pair.b_gets(&forged).unwrap_err(), DecryptError::Decrypt);
     assert_eq!(sessions(&pair.book_b), before);
 
-    assert!(pair.to_b(&furthest).is_ok());
-    assert!(pair.to_b(&sent[0]).is_ok());
+    assert!(pair.b_gets(&furthest).is_ok());
+    assert!(pair.b_gets(&sent[0]).is_ok());
     assert!(
-        pair.to_b(&sent[usize::try_from(MAX_SKIP).unwrap() - 1])
+        pair.b_gets(&sent[usize::try_from(MAX_SKIP).unwrap() - 1])
             .is_ok()
     );
 }
@@ -165,12 +165,12 @@ fn case_17_too_far_ahead_is_refused_and_changes_nothing() {
 fn a_new_chain_that_starts_too_far_ahead_is_refused_and_changes_nothing() {
     let mut pair = Pair::talking(6);
     // of the chain that B knows nothing: all lost
-    let lost: Vec<_> = (0..=MAX_SKIP + 1).map(|_| pair.from_a(b"x")).collect();
+    let lost: Vec<_> = (0..=MAX_SKIP + 1).map(|_| pair.a_sends(b"x")).collect();
     let before = sessions(&pair.book_b);
     let last = lost.last().unwrap();
-    assert_eq!(pair.to_b(last).unwrap_err(), DecryptError::SkipLimit);
+    assert_eq!(pair.b_gets(last).unwrap_err(), DecryptError::SkipLimit);
     assert_eq!(sessions(&pair.book_b), before);
-    assert!(pair.to_b(&lost[lost.len() - 2]).is_ok());
+    assert!(pair.b_gets(&lost[lost.len() - 2]).is_ok());
 }
 
 #[test]
@@ -178,44 +178,44 @@ fn kept_keys_are_bounded_and_the_oldest_goes_first() {
     let mut pair = Pair::talking(7);
     let mut late = Vec::new();
     for _ in 0..3 {
-        let batch: Vec<_> = (0..901).map(|_| pair.from_a(b"x")).collect();
-        pair.to_b(batch.last().unwrap()).unwrap();
+        let batch: Vec<_> = (0..901).map(|_| pair.a_sends(b"x")).collect();
+        pair.b_gets(batch.last().unwrap()).unwrap();
         pair.b_says(b"turn");
         late.push(batch);
     }
     let size: usize = sessions(&pair.book_b).iter().map(Vec::len).sum();
     assert!(size < 3_400 + MAX_SKIPPED_KEYS * 48, "{size} bytes");
-    assert_eq!(pair.to_b(&late[0][0]).unwrap_err(), DecryptError::Replay);
-    assert!(pair.to_b(&late[2][0]).is_ok());
-    assert!(pair.to_b(&late[0][899]).is_ok());
+    assert_eq!(pair.b_gets(&late[0][0]).unwrap_err(), DecryptError::Replay);
+    assert!(pair.b_gets(&late[2][0]).is_ok());
+    assert!(pair.b_gets(&late[0][899]).is_ok());
 }
 
 #[test]
 fn no_altered_byte_of_a_message_is_accepted_or_changes_a_session() {
     let mut pair = Pair::talking(8);
     // a message with a new ratchet key, and one on the chain that it starts
-    let turn = pair.from_a(b"turn");
+    let turn = pair.a_sends(b"turn");
     let opened = pair.b.open(&turn);
     let before = sessions(&pair.book_b);
     for at in 0..opened.message().len() {
         let mut forged = opened.message().to_vec();
         forged[at] ^= 1 << (at % 8);
         let forged = reseal(&pair.b, &opened, &forged);
-        assert!(pair.to_b(&forged).is_err(), "byte {at}");
+        assert!(pair.b_gets(&forged).is_err(), "byte {at}");
         assert_eq!(sessions(&pair.book_b), before, "byte {at}");
     }
-    pair.to_b(&turn).unwrap();
-    let next = pair.from_a(b"next");
+    pair.b_gets(&turn).unwrap();
+    let next = pair.a_sends(b"next");
     let opened = pair.b.open(&next);
     let before = sessions(&pair.book_b);
     for at in 0..opened.message().len() {
         let mut forged = opened.message().to_vec();
         forged[at] ^= 1 << (at % 8);
         let forged = reseal(&pair.b, &opened, &forged);
-        assert!(pair.to_b(&forged).is_err(), "byte {at}");
+        assert!(pair.b_gets(&forged).is_err(), "byte {at}");
         assert_eq!(sessions(&pair.book_b), before, "byte {at}");
     }
-    assert!(pair.to_b(&next).is_ok());
+    assert!(pair.b_gets(&next).is_ok());
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn no_altered_byte_of_a_first_message_makes_a_session() {
     let mut pair = Pair::strangers(9);
     let bundle = pair.b.bundle_with_otp(NOW);
     pair.a.start(&mut pair.book_a, &bundle);
-    let init = pair.from_a(b"hello");
+    let init = pair.a_sends(b"hello");
     let opened = pair.b.open(&init);
     let before = state(&pair.book_b);
     // every byte of the fields, some of the KEM ciphertext
@@ -232,10 +232,10 @@ fn no_altered_byte_of_a_first_message_makes_a_session() {
         let mut forged = opened.message().to_vec();
         forged[at] ^= 1 << (at % 8);
         let forged = reseal(&pair.b, &opened, &forged);
-        assert!(pair.to_b(&forged).is_err(), "byte {at}");
+        assert!(pair.b_gets(&forged).is_err(), "byte {at}");
         assert_eq!(state(&pair.book_b), before, "byte {at}");
     }
-    assert!(pair.to_b(&init).unwrap().started);
+    assert!(pair.b_gets(&init).unwrap().started);
 }
 
 #[test]
@@ -243,12 +243,12 @@ fn no_cut_message_is_accepted() {
     let mut pair = Pair::strangers(10);
     let bundle = pair.b.bundle(NOW);
     pair.a.start(&mut pair.book_a, &bundle);
-    let init = pair.from_a(b"hello");
+    let init = pair.a_sends(b"hello");
     let opened = pair.b.open(&init);
     let before = state(&pair.book_b);
     for len in (0..opened.message().len()).filter(|len| len % 13 == 0 || *len > 1200) {
         let cut = reseal(&pair.b, &opened, &opened.message()[..len]);
-        assert!(pair.to_b(&cut).is_err(), "length {len}");
+        assert!(pair.b_gets(&cut).is_err(), "length {len}");
     }
     assert_eq!(state(&pair.book_b), before);
 }
@@ -258,14 +258,14 @@ fn case_15_a_first_message_with_a_zero_key_makes_no_session() {
     let mut pair = Pair::strangers(11);
     let bundle = pair.b.bundle(NOW);
     pair.a.start(&mut pair.book_a, &bundle);
-    let init = pair.from_a(b"hello");
+    let init = pair.a_sends(b"hello");
     let opened = pair.b.open(&init);
     let before = state(&pair.book_b);
     for field in [38..70, 150..182] {
         let mut forged = opened.message().to_vec();
         forged[field].fill(0);
         let forged = reseal(&pair.b, &opened, &forged);
-        assert_eq!(pair.to_b(&forged).unwrap_err(), DecryptError::Decrypt);
+        assert_eq!(pair.b_gets(&forged).unwrap_err(), DecryptError::Decrypt);
     }
     assert_eq!(state(&pair.book_b), before);
 }
@@ -275,13 +275,13 @@ fn a_first_message_under_another_session_id_makes_no_session() {
     let mut pair = Pair::strangers(12);
     let bundle = pair.b.bundle(NOW);
     pair.a.start(&mut pair.book_a, &bundle);
-    let init = pair.from_a(b"hello");
+    let init = pair.a_sends(b"hello");
     let opened = pair.b.open(&init);
     let before = state(&pair.book_b);
     let other = sremp_core::id::SessionId::new([7; 16]);
     let key = pair.b.envelope_key();
     let forged = envelope::seal(&key, &other, opened.message(), &mut rng(1)).unwrap();
-    assert_eq!(pair.to_b(&forged).unwrap_err(), DecryptError::Decrypt);
+    assert_eq!(pair.b_gets(&forged).unwrap_err(), DecryptError::Decrypt);
     assert_eq!(state(&pair.book_b), before);
 }
 
@@ -290,18 +290,18 @@ fn what_one_said_cannot_be_reflected() {
     let mut pair = Pair::strangers(13);
     let bundle = pair.b.bundle(NOW);
     pair.a.start(&mut pair.book_a, &bundle);
-    let init = pair.from_a(b"hello");
+    let init = pair.a_sends(b"hello");
     let reflected = reseal(&pair.a, &pair.b.open(&init), pair.b.open(&init).message());
     let before = sessions(&pair.book_a);
-    assert!(pair.to_a(&reflected).is_err());
-    pair.to_b(&init).unwrap();
+    assert!(pair.a_gets(&reflected).is_err());
+    pair.b_gets(&init).unwrap();
     pair.b_says(b"hi");
-    let normal = pair.from_a(b"normal");
+    let normal = pair.a_sends(b"normal");
     let opened = pair.b.open(&normal);
     let before_normal = sessions(&pair.book_a);
     assert_ne!(before, before_normal);
     let reflected = reseal(&pair.a, &opened, opened.message());
-    assert_eq!(pair.to_a(&reflected).unwrap_err(), DecryptError::Decrypt);
+    assert_eq!(pair.a_gets(&reflected).unwrap_err(), DecryptError::Decrypt);
     assert_eq!(sessions(&pair.book_a), before_normal);
 }
 
@@ -309,28 +309,28 @@ fn what_one_said_cannot_be_reflected() {
 fn a_message_of_another_session_or_contact_is_refused() {
     let mut pair = Pair::talking(14);
     let mut other = Pair::talking(15);
-    let foreign = other.from_a(b"foreign");
+    let foreign = other.a_sends(b"foreign");
     let opened = other.b.open(&foreign);
     let unknown = reseal(&pair.b, &opened, opened.message());
-    assert_eq!(pair.to_b(&unknown).unwrap_err(), DecryptError::NoSession);
+    assert_eq!(pair.b_gets(&unknown).unwrap_err(), DecryptError::NoSession);
     // under the id of a session that is known
     let id = pair.book_b.sending_session().unwrap();
     let key = pair.b.envelope_key();
     let forged = envelope::seal(&key, &id, opened.message(), &mut rng(1)).unwrap();
     let before = sessions(&pair.book_b);
-    assert_eq!(pair.to_b(&forged).unwrap_err(), DecryptError::Decrypt);
+    assert_eq!(pair.b_gets(&forged).unwrap_err(), DecryptError::Decrypt);
     assert_eq!(sessions(&pair.book_b), before);
 }
 
 #[test]
 fn an_unknown_suite_is_named() {
     let mut pair = Pair::talking(16);
-    let message = pair.from_a(b"x");
+    let message = pair.a_sends(b"x");
     let opened = pair.b.open(&message);
     let mut other = opened.message().to_vec();
     other[1] = 2;
     let other = reseal(&pair.b, &opened, &other);
-    assert_eq!(pair.to_b(&other).unwrap_err(), DecryptError::Suite);
+    assert_eq!(pair.b_gets(&other).unwrap_err(), DecryptError::Suite);
 }
 
 #[test]
@@ -399,8 +399,8 @@ fn a_damaged_state_is_refused() {
 #[test]
 fn nothing_secret_is_printed() {
     let mut pair = Pair::talking(20);
-    let envelope = pair.from_a(b"a secret sentence");
-    let incoming = pair.to_b(&envelope).unwrap();
+    let envelope = pair.a_sends(b"a secret sentence");
+    let incoming = pair.b_gets(&envelope).unwrap();
     let changes = pair.book_b.take_changes();
     let shown = format!(
         "{:?} {:?} {:?} {:?} {:?} {:?}",
@@ -419,7 +419,7 @@ fn a_book_says_what_changed_and_nothing_else() {
     let _ = pair.book_a.take_changes();
     let nothing = pair.book_a.take_changes();
     assert!(nothing.book.is_none() && nothing.saved.is_empty() && nothing.deleted.is_empty());
-    let _ = pair.from_a(b"x");
+    let _ = pair.a_sends(b"x");
     let changes = pair.book_a.take_changes();
     assert!(changes.book.is_none());
     assert_eq!(changes.saved.len(), 1);

@@ -167,6 +167,7 @@ pub(super) fn respond(
 ) -> Option<Agreed> {
     let kem = otp.map_or(&spk.kem, |otp| &otp.kem);
     let ek = init.ek.as_bytes();
+    let (ss, kem_pk) = MlKem768::decapsulate(kem, init.kem_ct);
     let secrets = Secrets {
         dh1: diffie_hellman(spk.x.expose(), init.dhk_a.public.as_bytes())?,
         dh2: diffie_hellman(dhk_b.key.expose(), ek)?,
@@ -175,7 +176,7 @@ pub(super) fn respond(
             Some(otp) => Some(diffie_hellman(otp.x.expose(), ek)?),
             None => None,
         },
-        ss: MlKem768::decapsulate(kem, init.kem_ct),
+        ss,
     };
     let agreed = Transcript {
         id_a: &init.id_a,
@@ -186,7 +187,7 @@ pub(super) fn respond(
         spk_id: spk.id,
         spk: spk.x.public(),
         otp: otp.map(|otp| (otp.id, otp.x.public())),
-        kem_pk: &MlKem768::public_key(kem),
+        kem_pk: &kem_pk,
         kem_ct: init.kem_ct,
     }
     .agree(&secrets);

@@ -54,9 +54,13 @@ pub(crate) trait Kem {
         rng: &mut R,
     ) -> Option<(KemCiphertext, KemSharedSecret)>;
 
-    /// The secret in a ciphertext. Never fails: a wrong ciphertext gives an unrelated secret
-    /// (implicit rejection), so results must not be compared, only used.
-    fn decapsulate(secret: &KemSecret, ciphertext: &KemCiphertext) -> KemSharedSecret;
+    /// The secret in a ciphertext, and the public key, which the transcript needs. Never fails: a
+    /// wrong ciphertext gives an unrelated secret (implicit rejection), so results must not be
+    /// compared, only used.
+    fn decapsulate(
+        secret: &KemSecret,
+        ciphertext: &KemCiphertext,
+    ) -> (KemSharedSecret, KemPublicKey);
 }
 
 /// ML-KEM-768 of the `ml-kem` crate.
@@ -95,10 +99,15 @@ impl Kem for MlKem768 {
         Some((ciphertext.into(), secret))
     }
 
-    fn decapsulate(secret: &KemSecret, ciphertext: &KemCiphertext) -> KemSharedSecret {
-        let mut shared = Self::expand(secret).decapsulate(&(*ciphertext).into());
+    fn decapsulate(
+        secret: &KemSecret,
+        ciphertext: &KemCiphertext,
+    ) -> (KemSharedSecret, KemPublicKey) {
+        let key = Self::expand(secret);
+        let mut shared = key.decapsulate(&(*ciphertext).into());
         let secret = Zeroizing::new(shared.into());
         shared.zeroize();
-        secret
+        let public = KemPublicKey::new(key.encapsulation_key().to_bytes().into());
+        (secret, public)
     }
 }

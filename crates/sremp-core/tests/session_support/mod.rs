@@ -5,6 +5,8 @@
     reason = "every test file uses another part of it"
 )]
 
+pub mod cast;
+pub mod scripted;
 pub mod spec;
 
 use std::collections::BTreeMap;
@@ -207,30 +209,30 @@ impl Pair {
         pair
     }
 
-    pub fn from_a(&mut self, content: &[u8]) -> Vec<u8> {
+    pub fn a_sends(&mut self, content: &[u8]) -> Vec<u8> {
         self.a.send(&mut self.book_a, &self.b, content).envelope
     }
 
-    pub fn from_b(&mut self, content: &[u8]) -> Vec<u8> {
+    pub fn b_sends(&mut self, content: &[u8]) -> Vec<u8> {
         self.b.send(&mut self.book_b, &self.a, content).envelope
     }
 
-    pub fn to_a(&mut self, envelope: &[u8]) -> Result<Incoming, DecryptError> {
+    pub fn a_gets(&mut self, envelope: &[u8]) -> Result<Incoming, DecryptError> {
         self.a.try_receive(&mut self.book_a, envelope)
     }
 
-    pub fn to_b(&mut self, envelope: &[u8]) -> Result<Incoming, DecryptError> {
+    pub fn b_gets(&mut self, envelope: &[u8]) -> Result<Incoming, DecryptError> {
         self.b.try_receive(&mut self.book_b, envelope)
     }
 
     pub fn a_says(&mut self, content: &[u8]) {
-        let envelope = self.from_a(content);
-        assert_eq!(*self.to_b(&envelope).unwrap().content, content);
+        let envelope = self.a_sends(content);
+        assert_eq!(*self.b_gets(&envelope).unwrap().content, content);
     }
 
     pub fn b_says(&mut self, content: &[u8]) {
-        let envelope = self.from_b(content);
-        assert_eq!(*self.to_a(&envelope).unwrap().content, content);
+        let envelope = self.b_sends(content);
+        assert_eq!(*self.a_gets(&envelope).unwrap().content, content);
     }
 }
 

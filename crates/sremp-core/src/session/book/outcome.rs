@@ -39,7 +39,8 @@ pub struct Incoming {
     /// Whether it started this session.
     pub started: bool,
     /// Whether another session sends now. Then everything that the peer has not confirmed has to
-    /// be encrypted again, in the same transaction: the peer may have lost the session before.
+    /// be encrypted again: the peer may have lost the session before. A contact can provoke this at
+    /// will, so a caller bounds how often it does so.
     pub moved: bool,
     /// A one-time prekey whose private part is to be deleted in the same transaction.
     pub one_time_prekey: Option<PrekeyId>,

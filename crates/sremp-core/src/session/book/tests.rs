@@ -96,14 +96,14 @@ impl Pair {
         &mut self.book_b.entries[0].session
     }
 
-    fn from_a(&mut self) -> Vec<u8> {
+    fn a_sends(&mut self) -> Vec<u8> {
         let session = &mut self.book_a.entries[0].session;
         let sent = session.encrypt(&self.a.identity, b"from a", &mut self.rng);
         sent.unwrap().0
     }
 
     /// Hands ratchet bytes of A's session to B.
-    fn to_b(&mut self, message: &[u8]) -> Result<(), DecryptError> {
+    fn b_gets(&mut self, message: &[u8]) -> Result<(), DecryptError> {
         let id = self.book_a.entries[0].session.id;
         let key = self.b.env.public_part();
         let sealed = envelope::seal(key, &id, message, &mut self.rng).unwrap();
@@ -112,8 +112,8 @@ impl Pair {
     }
 
     fn a_says(&mut self) -> Result<(), DecryptError> {
-        let message = self.from_a();
-        self.to_b(&message)
+        let message = self.a_sends();
+        self.b_gets(&message)
     }
 
     fn b_says(&mut self) -> Result<(), DecryptError> {
@@ -136,8 +136,8 @@ impl Pair {
             .encrypt(&self.a.identity, b"lost", &mut self.rng)
             .unwrap();
         tamper(session);
-        let bent = self.from_a();
-        let error = self.to_b(&bent).unwrap_err();
+        let bent = self.a_sends();
+        let error = self.b_gets(&bent).unwrap_err();
         assert_eq!(self.session_b().to_bytes(), before);
         // and the session goes on for the honest
         let (own, peer) = (self.a.identity.id(), self.b.identity.id());
@@ -171,7 +171,8 @@ fn case_17_a_new_ratchet_key_without_its_signature_is_refused() {
 #[test]
 fn case_17_a_signature_for_another_session_epoch_role_or_key_is_refused() {
     type Parts = ([u8; 16], u8, u32, [u8; 32]);
-    let cases: [(&str, fn(&mut Parts)); 5] = [
+    type Case = (&'static str, fn(&mut Parts));
+    let cases: [Case; 5] = [
         ("session", |p| p.0[0] ^= 1),
         ("role", |p| p.1 = 1),
         ("an epoch before", |p| p.2 = 0),
@@ -241,7 +242,7 @@ fn case_17_stolen_state_without_the_identity_key_cannot_advance_the_session() {
     let other = person("mallory", &mut pair.rng).identity;
     let (forged, _) = thief.encrypt(&other, b"from a", &mut pair.rng).unwrap();
     let before = pair.session_b().to_bytes();
-    assert_eq!(pair.to_b(&forged), Err(DecryptError::Decrypt));
+    assert_eq!(pair.b_gets(&forged), Err(DecryptError::Decrypt));
     assert_eq!(pair.session_b().to_bytes(), before);
     // the owner goes on, and a round trip later the stolen state reads nothing
     pair.a_says().unwrap();
@@ -330,7 +331,7 @@ fn a_signed_ratchet_key_of_small_order_is_refused() {
     let mut message = Vec::new();
     encode_normal(&zero, &key_sig, 1, 0, &mut message);
     message.extend_from_slice(&[0; 32]);
-    assert_eq!(pair.to_b(&message), Err(DecryptError::Decrypt));
+    assert_eq!(pair.b_gets(&message), Err(DecryptError::Decrypt));
     assert_eq!(pair.session_b().to_bytes(), before);
 }
 
@@ -351,8 +352,8 @@ fn counters_end_and_do_not_wrap() {
     let mut pair = Pair::talking();
     pair.a_says().unwrap();
     sending(pair.session_a()).n = u32::MAX - 1;
-    let last = pair.from_a();
-    assert_eq!(pair.to_b(&last), Err(DecryptError::SkipLimit));
+    let last = pair.a_sends();
+    assert_eq!(pair.b_gets(&last), Err(DecryptError::SkipLimit));
     let parsed = match crate::session::header::Message::parse(&last) {
         Ok(crate::session::header::Message::Normal(message)) => message,
         _ => panic!("not a DR_NORMAL"),
@@ -377,7 +378,7 @@ fn counters_end_and_do_not_wrap() {
 fn a_session_state_fits_in_3400_bytes() {
     let mut pair = Pair::started();
     let unsent = pair.session_a().to_bytes().len();
-    pair.from_a();
+    pair.a_sends();
     let unconfirmed = pair.session_a().to_bytes().len();
     assert!(
         unsent < unconfirmed && unconfirmed <= 3_400,
@@ -388,7 +389,7 @@ fn a_session_state_fits_in_3400_bytes() {
         pair.a_says().unwrap();
         pair.b_says().unwrap();
     }
-    pair.from_a();
+    pair.a_sends();
     assert_eq!(pair.session_a().receiving.len(), MAX_RECEIVING_CHAINS);
     let long = pair.session_a().to_bytes();
     assert!(long.len() <= 3_400, "{} bytes", long.len());
@@ -408,7 +409,7 @@ fn a_session_state_fits_in_3400_bytes() {
 #[test]
 fn keys_of_a_forgotten_chain_go_with_it() {
     let mut pair = Pair::talking();
-    let lost = pair.from_a();
+    let lost = pair.a_sends();
     for _ in 0..MAX_RECEIVING_CHAINS {
         pair.a_says().unwrap();
         pair.b_says().unwrap();
@@ -417,7 +418,7 @@ fn keys_of_a_forgotten_chain_go_with_it() {
     pair.a_says().unwrap();
     assert!(pair.session_b().skipped.is_empty());
     // a late copy is no failure, or copies from a relay would lead to a RESET
-    assert_eq!(pair.to_b(&lost), Err(DecryptError::Replay));
+    assert_eq!(pair.b_gets(&lost), Err(DecryptError::Replay));
     assert!(pair.book_b.failures.is_empty());
     for _ in 0..100 {
         pair.b_says().unwrap();

@@ -70,6 +70,8 @@ pub enum BundleError {
     Identity(IdentityError),
     /// It belongs to somebody else.
     WrongOwner,
+    /// Its owner has withdrawn the identity for good (D2.8): nobody starts a session with it.
+    Tombstoned,
     /// The signature of the key with this label does not hold.
     Signature(SignatureLabel),
     /// The key with this label is of small order, or not a key.
@@ -84,6 +86,7 @@ impl std::fmt::Display for BundleError {
             Self::Encoding(e) => write!(f, "the prekey bundle is {e}"),
             Self::Unsupported => f.write_str("the prekey bundle is of an unknown version"),
             Self::Identity(e) => write!(f, "the prekey bundle is refused: {e}"),
+            Self::Tombstoned => f.write_str("the contact has withdrawn its identity"),
             Self::WrongOwner => f.write_str("the prekey bundle belongs to another contact"),
             Self::Signature(l) => write!(f, "the bundle's {} signature does not hold", l.as_str()),
             Self::Key(l) => write!(f, "the bundle's {} key is not a valid key", l.as_str()),
@@ -217,6 +220,9 @@ impl PrekeyBundle {
         let identity = Identity::verify(&wire.identity).map_err(BundleError::Identity)?;
         if identity.id() != *expected {
             return Err(BundleError::WrongOwner);
+        }
+        if identity.is_tombstone() {
+            return Err(BundleError::Tombstoned);
         }
         wire.dhk.verify(expected)?;
         let spk_created = wire.spk.created;
