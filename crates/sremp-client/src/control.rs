@@ -3,9 +3,13 @@
 use std::{
     fs,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::{
-        fs::PermissionsExt as _,
-        net::{UnixListener, UnixStream},
+    net::Shutdown,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::PermissionsExt as _,
+            net::{UnixListener, UnixStream},
+        },
     },
     path::{Path, PathBuf},
     sync::{
@@ -19,6 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::view::{Command, CommandError, ErrorKind, Reply};
 
+/// Rest after a failing accept.
+const REST: std::time::Duration = std::time::Duration::from_millis(100);
 /// Faces at once; one more is refused.
 const MAX_FACES: usize = 64;
 /// Longest request or reply in bytes, its newline included.
@@ -84,6 +90,7 @@ pub(crate) type Handler = dyn Fn(Command) -> Result<Reply, CommandError> + Send 
 /// The listening socket; removed when dropped.
 pub(crate) struct ControlServer {
     path: PathBuf,
+    listener: UnixListener,
     stopping: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -100,11 +107,13 @@ impl ControlServer {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopping);
+        let own = listener.try_clone()?;
         let accepting = std::thread::Builder::new()
             .name("sremp-control".to_owned())
             .spawn(move || accept(&listener, &stop, &handler))?;
         Ok(Self {
             path: path.to_owned(),
+            listener: own,
             stopping,
             accepting: Some(accepting),
         })
@@ -114,8 +123,10 @@ impl ControlServer {
 impl Drop for ControlServer {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Release);
-        // wakes the thread that accepts
-        let _ = with_short_path(&self.path, |short| UnixStream::connect(short));
+        // wakes the thread that accepts, also if somebody has removed the socket's file
+        if let Ok(listener) = self.listener.try_clone() {
+            let _ = UnixStream::from(OwnedFd::from(listener)).shutdown(Shutdown::Both);
+        }
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }
@@ -129,7 +140,11 @@ fn accept(listener: &UnixListener, stopping: &AtomicBool, handler: &Arc<Handler>
         if stopping.load(Ordering::Acquire) {
             return;
         }
-        let Ok(stream) = stream else { continue };
+        let Ok(stream) = stream else {
+            // out of file handles, most likely
+            std::thread::sleep(REST);
+            continue;
+        };
         if faces.fetch_add(1, Ordering::AcqRel) >= MAX_FACES {
             faces.fetch_sub(1, Ordering::AcqRel);
             continue;

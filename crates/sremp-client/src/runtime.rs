@@ -49,13 +49,27 @@ struct Ended {
     changed: Condvar,
 }
 
+/// Tells of the end, also of one by a panic.
+struct Signal(Arc<Ended>, Result<(), CommandError>);
+
+/// What is told when the engine broke instead of ending.
+const BROKEN: &str =
+    "the client has failed and stopped; nothing unsaved was confirmed: start it again";
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        let mut reason = self.0.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        *reason = Some(self.1.clone());
+        self.0.changed.notify_all();
+    }
+}
+
 /// The running client.
 pub(crate) struct Runtime {
     work: mpsc::Sender<Work>,
     engine: Option<JoinHandle<()>>,
     ended: Arc<Ended>,
-    // dropped last: the engine's thread uses it
-    _tokio: tokio::runtime::Runtime,
+    tokio: Option<tokio::runtime::Runtime>,
 }
 
 impl Runtime {
@@ -108,6 +122,7 @@ impl Runtime {
             handle: tokio.handle().clone(),
             queue,
             next_ticket: 0,
+            last_step: 0,
             asked: HashMap::new(),
             answers: HashMap::new(),
             links: HashMap::new(),
@@ -117,16 +132,15 @@ impl Runtime {
         let engine = std::thread::Builder::new()
             .name("sremp-engine".to_owned())
             .spawn(move || {
-                let result = shell.run();
-                *signal.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-                signal.changed.notify_all();
+                let mut signal = Signal(signal, Err(failed(BROKEN)));
+                signal.1 = shell.run();
             })
             .map_err(|e| failed(&format!("the engine cannot be started: {e}")))?;
         Ok(Self {
             work,
             engine: Some(engine),
             ended,
-            _tokio: tokio,
+            tokio: Some(tokio),
         })
     }
 
@@ -167,6 +181,10 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.stop();
+        // a name lookup that hangs must not hold the end up
+        if let Some(tokio) = self.tokio.take() {
+            tokio.shutdown_background();
+        }
     }
 }
 
@@ -204,6 +222,8 @@ struct Shell {
     handle: tokio::runtime::Handle,
     queue: mpsc::Receiver<Work>,
     next_ticket: u64,
+    /// The last ticket before the step that is under way.
+    last_step: u64,
     asked: HashMap<Ticket, SyncSender<Answer>>,
     answers: HashMap<LinkId, oneshot::Sender<Admission>>,
     links: HashMap<LinkId, (LinkHandle, Option<ContactId>)>,
@@ -214,6 +234,7 @@ impl Shell {
     fn run(mut self) -> Result<(), CommandError> {
         let mut result = Ok(());
         while !self.stop {
+            self.last_step = self.next_ticket;
             let inputs = self.next_inputs();
             let now = self.clock.now();
             let engine = &mut self.engine;
@@ -298,8 +319,8 @@ impl Shell {
                 peer,
                 handle,
             } => {
-                let dialled = self.links.get(&link).and_then(|(_, dialled)| *dialled);
-                self.links.insert(link, (handle, dialled));
+                // from now on its end is no failed dial
+                self.links.insert(link, (handle, None));
                 Input::Opened {
                     link,
                     direction,
@@ -365,8 +386,12 @@ impl Shell {
     /// are closed, and the engine starts again from what is on the disk.
     fn recover(&mut self, error: &StoreError) -> Result<(), CommandError> {
         let told = CommandError::from(error.clone());
-        for (_, face) in self.asked.drain() {
-            let _ = face.send(Err(told.clone()));
+        let waiting = "the disk failed meanwhile; a message that was accepted before stays queued";
+        let waiting = CommandError::new(ErrorKind::Storage, waiting);
+        for (ticket, face) in self.asked.drain() {
+            let of_this_step = ticket.0 > self.last_step;
+            let answer = if of_this_step { &told } else { &waiting };
+            let _ = face.send(Err(answer.clone()));
         }
         for (_, answer) in self.answers.drain() {
             let _ = answer.send(Admission::Close(ErrorCode::Busy));
@@ -379,6 +404,7 @@ impl Shell {
             return Err(told);
         }
         self.engine = load(&mut self.store, &self.config, self.online, self.clock.now())?;
+        self.engine.postpone(self.clock.now());
         Ok(())
     }
 

@@ -72,6 +72,8 @@ pub struct World {
     /// What may go wrong from now on.
     pub faults: Faults,
     rng: ChaCha20Rng,
+    /// The calendar at the world's beginning, in Unix milliseconds.
+    begin: u64,
     millis: u64,
     nodes: Vec<Node>,
     lives: Vec<u64>,
@@ -92,6 +94,7 @@ impl World {
             seed,
             faults: Faults::default(),
             rng: ChaCha20Rng::seed_from_u64(seed),
+            begin: BEGIN,
             millis: 0,
             nodes: Vec::new(),
             lives: Vec::new(),
@@ -109,7 +112,7 @@ impl World {
     /// The time by both clocks.
     pub fn now(&self) -> Now {
         Now {
-            wall: UnixMillis::saturating(BEGIN + self.millis),
+            wall: UnixMillis::saturating(self.begin + self.millis),
             tick: Tick::new(self.millis),
         }
     }
@@ -196,6 +199,11 @@ impl World {
     pub fn events(&mut self, node: NodeIndex) -> Vec<Event> {
         let now = self.now();
         self.nodes[node].events(now, &mut self.rng)
+    }
+
+    /// Sets every calendar, backwards or forwards by milliseconds; stopwatches go on.
+    pub fn turn_calendars(&mut self, by: i64) {
+        self.begin = self.begin.saturating_add_signed(by);
     }
 
     /// Dials so far, of all nodes.

@@ -197,3 +197,136 @@ fn adding_a_contact_dials_nobody() {
     assert!(status.connected.is_empty());
     assert_eq!(world.dials(), 0);
 }
+
+const DAY: u64 = 24 * HOUR;
+
+#[test]
+fn a_request_that_nobody_took_for_a_month_is_made_again_with_the_next_message() {
+    let mut world = World::new(8);
+    let (ann, ben) = (world.join("ann"), world.join("ben"));
+    world.add(ann, ben);
+    world.set_reachable(ben, false);
+    world.send(ann, "ben", "first");
+    world.run(31 * DAY);
+    assert_eq!(world.statuses(ann, "ben"), [Status::Failed]);
+    world.set_reachable(ben, true);
+    world.send(ann, "ben", "second");
+    world.run(HOUR);
+    let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
+    else {
+        panic!("no requests");
+    };
+    assert_eq!(contacts[0].request_text.as_deref(), Some("second"));
+}
+
+#[test]
+fn a_calendar_that_jumps_ends_no_message_and_no_key() {
+    for (seed, by) in [(9, 40 * DAY as i64), (10, -400 * DAY as i64), (11, 20_000 * DAY as i64)] {
+        let mut world = ann_and_ben(seed);
+        world.send(0, "ben", "before");
+        world.run(HOUR);
+        world.set_reachable(1, false);
+        world.send(0, "ben", "waits");
+        world.run(2 * HOUR);
+        world.turn_calendars(by);
+        world.run(3 * HOUR);
+        world.turn_calendars(-by);
+        world.run(3 * HOUR);
+        world.set_reachable(1, true);
+        world.run(HOUR);
+        assert_eq!(world.received(1, "ann"), ["before", "waits"], "by {by}");
+        world.send(1, "ann", "answer");
+        world.run(HOUR);
+        assert_eq!(world.received(0, "ben"), ["answer"], "by {by}");
+    }
+}
+
+#[test]
+fn a_name_that_spells_anothers_id_does_not_take_its_place() {
+    let mut world = World::new(12);
+    let (ann, ben) = (world.join("ann"), world.join("ben"));
+    world.add(ann, ben);
+    let Reply::Id(bens) = world.command(ben, Command::Id) else {
+        panic!("no id");
+    };
+    let posing = world.join(&bens.safety_prefix);
+    world.add(posing, ann);
+    world.send(posing, "ann", "it is me");
+    world.run(60_000);
+    let trust = Command::SetTrust {
+        contact: bens.safety_prefix.clone(),
+        trust: Trust::Trusted,
+    };
+    let Reply::Contact(trusted) = world.command(ann, trust) else {
+        panic!("nobody");
+    };
+    assert_eq!(trusted.id, bens.id);
+}
+
+#[test]
+fn whoever_has_not_accepted_is_sent_one_envelope_at_a_time() {
+    let mut world = World::new(13);
+    let (ann, ben) = (world.join("ann"), world.join("ben"));
+    world.add(ann, ben);
+    for n in 0..40 {
+        world.send(ann, "ben", &format!("{n}"));
+    }
+    world.run(30 * 60_000);
+    let Reply::Status(status) = world.command(ben, Command::Status) else {
+        panic!("no status");
+    };
+    let refused = status.refused.get("request-pending").copied().unwrap_or(0);
+    assert!(refused <= 31, "{refused} in half an hour");
+}
+
+#[test]
+fn a_lookalike_is_not_trusted_by_accident() {
+    let mut world = World::new(14);
+    let (ann, ben) = (world.join("ann"), world.join("paypal"));
+    world.add(ann, ben);
+    let posing = world.join("p\u{430}ypal");
+    world.add(posing, ann);
+    world.send(posing, "ann", "your account");
+    world.run(60_000);
+    let Reply::Contacts { contacts } = world.command(ann, Command::Contacts { requests: true })
+    else {
+        panic!("no requests");
+    };
+    assert!(!contacts[0].warnings.is_empty());
+    let id = contacts[0].id.clone();
+    let trust = Command::SetTrust {
+        contact: id.clone(),
+        trust: Trust::Trusted,
+    };
+    assert!(world.try_command(ann, trust).is_err());
+    let add = |despite_confusable| Command::Add {
+        who: id.clone(),
+        alias: None,
+        despite_confusable,
+    };
+    assert!(world.try_command(ann, add(false)).is_err());
+    let Reply::Contact(added) = world.command(ann, add(true)) else {
+        panic!("nobody");
+    };
+    assert_ne!(added.alias, "paypal");
+}
+
+#[test]
+fn a_silent_reader_keeps_the_ratchet_turning() {
+    let mut world = ann_and_ben(15);
+    world.send(0, "ben", "0");
+    world.run(10_000);
+    for n in 1..2_500 {
+        world.send(0, "ben", &n.to_string());
+        world.run(10);
+    }
+    world.run(HOUR);
+    assert!(world.statuses(0, "ben").iter().all(|s| *s == Status::OnDevice));
+    let Reply::Messages { messages } = world.command(1, Command::Search {
+        words: "2499".to_owned(),
+        limit: 10,
+    }) else {
+        panic!("nothing found");
+    };
+    assert_eq!(messages.len(), 1);
+}

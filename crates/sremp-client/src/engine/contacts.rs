@@ -184,7 +184,7 @@ impl Engine {
         }
         let key = peer.key();
         let claimed = peer.record.username().map(text::clean_line);
-        let wanted = alias.clone().or(claimed);
+        let mut wanted = alias.clone().or(claimed);
         match self.name_clash(step, &key, wanted.as_deref(), alias.is_some())? {
             NameClash::None => {}
             NameClash::Taken(message) | NameClash::Confusable(message)
@@ -193,7 +193,8 @@ impl Engine {
                 self.peers.put(peer);
                 return refuse(ErrorKind::Contact, message);
             }
-            NameClash::Taken(_) | NameClash::Confusable(_) => {}
+            // the impostor does not get the name too
+            NameClash::Taken(_) | NameClash::Confusable(_) => wanted = alias.clone(),
         }
         let was_request = !peer.is_accepted();
         let record = peer.edit();
@@ -209,7 +210,9 @@ impl Engine {
         self.finish_contact(step, peer)
     }
 
-    fn finish_contact(&mut self, step: &mut Step<'_, '_>, peer: Box<Peer>) -> Answer<Reply> {
+    fn finish_contact(&mut self, step: &mut Step<'_, '_>, mut peer: Box<Peer>) -> Answer<Reply> {
+        self.links.set_welcome(&peer.key(), peer.is_accepted());
+        self.send_newest_profile(step, &mut peer)?;
         let view = self.contact_view(step, &peer)?;
         if view.queued > 0 {
             self.push_soon(&peer.key());
@@ -278,6 +281,15 @@ impl Engine {
         let key = peer.key();
         let now = step.now.wall;
         let was_request = peer.record.standing == Standing::Request;
+        if was_request && trust != Trust::Rejected {
+            let claimed = peer.record.username().map(text::clean_line);
+            if let NameClash::Taken(message) | NameClash::Confusable(message) =
+                self.name_clash(step, &key, claimed.as_deref(), false)?
+            {
+                self.peers.put(peer);
+                return refuse(ErrorKind::Contact, message);
+            }
+        }
         let record = peer.edit();
         let verified = record.trust == Trust::Trusted && trust == Trust::Trusted;
         if !verified {

@@ -14,12 +14,14 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// A new message does not wait for a long pause, but no contact is dialled more often than this.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+/// A connection that has stood this long was a success.
+const LASTING: Duration = Duration::from_secs(30);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Attempt {
-    /// When to dial next.
-    due: Tick,
-    /// Dials that have failed in a row.
+    /// When to dial next; `None` while there is a connection or nothing waits.
+    due: Option<Tick>,
+    /// Dials that have failed, and connections that did not last, in a row.
     failures: u32,
     in_progress: bool,
     /// The peer's noise key may have changed: the next dial is not pinned to the cached one.
@@ -27,35 +29,78 @@ struct Attempt {
     last: Option<Tick>,
 }
 
+impl Attempt {
+    fn pause(&mut self, now: Tick, rng: &mut dyn CryptoRng) {
+        let pause = pause_after(self.failures, rng);
+        self.failures = self.failures.saturating_add(1);
+        self.due = Some(now.plus(pause));
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Dialling(HashMap<ContactId, Attempt>);
 
 impl Dialling {
-    /// Something waits for this contact.
+    /// Something waits for this contact: it is dialled when its pause is over.
     pub(super) fn want(&mut self, contact: ContactId, now: Tick) {
-        let attempt = self.0.entry(contact).or_insert(Attempt {
-            due: now,
-            failures: 0,
-            in_progress: false,
-            unpinned: false,
-            last: None,
-        });
-        let soonest = attempt.last.map_or(now, |last| last.plus(SHORTEST_PAUSE));
-        attempt.due = attempt.due.min(soonest.max(now));
+        self.0.entry(contact).or_default().due.get_or_insert(now);
     }
 
-    /// A connection stands, or nothing waits any more.
+    /// The user has just written to this contact, and does not wait for a long pause.
+    pub(super) fn hurry(&mut self, contact: &ContactId, now: Tick) {
+        if let Some(attempt) = self.0.get_mut(contact)
+            && let Some(due) = &mut attempt.due
+        {
+            let soonest = attempt.last.map_or(now, |last| last.plus(SHORTEST_PAUSE));
+            *due = (*due).min(soonest.max(now));
+        }
+    }
+
+    /// A connection stands.
+    pub(super) fn opened(&mut self, contact: &ContactId) {
+        if let Some(attempt) = self.0.get_mut(contact) {
+            attempt.in_progress = false;
+            attempt.unpinned = false;
+            attempt.due = None;
+        }
+    }
+
+    /// A connection has ended: one that did not last counts as a failure, so that nobody is dialled
+    /// in a loop.
+    pub(super) fn closed(
+        &mut self,
+        contact: &ContactId,
+        lived: Duration,
+        now: Tick,
+        rng: &mut dyn CryptoRng,
+    ) {
+        let attempt = self.0.entry(*contact).or_default();
+        if lived < LASTING {
+            attempt.pause(now, rng);
+        } else {
+            *attempt = Attempt::default();
+        }
+    }
+
+    /// The contact is not to be dialled.
     pub(super) fn forget(&mut self, contact: &ContactId) {
         self.0.remove(contact);
     }
 
+    /// Nobody is dialled before this time: the disk has just failed.
+    pub(super) fn postpone(&mut self, until: Tick) {
+        for due in self.0.values_mut().filter_map(|a| a.due.as_mut()) {
+            *due = (*due).max(until);
+        }
+    }
+
     pub(super) fn deadline(&self, online: bool) -> Option<Tick> {
         let waiting = self.0.values().filter(|a| online && !a.in_progress);
-        waiting.map(|a| a.due).min()
+        waiting.filter_map(|a| a.due).min()
     }
 
     fn due(&self, now: Tick) -> Vec<ContactId> {
-        let due = |a: &Attempt| !a.in_progress && a.due <= now;
+        let due = |a: &Attempt| !a.in_progress && a.due.is_some_and(|due| due <= now);
         let mut contacts: Vec<_> = self
             .0
             .iter()
@@ -80,13 +125,11 @@ impl Dialling {
         let other_key = matches!(reason, CloseReason::Local(ErrorCode::StaticMismatch));
         if other_key && !attempt.unpinned {
             attempt.unpinned = true;
-            attempt.due = now;
+            attempt.due = Some(now);
             return;
         }
         attempt.unpinned = false;
-        let pause = pause_after(attempt.failures, rng);
-        attempt.failures = attempt.failures.saturating_add(1);
-        attempt.due = now.plus(pause);
+        attempt.pause(now, rng);
     }
 }
 
@@ -138,7 +181,8 @@ impl Engine {
                 Direct::Never => false,
             };
         let unpinned = self.dialling.0.get(key).is_some_and(|a| a.unpinned);
-        let reachable = allowed && !peer.record.endpoints.is_empty();
+        let waiting = !step.tx.outbox(peer.record.row, 0, 1)?.is_empty();
+        let reachable = allowed && waiting && !peer.record.endpoints.is_empty();
         let target = reachable.then(|| DialTarget {
             endpoints: peer.record.endpoints.clone(),
             expected: Some(*key),

@@ -9,7 +9,7 @@ use sremp_core::{
     channel::{Admission, DuplicateVerdict, judge_duplicate},
     constants::{DUPLICATE_PROBE_TIMEOUT, MAX_PENDING_REQUESTS, PREKEY_REQUEST_INTERVAL},
     error::ErrorCode,
-    id::{ContactId, EnvelopeId, IntroToken, MsgId},
+    id::{ContactId, EnvelopeId, IntroToken},
     identity::{Identity, Trust, VersionRecord, VersionVerdict},
     time::Tick,
 };
@@ -18,21 +18,22 @@ use sremp_net::{CloseReason, Direction, LinkId};
 use super::{Engine, Output, Step, peers::Peer};
 use crate::{config::Strangers, store::StoreError};
 
-/// An envelope without an answer is sent again on this connection after this time.
+/// Envelopes are sent again on a connection on which none was confirmed for this time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// `last_seen` is not written more often than this.
 const LAST_SEEN_STEP: Duration = Duration::from_secs(60);
-/// Peers whose last prekey request is remembered.
-const MAX_PREKEY_ASKERS: usize = 4_096;
+/// Peers whose last prekey request is remembered, with the bundle that they got.
+const MAX_PREKEY_ASKERS: usize = 256;
+/// Time that a stranger's connection may stand.
+const STRANGER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// Connections of strangers at once.
+const MAX_STRANGER_LINKS: usize = 32;
 
 /// An envelope that waits for its answer.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    pub(super) item: i64,
-    pub(super) msg_id: MsgId,
     pub(super) envelope_id: EnvelopeId,
     pub(super) bytes: usize,
-    pub(super) sent: Tick,
 }
 
 /// An open connection.
@@ -47,6 +48,12 @@ pub(super) struct Link {
     pub(super) cursor: i64,
     pub(super) in_flight: BTreeMap<u32, InFlight>,
     pub(super) bundle_request: Option<(u32, Tick)>,
+    /// When the peer last confirmed something, or the first envelope was sent after a rest.
+    pub(super) progress: Tick,
+    /// Whether this is a contact that the user wants to hear from.
+    welcome: bool,
+    /// Envelopes of a stranger that were not taken.
+    pub(super) refused: u32,
     next_request: u32,
 }
 
@@ -72,16 +79,27 @@ impl Link {
         self.in_flight.clear();
     }
 
-    fn retry_at(&self) -> Option<Tick> {
-        let envelope = self
-            .in_flight
-            .values()
-            .map(|f| f.sent.plus(ANSWER_TIMEOUT))
-            .min();
+    fn is_stalled(&self, now: Tick) -> bool {
+        !self.in_flight.is_empty() && now.since(self.progress) >= ANSWER_TIMEOUT
+    }
+
+    fn bundle_overdue(&self, now: Tick) -> bool {
+        self.bundle_request
+            .is_some_and(|(_, asked)| now.since(asked) >= PREKEY_REQUEST_INTERVAL)
+    }
+
+    /// When a stranger that has said nothing to keep is sent away.
+    fn stranger_until(&self) -> Option<Tick> {
+        (!self.welcome).then(|| self.opened.plus(STRANGER_TIMEOUT))
+    }
+
+    fn deadline(&self) -> Option<Tick> {
+        let stalled = (!self.in_flight.is_empty()).then(|| self.progress.plus(ANSWER_TIMEOUT));
         let bundle = self
             .bundle_request
             .map(|(_, asked)| asked.plus(PREKEY_REQUEST_INTERVAL));
-        envelope.into_iter().chain(bundle).min()
+        let all = [stalled, bundle, self.stranger_until()];
+        all.into_iter().flatten().min()
     }
 }
 
@@ -99,7 +117,7 @@ pub(super) struct Links {
     candidates: HashMap<ContactId, Candidate>,
     /// Intro tokens of connections that are admitted but not yet open.
     admitted: HashMap<LinkId, Option<IntroToken>>,
-    prekeys_given: HashMap<ContactId, Tick>,
+    prekeys_given: HashMap<ContactId, (Tick, Vec<u8>)>,
 }
 
 impl Links {
@@ -123,23 +141,55 @@ impl Links {
 
     pub(super) fn deadline(&self) -> Option<Tick> {
         let candidates = self.candidates.values().map(|c| c.until);
-        let retries = self.open.values().filter_map(Link::retry_at);
+        let retries = self.open.values().filter_map(Link::deadline);
         candidates.chain(retries).min()
     }
 
-    /// Whether this peer may have a bundle now; remembers that it got one.
-    pub(super) fn give_prekeys(&mut self, peer: &ContactId, now: Tick) -> bool {
-        let recent = |given: &Tick| now.since(*given) < PREKEY_REQUEST_INTERVAL;
-        if self.prekeys_given.get(peer).is_some_and(recent) {
-            return false;
+    /// What to answer to a request for a bundle: within a minute the same again, so that a peer whose
+    /// connection broke is not kept waiting and nobody can use up one-time prekeys.
+    pub(super) fn given_prekeys(&mut self, peer: &ContactId, now: Tick) -> Given {
+        self.prekeys_given
+            .retain(|_, (given, _)| now.since(*given) < PREKEY_REQUEST_INTERVAL);
+        match self.prekeys_given.get(peer) {
+            Some((_, bundle)) if !bundle.is_empty() => Given::Already(bundle.clone()),
+            Some(_) => Given::TooSoon,
+            None if self.prekeys_given.len() >= MAX_PREKEY_ASKERS => Given::TooSoon,
+            None => Given::NotYet,
         }
-        self.prekeys_given.retain(|_, given| recent(given));
-        if self.prekeys_given.len() >= MAX_PREKEY_ASKERS {
-            return false;
-        }
-        self.prekeys_given.insert(*peer, now);
-        true
     }
+
+    /// Remembers the bundle that a peer got.
+    pub(super) fn gave_prekeys(&mut self, peer: ContactId, bundle: Vec<u8>, now: Tick) {
+        self.prekeys_given.insert(peer, (now, bundle));
+    }
+
+    /// The peer has used its bundle: it is not given again.
+    pub(super) fn used_prekeys(&mut self, peer: &ContactId) {
+        if let Some((_, bundle)) = self.prekeys_given.get_mut(peer) {
+            bundle.clear();
+        }
+    }
+
+    fn strangers(&self) -> usize {
+        self.open.values().filter(|link| !link.welcome).count()
+    }
+
+    /// The user wants to hear from this peer, or no longer.
+    pub(super) fn set_welcome(&mut self, peer: &ContactId, welcome: bool) {
+        for link in self.open.values_mut().filter(|l| l.peer == *peer) {
+            link.welcome = welcome;
+        }
+    }
+}
+
+/// What a peer has got of a bundle within the last minute.
+pub(super) enum Given {
+    /// Nothing.
+    NotYet,
+    /// This one, which it has not used.
+    Already(Vec<u8>),
+    /// One that it has used, or too many others have asked.
+    TooSoon,
 }
 
 impl Engine {
@@ -192,6 +242,8 @@ impl Engine {
         let turned_away =
             |peer: &Peer| peer.record.trust == Trust::Rejected || peer.record.declined;
         let welcome = match &peer {
+            Some(peer) if peer.is_accepted() => true,
+            _ if self.links.strangers() >= MAX_STRANGER_LINKS => false,
             Some(peer) => !turned_away(peer),
             None => self.takes_stranger(step, intro)?,
         };
@@ -204,6 +256,9 @@ impl Engine {
         step: &mut Step<'_, '_>,
         intro: Option<&IntroToken>,
     ) -> Result<bool, StoreError> {
+        if self.config.strangers == Strangers::Never {
+            return Ok(false);
+        }
         if self.invite_is_open(step, intro)? {
             return Ok(true);
         }
@@ -223,7 +278,9 @@ impl Engine {
         let key = identity.id();
         let intro = self.links.admitted.remove(&link).flatten();
         self.learn_identity(step, identity)?;
+        let mut welcome = false;
         if let Some(mut peer) = self.peers.take(step.tx, &key)? {
+            welcome = peer.is_accepted();
             let now = step.now.wall;
             if peer
                 .record
@@ -244,10 +301,13 @@ impl Engine {
                 cursor: 0,
                 in_flight: BTreeMap::new(),
                 bundle_request: None,
+                progress: step.now.tick,
+                welcome,
+                refused: 0,
                 next_request: 0,
             },
         );
-        self.dialling.forget(&key);
+        self.dialling.opened(&key);
         match self.links.active(&key) {
             None => self.use_link(&key, link),
             Some(old) => self.choose_link(step, &key, old, link, direction),
@@ -332,15 +392,29 @@ impl Engine {
     /// Sends again what a peer has left without an answer, and asks again for a bundle.
     pub(super) fn retry_unanswered(&mut self, step: &Step<'_, '_>) {
         let now = step.now.tick;
-        let due = |link: &Link| link.retry_at().is_some_and(|at| at <= now);
-        let mut peers = std::collections::BTreeSet::new();
-        for link in self.links.open.values_mut().filter(|l| due(l)) {
-            link.rewind();
-            link.bundle_request = None;
-            peers.insert(link.peer);
+        for link in self.links.open.values_mut() {
+            let (stalled, overdue) = (link.is_stalled(now), link.bundle_overdue(now));
+            if stalled {
+                link.rewind();
+            }
+            if overdue {
+                link.bundle_request = None;
+            }
+            if stalled || overdue {
+                self.to_push.insert(link.peer);
+            }
         }
-        for key in peers {
-            self.push_soon(&key);
+    }
+
+    /// Sends strangers away whose time is over.
+    pub(super) fn expire_strangers(&mut self, step: &mut Step<'_, '_>) {
+        let now = step.now.tick;
+        let over = |link: &Link| link.stranger_until().is_some_and(|until| until <= now);
+        let over = self.links.open.iter().filter(|(_, link)| over(link));
+        let mut over: Vec<_> = over.map(|(id, _)| *id).collect();
+        over.sort_unstable();
+        for link in over {
+            self.close(step, link, ErrorCode::GoingAway);
         }
     }
 
@@ -379,6 +453,8 @@ impl Engine {
             return Ok(());
         }
         self.links.active.remove(&key);
+        let lived = step.now.tick.since(closed.opened);
+        self.dialling.closed(&key, lived, step.now.tick, step.rng);
         if let Some(candidate) = self.links.candidates.remove(&key) {
             self.use_link(&key, candidate.link);
             return Ok(());
@@ -404,10 +480,21 @@ impl Engine {
 
     /// Closes a connection from here; it is no longer used.
     pub(super) fn close(&mut self, step: &mut Step<'_, '_>, link: LinkId, code: ErrorCode) {
-        if let Some(closed) = self.links.open.remove(&link)
-            && self.links.active(&closed.peer) == Some(link)
-        {
-            self.links.active.remove(&closed.peer);
+        if let Some(closed) = self.links.open.remove(&link) {
+            let key = closed.peer;
+            if self
+                .links
+                .candidates
+                .get(&key)
+                .is_some_and(|c| c.link == link)
+            {
+                self.links.candidates.remove(&key);
+            }
+            if self.links.active(&key) == Some(link) {
+                self.links.active.remove(&key);
+                let lived = step.now.tick.since(closed.opened);
+                self.dialling.closed(&key, lived, step.now.tick, step.rng);
+            }
         }
         step.outputs.push(Output::Close { link, code });
     }

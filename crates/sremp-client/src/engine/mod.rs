@@ -20,7 +20,11 @@ mod sending;
 mod views;
 mod waits;
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use sremp_core::{
     channel::{Admission, Message},
@@ -163,9 +167,15 @@ pub struct Engine {
     to_push: BTreeSet<ContactId>,
     /// Contacts with whom a new session has to be begun with RESET.
     resets: BTreeSet<ContactId>,
+    /// When a contact's RESET was last followed.
+    resets_taken: BTreeMap<ContactId, Tick>,
+    /// Contacts who have just withdrawn their identity: their connections are closed.
+    withdrawn: BTreeSet<ContactId>,
     refusals: Refusals,
     started: Tick,
     next_maintenance: Tick,
+    /// Both clocks at the last maintenance: a calendar that jumps ends nothing.
+    last_maintenance: Option<Now>,
     last_event: u64,
 }
 
@@ -210,9 +220,12 @@ impl Engine {
             waits: Waits::default(),
             to_push: BTreeSet::new(),
             resets: BTreeSet::new(),
+            resets_taken: BTreeMap::new(),
+            withdrawn: BTreeSet::new(),
             refusals: Refusals::default(),
             started: now.tick,
             next_maintenance: now.tick,
+            last_maintenance: None,
             last_event: tx.last_event()?,
         };
         for (row, _) in tx.outbox_contacts()? {
@@ -245,11 +258,21 @@ impl Engine {
             self.take(&mut step, input)?;
         }
         self.run_timers(&mut step)?;
+        while let Some(key) = self.withdrawn.pop_first() {
+            self.close_peer(&mut step, &key, ErrorCode::Refused);
+        }
         self.run_pushes(&mut step)?;
         self.dial_due(&mut step)?;
         self.answer_waits(&mut step)?;
         self.peers.save(step.tx)?;
         Ok(step.outputs)
+    }
+
+    /// The disk has just failed: nothing is begun that is not asked for, for half a minute.
+    pub fn postpone(&mut self, now: Now) {
+        const PAUSE: Duration = Duration::from_secs(30);
+        self.next_maintenance = now.tick.plus(PAUSE);
+        self.dialling.postpone(now.tick.plus(PAUSE));
     }
 
     /// When [`Input::Deadline`] is due.
@@ -296,6 +319,7 @@ impl Engine {
 
     fn run_timers(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
         self.expire_candidates(step);
+        self.expire_strangers(step);
         self.retry_unanswered(step);
         if step.now.tick >= self.next_maintenance {
             self.maintain(step)?;

@@ -62,10 +62,15 @@ impl Engine {
         let names = step.tx.contact_names()?;
         let digits = who.to_ascii_lowercase();
         let is_prefix = digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        let accepted = |n: &ContactName| n.standing == Standing::Accepted;
+        let called = |n: &ContactName| n.username.as_deref() == Some(who);
+        let has_prefix = |n: &ContactName| is_prefix && n.key.to_string().starts_with(&digits);
+        // What the user chose comes first. A name that somebody gave himself never comes before an
+        // id: he could choose the digits of another's. A stranger's name counts last.
         let tests: [&dyn Fn(&ContactName) -> bool; 3] = [
             &|n| n.alias.as_deref() == Some(who),
-            &|n| n.username.as_deref() == Some(who),
-            &|n| is_prefix && n.key.to_string().starts_with(&digits),
+            &|n| has_prefix(n) || (accepted(n) && called(n)),
+            &called,
         ];
         let found = tests
             .iter()

@@ -1,9 +1,11 @@
 //! One's own identity and prekeys: loaded at the start, renewed by age.
 
+use std::time::Duration;
+
 use sremp_core::{
     constants::{
-        ENVELOPE_KEY_DELETION, ENVELOPE_KEY_ROTATION, NOISE_KEY_ROTATION, ONE_TIME_PREKEY_DELETION,
-        SIGNED_PREKEY_DELETION, SIGNED_PREKEY_ROTATION,
+        CLOCK_SKEW, ENVELOPE_KEY_DELETION, ENVELOPE_KEY_ROTATION, NOISE_KEY_ROTATION,
+        ONE_TIME_PREKEY_DELETION, SIGNED_PREKEY_DELETION, SIGNED_PREKEY_ROTATION,
     },
     identity::{SecretIdentity, VersionRecord},
     key::NoiseSecret,
@@ -17,11 +19,17 @@ use sremp_core::{
     time::UnixMillis,
 };
 
-use super::{Engine, Output, Step};
+use super::{Engine, Now, Output, Step};
 use crate::store::{PrekeyKind, StoreError, Tx};
 
 /// When the noise key was made, `u64` little-endian.
 const NOISE_KEY_MADE: &str = "noise-key-made";
+/// Time from the start to the first maintenance that ends anything.
+const SETTLING: Duration = Duration::from_secs(10 * 60);
+/// Time between maintenances.
+const INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// How far calendar and stopwatch may come apart between two maintenances.
+const MAX_DRIFT: Duration = Duration::from_secs(60 * 60);
 
 pub(super) struct Own {
     pub(super) identity: SecretIdentity,
@@ -64,11 +72,14 @@ impl Own {
             let key = EnvelopeKey::from_bytes(&bytes).map_err(|_| StoreError::Damaged)?;
             own.envelope_keys.push(key);
         }
-        own.renew(tx, now, rng)?;
+        // with keys in hand a start writes nothing: it works on a full disk too
+        if own.signed_prekeys.is_empty() || own.envelope_keys.is_empty() {
+            own.renew(tx, now, rng)?;
+        }
         Ok(own)
     }
 
-    /// Makes what is due and deletes what has had its time. Returns whether the envelope key, which
+    /// Makes what is due, a key of a future that turned out wrong included. Returns whether the envelope key, which
     /// contacts have to be told, is a new one.
     fn renew(
         &mut self,
@@ -77,20 +88,25 @@ impl Own {
         rng: &mut dyn CryptoRng,
     ) -> Result<bool, StoreError> {
         let newest = self.signed_prekeys.last();
-        if newest.is_none_or(|key| now.since(key.created()) >= SIGNED_PREKEY_ROTATION) {
+        if newest.is_none_or(|key| is_due(key.created(), SIGNED_PREKEY_ROTATION, now)) {
             let id = free_id(tx, PrekeyKind::Signed, rng)?;
             let key = SignedPrekey::generate(&self.identity, id, now, rng);
             tx.save_prekey(PrekeyKind::Signed, id.get(), now, &key.to_bytes())?;
             self.signed_prekeys.push(key);
         }
         let newest = self.envelope_keys.last();
-        let rotate = newest.is_none_or(|key| now.since(key.created()) >= ENVELOPE_KEY_ROTATION);
+        let rotate = newest.is_none_or(|key| is_due(key.created(), ENVELOPE_KEY_ROTATION, now));
         if rotate {
             let id = free_id(tx, PrekeyKind::Envelope, rng)?;
             let key = EnvelopeKey::generate(&self.identity, id, now, rng);
             tx.save_prekey(PrekeyKind::Envelope, id.get(), now, &key.to_bytes())?;
             self.envelope_keys.push(key);
         }
+        Ok(rotate)
+    }
+
+    /// Deletes what has had its time.
+    fn age(&mut self, tx: &mut Tx<'_>, now: UnixMillis) -> Result<(), StoreError> {
         let old = now.minus(SIGNED_PREKEY_DELETION);
         tx.delete_prekeys_before(PrekeyKind::Signed, old)?;
         self.signed_prekeys.retain(|key| key.created() >= old);
@@ -99,7 +115,7 @@ impl Own {
         self.envelope_keys.retain(|key| key.created() >= old);
         let old = now.minus(ONE_TIME_PREKEY_DELETION);
         tx.delete_prekeys_before(PrekeyKind::OneTime, old)?;
-        Ok(rotate)
+        Ok(())
     }
 
     fn signed_prekey(&self, id: PrekeyId) -> Option<&SignedPrekey> {
@@ -144,6 +160,11 @@ impl Own {
             one_time.as_ref(),
         )))
     }
+}
+
+/// Whether a key is older than it may be, or of a time that has not come.
+fn is_due(created: UnixMillis, rotation: Duration, now: UnixMillis) -> bool {
+    now.since(created) >= rotation || created > now.plus(CLOCK_SKEW)
 }
 
 /// A random id that no living key of this kind has.
@@ -203,23 +224,51 @@ impl PrekeyLookup for Prekeys<'_> {
     }
 }
 
+/// Whether the two clocks disagree about the time that has passed.
+fn has_jumped(last: Now, now: Now) -> bool {
+    let by_stopwatch = now.tick.since(last.tick);
+    let calendar = last.wall.plus(by_stopwatch);
+    now.wall.since(calendar).max(calendar.since(now.wall)) > MAX_DRIFT
+}
+
 impl Engine {
-    /// Hourly: keys by age, sessions by age, messages that nobody took for 30 days.
+    /// At the start and hourly: new keys; and unless the calendar has just jumped, an end to keys,
+    /// sessions and messages that have had their time. Nothing ends at the start, so that what waits
+    /// can still be read.
     pub(super) fn maintain(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
-        self.next_maintenance = step.now.tick.plus(std::time::Duration::from_secs(3600));
-        let now = step.now.wall;
-        self.own.renew(step.tx, now, step.rng)?;
+        let now = step.now;
+        let last = self.last_maintenance.replace(now);
+        self.next_maintenance = now.tick.plus(match last {
+            None => SETTLING,
+            Some(_) => INTERVAL,
+        });
+        self.own.renew(step.tx, now.wall, step.rng)?;
         let made = step.tx.setting(NOISE_KEY_MADE)?;
         let made = made.and_then(|b| Some(u64::from_le_bytes(b.try_into().ok()?)));
         match made.and_then(UnixMillis::new) {
-            Some(made) if now.since(made) < NOISE_KEY_ROTATION => {}
+            Some(made) if !is_due(made, NOISE_KEY_ROTATION, now.wall) => {}
             Some(_) => self.rotate_noise_key(step)?,
             None => step
                 .tx
-                .set_setting(NOISE_KEY_MADE, &now.get().to_le_bytes())?,
+                .set_setting(NOISE_KEY_MADE, &now.wall.get().to_le_bytes())?,
         }
         self.refresh_profile(step)?;
-        for contact in step.tx.contacts()? {
+        match last {
+            None => Ok(()),
+            Some(last) if has_jumped(last, now) => {
+                self.refusals.count("clock-jumped");
+                let expires = now.wall.plus(super::sending::OUTBOX_AGE);
+                step.tx.renew_outbox(expires)
+            }
+            Some(_) => self.age(step),
+        }
+    }
+
+    fn age(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        let now = step.now.wall;
+        self.own.age(step.tx, now)?;
+        step.tx.prune_key_uses(now)?;
+        for contact in step.tx.contact_names()? {
             if let Some(mut peer) = self.peers.take(step.tx, &contact.key)? {
                 let own = &self.own;
                 peer.book.prune(now, |id| own.signed_prekey(id).is_some());

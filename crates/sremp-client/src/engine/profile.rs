@@ -1,6 +1,8 @@
 //! What contacts know of each other beside the card: identity, envelope key, endpoints; and sessions
 //! that are begun anew.
 
+use std::time::Duration;
+
 use sha2::{Digest as _, Sha256};
 use sremp_core::{
     contact_card::Endpoint,
@@ -11,6 +13,7 @@ use sremp_core::{
         content::{Body, ContactRequest, ProfileUpdate, ResetReason, UnverifiedIdentity},
         prekey::{PrekeyBundle, UnverifiedEnvelopeKey},
     },
+    time::Tick,
 };
 
 use super::{Engine, Step, peers::Peer};
@@ -20,6 +23,9 @@ use crate::store::StoreError;
 const PROFILE: &str = "profile";
 /// The endpoint that was last listened on, `HOST:PORT`.
 const ENDPOINT: &str = "endpoint";
+
+/// A contact's RESET is followed once in this time; each makes everything unconfirmed be sent again.
+const RESET_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why a session was begun anew, in RESET.
 const UNDECRYPTABLE: ResetReason = ResetReason::DESYNC;
@@ -129,6 +135,16 @@ impl Engine {
         Ok(())
     }
 
+    /// A contact that has just answered may have missed a change.
+    pub(super) fn send_newest_profile(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+    ) -> Result<(), StoreError> {
+        let (rev, _) = self.profile_rev(step)?;
+        self.send_profile(step, peer, rev)
+    }
+
     /// Sends the profile once more, so that a contact who writes without an answer gets a new ratchet
     /// key to answer to.
     pub(super) fn turn_ratchet(
@@ -198,8 +214,7 @@ impl Engine {
             return Ok(());
         }
         peer.edit().peer_profile_rev = update.rev;
-        self.apply_addresses(peer, update.env.as_ref(), update.endpoints.as_deref());
-        Ok(())
+        self.apply_addresses(step, peer, update.env.as_ref(), update.endpoints.as_deref())
     }
 
     /// The same of a first message; whatever came later counts more.
@@ -211,7 +226,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         self.apply_identity(step, peer, &request.identity)?;
         if peer.record.peer_profile_rev == 0 {
-            self.apply_addresses(peer, Some(&request.env), Some(&request.endpoints));
+            self.apply_addresses(step, peer, Some(&request.env), Some(&request.endpoints))?;
         }
         Ok(())
     }
@@ -235,19 +250,27 @@ impl Engine {
 
     fn apply_addresses(
         &mut self,
+        step: &mut Step<'_, '_>,
         peer: &mut Peer,
         env: Option<&UnverifiedEnvelopeKey>,
         endpoints: Option<&[Endpoint]>,
-    ) {
+    ) -> Result<(), StoreError> {
         if let Some(offer) = env {
             match offer.verify(&peer.key()) {
-                Ok(key) => peer.set_envelope_key(key),
+                Ok(key) => {
+                    let sealed_to = peer.envelope_key.map(|known| known.id());
+                    peer.set_envelope_key(key);
+                    if sealed_to.is_some_and(|id| id != key.id()) {
+                        self.seal_anew(step, peer)?;
+                    }
+                }
                 Err(_) => self.refusals.count("profile-envelope-key"),
             }
         }
         if let Some(endpoints) = endpoints {
             peer.edit().endpoints = endpoints.to_vec();
         }
+        Ok(())
     }
 
     /// Judges an identity by what is known of its key (D2.5) and keeps it if it is the newest.
@@ -287,6 +310,7 @@ impl Engine {
                 if identity.is_tombstone() {
                     let text = format!("{} has withdrawn this identity for good", peer.name());
                     self.note(step, peer, text, step.now.wall)?;
+                    self.withdrawn.insert(key);
                 }
                 Ok(true)
             }
@@ -355,7 +379,7 @@ impl Engine {
             return Ok(false);
         };
         peer.book.reset_started(&session, now);
-        let again = step.tx.clear_envelopes(peer.record.row)?;
+        let again = self.seal_anew(step, peer)?;
         let body = Body::Reset {
             reason: UNDECRYPTABLE,
             last_seq: peer.record.peer_seq,
@@ -363,7 +387,6 @@ impl Engine {
         let msg_id = self.fresh_msg_id(step);
         self.queue(step, peer, msg_id, body)?;
         self.note(step, peer, renewed(again), now)?;
-        self.rewind_link(&peer.key());
         Ok(true)
     }
 
@@ -376,10 +399,16 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let now = step.now.wall;
         peer.book.handle_reset(&incoming.session_id, now);
-        let again = step.tx.clear_envelopes(peer.record.row)?;
-        self.note(step, peer, renewed(again), now)?;
-        self.rewind_link(&peer.key());
-        Ok(())
+        self.resets.remove(&peer.key());
+        let recent = |at: &Tick| step.now.tick.since(*at) < RESET_PAUSE;
+        self.resets_taken.retain(|_, at| recent(at));
+        if self.resets_taken.contains_key(&peer.key()) {
+            self.refusals.count("reset-too-often");
+            return Ok(());
+        }
+        self.resets_taken.insert(peer.key(), step.now.tick);
+        let again = self.seal_anew(step, peer)?;
+        self.note(step, peer, renewed(again), now)
     }
 }
 

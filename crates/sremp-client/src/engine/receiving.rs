@@ -18,12 +18,15 @@ use sremp_net::LinkId;
 use super::{Engine, Output, Step, own::Prekeys, peers::Peer};
 use crate::{
     clock::Rfc3339,
+    config::Strangers,
     store::{NewContact, NewMessage, PrekeyKind, StoreError},
     view::{EventKind, MessageKind, Path, Standing},
 };
 
 /// Missing messages that get a line each; a longer gap gets one line.
 const MAX_GAP_LINES: u64 = 16;
+/// Envelopes of a stranger that are refused before its connection is.
+const MAX_REFUSED: u32 = 3;
 
 impl Engine {
     /// An envelope over a direct connection. The answer goes out once the step is durable; what
@@ -36,22 +39,29 @@ impl Engine {
         req_id: u32,
         envelope: &[u8],
     ) -> Result<(), StoreError> {
+        let peer = self.peers.take(step.tx, key)?;
+        if peer.as_ref().is_some_and(|p| !p.is_accepted()) {
+            // one request is all that a stranger may say before an answer
+            self.peers.put_back(peer);
+            self.refuse_stranger(step, link, "request-pending");
+            return Ok(());
+        }
         let Some(plaintext) = self.open_envelope(key, envelope) else {
+            if peer.is_none() {
+                self.refuse_stranger(step, link, "stranger-without-request");
+            }
+            self.peers.put_back(peer);
             return Ok(());
         };
-        let committed = match self.peers.take(step.tx, key)? {
+        let committed = match peer {
             None => {
-                self.receive_request(step, link, key, &plaintext)?;
+                if let Err(cause) = self.receive_request(step, link, key, &plaintext)? {
+                    self.refuse_stranger(step, link, cause);
+                }
                 false
             }
             Some(mut peer) => {
-                let committed = if peer.is_accepted() {
-                    self.receive(step, &mut peer, &plaintext, Path::Direct)?
-                } else {
-                    // one request is all that a stranger may say before an answer
-                    self.refusals.count("request-pending");
-                    false
-                };
+                let committed = self.receive(step, &mut peer, &plaintext, Path::Direct)?;
                 self.peers.put(peer);
                 committed
             }
@@ -62,6 +72,18 @@ impl Engine {
             self.push_soon(key);
         }
         Ok(())
+    }
+
+    /// Counts what a stranger may not do; who goes on is sent away.
+    fn refuse_stranger(&mut self, step: &mut Step<'_, '_>, link: LinkId, cause: &'static str) {
+        self.refusals.count(cause);
+        let Some(state) = self.links.get_mut(link) else {
+            return;
+        };
+        state.refused += 1;
+        if state.refused >= MAX_REFUSED {
+            self.close(step, link, ErrorCode::Refused);
+        }
     }
 
     fn open_envelope(&mut self, key: &ContactId, bytes: &[u8]) -> Option<EnvelopePlaintext> {
@@ -86,7 +108,10 @@ impl Engine {
     ) -> Result<bool, StoreError> {
         match self.decrypt(step, &mut peer.book, plaintext)? {
             Ok(incoming) => {
-                self.take_one_time_prekey(step, &incoming)?;
+                self.take_one_time_prekey(step, &peer.key(), &incoming)?;
+                if incoming.moved {
+                    self.seal_anew(step, peer)?;
+                }
                 self.handle_content(step, peer, &incoming, path)?;
                 peer.unanswered += 1;
                 if peer.unanswered >= ANSWER_AFTER {
@@ -121,8 +146,12 @@ impl Engine {
     fn take_one_time_prekey(
         &mut self,
         step: &mut Step<'_, '_>,
+        key: &ContactId,
         incoming: &Incoming,
     ) -> Result<(), StoreError> {
+        if incoming.started {
+            self.links.used_prekeys(key);
+        }
         if let Some(id) = incoming.one_time_prekey {
             step.tx.delete_prekey(PrekeyKind::OneTime, id.get())?;
         }
@@ -137,21 +166,21 @@ impl Engine {
         link: LinkId,
         key: &ContactId,
         plaintext: &EnvelopePlaintext,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Result<(), &'static str>, StoreError> {
         let intro = self.links.get(link).and_then(|l| l.intro);
         let invited = self.invite_is_open(step, intro.as_ref())?;
         let pending = usize::try_from(step.tx.pending_requests()?).unwrap_or(usize::MAX);
         if !invited && pending >= MAX_PENDING_REQUESTS {
-            self.refusals.count("requests-full");
-            return Ok(());
+            return Ok(Err("requests-full"));
+        }
+        // the invite may have been used up since the connection was let in
+        if !invited && self.config.strangers != Strangers::Request {
+            return Ok(Err("not-invited"));
         }
         let mut book = SessionBook::new(self.own.identity.id(), *key);
         let incoming = match self.decrypt(step, &mut book, plaintext)? {
             Ok(incoming) => incoming,
-            Err(error) => {
-                self.refusals.count(error.code().name());
-                return Ok(());
-            }
+            Err(error) => return Ok(Err(error.code().name())),
         };
         let content = Content::decode_exact(&incoming.content).ok();
         let Some(Content {
@@ -162,8 +191,7 @@ impl Engine {
             ..
         }) = content
         else {
-            self.refusals.count("stranger-without-request");
-            return Ok(());
+            return Ok(Err("stranger-without-request"));
         };
         // a request in somebody else's name is none (D3.21)
         if !request
@@ -171,10 +199,9 @@ impl Engine {
             .verify()
             .is_ok_and(|identity| identity.id() == *key)
         {
-            self.refusals.count("profile-identity");
-            return Ok(());
+            return Ok(Err("profile-identity"));
         }
-        self.take_one_time_prekey(step, &incoming)?;
+        self.take_one_time_prekey(step, key, &incoming)?;
         if let Some(token) = intro.filter(|_| invited) {
             self.burn_invite(step, &token)?;
         }
@@ -216,7 +243,8 @@ impl Engine {
             received_at: Rfc3339(step.now.wall),
         };
         self.peers.put(peer);
-        self.emit(step, &event)
+        self.emit(step, &event)?;
+        Ok(Ok(()))
     }
 
     fn handle_content(
@@ -235,6 +263,8 @@ impl Engine {
             let text = "[a message that could not be read]".to_owned();
             return self.note(step, peer, text, at);
         };
+        // a control content acts once, although it may come again under another session
+        let fresh = content.seq > peer.record.peer_seq || incoming.started;
         self.note_order(step, peer, &content, &incoming.content)?;
         let line = |text: &str| text::clean(text);
         match &content.body {
@@ -245,7 +275,9 @@ impl Engine {
                 if !request.text.is_empty() {
                     self.show(step, peer, &content, line(&request.text), path)?;
                 }
-                self.accept(step, peer)?;
+                if first_answer || !peer.record.introduced {
+                    self.accept(step, peer)?;
+                }
             }
             Body::ContactAccept(update) => {
                 self.apply_update(step, peer, update)?;
@@ -256,12 +288,13 @@ impl Engine {
                         at: Rfc3339(step.now.wall),
                     };
                     self.emit(step, &event)?;
+                    // what was sent before this was ignored, as a stranger's
+                    self.rewind_link(&peer.key());
                 }
-                // what was sent before this was ignored, as a stranger's
-                self.rewind_link(&peer.key());
             }
             Body::ProfileUpdate(update) => self.apply_update(step, peer, update)?,
-            Body::Reset { .. } => self.handle_reset(step, peer, incoming)?,
+            Body::Reset { .. } if fresh => self.handle_reset(step, peer, incoming)?,
+            Body::Reset { .. } => {}
             Body::Edit { .. }
             | Body::Delete { .. }
             | Body::Reaction { .. }
@@ -270,6 +303,9 @@ impl Engine {
                 let text = "[a message of a kind that needs a newer version of sremp]".to_owned();
                 self.show(step, peer, &content, text, path)?;
             }
+        }
+        if first_answer {
+            self.send_newest_profile(step, peer)?;
         }
         Ok(())
     }

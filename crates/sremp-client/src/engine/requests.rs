@@ -8,7 +8,7 @@ use sremp_core::{
 };
 use sremp_net::LinkId;
 
-use super::{Engine, Output, Step, peers::Peer};
+use super::{Engine, Output, Step, links::Given, peers::Peer};
 use crate::{store::StoreError, view::Path};
 
 impl Engine {
@@ -60,23 +60,20 @@ impl Engine {
         req_id: u32,
         confirmed: &EnvelopeId,
     ) -> Result<(), StoreError> {
-        let Some(state) = self.links.get_mut(link) else {
-            return Ok(());
-        };
-        if state
-            .in_flight
-            .get(&req_id)
-            .is_none_or(|f| f.envelope_id != *confirmed)
-        {
-            return Ok(());
+        if let Some(state) = self.links.get_mut(link) {
+            state.progress = step.now.tick;
+            let sent = state.in_flight.get(&req_id);
+            if sent.is_some_and(|f| f.envelope_id == *confirmed) {
+                state.in_flight.remove(&req_id);
+            }
         }
-        let Some(done) = state.in_flight.remove(&req_id) else {
-            return Ok(());
-        };
         if let Some(peer) = self.peers.take(step.tx, key)? {
-            let result = self.confirmed(step, &peer, &done, Path::Direct);
+            // by its envelope, since the answer may be to an earlier sending of it
+            let item = step.tx.outbox_by_envelope(peer.record.row, confirmed)?;
+            if let Some(item) = item {
+                self.confirmed(step, &peer, &item, Path::Direct)?;
+            }
             self.peers.put(peer);
-            result?;
         }
         self.push_soon(key);
         Ok(())
@@ -89,10 +86,18 @@ impl Engine {
         key: &ContactId,
         req_id: u32,
     ) -> Result<(), StoreError> {
-        if !self.links.give_prekeys(key, step.now.tick) {
-            self.refusals.count(ErrorCode::RateLimited.name());
-            refuse(step, link, req_id, ErrorCode::RateLimited, 60);
-            return Ok(());
+        match self.links.given_prekeys(key, step.now.tick) {
+            Given::NotYet => {}
+            Given::Already(bundle) => {
+                let message = P2pMessage::PrekeyBundle(bundle).to_message(req_id);
+                step.outputs.push(Output::Send { link, message });
+                return Ok(());
+            }
+            Given::TooSoon => {
+                self.refusals.count(ErrorCode::RateLimited.name());
+                refuse(step, link, req_id, ErrorCode::RateLimited, 60);
+                return Ok(());
+            }
         }
         // strangers without an invite get no one-time prekey: they could use them all up
         let invited = self.links.get(link).and_then(|l| l.intro);
@@ -106,6 +111,7 @@ impl Engine {
             .bundle(step.tx, accepted || invited, now, step.rng)?
         {
             Some(bundle) => {
+                self.links.gave_prekeys(*key, bundle.clone(), step.now.tick);
                 let message = P2pMessage::PrekeyBundle(bundle).to_message(req_id);
                 step.outputs.push(Output::Send { link, message });
             }
@@ -136,12 +142,17 @@ impl Engine {
         let Some(mut peer) = self.peers.take(step.tx, key)? else {
             return Ok(());
         };
+        let sealed_to = peer.envelope_key.map(|key| key.id());
         peer.set_envelope_key(*bundle.envelope_key());
-        let started = if self.resets.remove(key) {
+        let now = step.now.wall;
+        let started = if self.resets.remove(key) && peer.book.poll_reset(now) {
             self.reset_session(step, &mut peer, &bundle)?
         } else {
-            self.start_session(step, &mut peer, &bundle)
+            self.start_session(step, &mut peer, &bundle)?
         };
+        if started && sealed_to.is_some_and(|id| id != bundle.envelope_key().id()) {
+            self.seal_anew(step, &mut peer)?;
+        }
         self.peers.put(peer);
         if started {
             if let Some(state) = self.links.get_mut(link) {
@@ -159,10 +170,10 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         bundle: &PrekeyBundle,
-    ) -> bool {
+    ) -> Result<bool, StoreError> {
         let now = step.now.wall;
         if peer.book.can_send() && !peer.book.needs_new_session(now) {
-            return true;
+            return Ok(true);
         }
         let own = &self.own;
         let started = peer
@@ -170,8 +181,10 @@ impl Engine {
             .start(&own.identity, &own.dh_identity, bundle, now, step.rng);
         if started.is_err() {
             self.refusals.count(ErrorCode::BundleInvalid.name());
+            return Ok(false);
         }
-        started.is_ok()
+        self.seal_anew(step, peer)?;
+        Ok(true)
     }
 
     fn give_identity(

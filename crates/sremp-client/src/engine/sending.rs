@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sremp_core::{
     channel::P2pMessage,
-    constants::MAX_REQUEST_TEXT,
+    constants::{MAX_CONTENT, MAX_REQUEST_TEXT},
     id::{ContactId, EnvelopeId, MsgId},
     session::content::{Body, Content, ContentHash},
 };
@@ -20,6 +20,8 @@ use crate::{
 
 /// A message that nobody took is given up after this time.
 pub(super) const OUTBOX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Longest text in bytes: a content less its header.
+const MAX_TEXT: usize = MAX_CONTENT - 128;
 /// Envelopes under way on one connection.
 const WINDOW_ITEMS: usize = 48;
 /// Bytes of envelopes under way on one connection.
@@ -51,6 +53,8 @@ impl Engine {
             Ok(msg_id) => {
                 self.wait_for_message(step, ticket, row, msg_id, wait, timeout_ms);
                 self.push_soon(&key);
+                self.dialling.want(key, step.now.tick);
+                self.dialling.hurry(&key, step.now.tick);
             }
             Err(error) => step.reply(ticket, Err(error)),
         }
@@ -70,6 +74,13 @@ impl Engine {
             let error = CommandError::new(ErrorKind::Usage, "there is no text to send");
             return Ok(Err(error));
         }
+        if text.len() > MAX_TEXT {
+            let error = CommandError::new(
+                ErrorKind::Usage,
+                "the text is longer than 58 KiB; send it in parts",
+            );
+            return Ok(Err(error));
+        }
         let msg_id = self.fresh_msg_id(step);
         if !peer.record.introduced && text.len() > MAX_REQUEST_TEXT {
             let request_id = self.fresh_msg_id(step);
@@ -83,11 +94,7 @@ impl Engine {
         };
         let content = self.next_content(step, peer, msg_id, body);
         let Ok(bytes) = content.encode() else {
-            let error = CommandError::new(
-                ErrorKind::Usage,
-                "the text is longer than 58 KiB; send it in parts",
-            );
-            return Ok(Err(error));
+            return Err(StoreError::Other("a text could not be encoded".into()));
         };
         let seq = content.seq;
         self.enqueue(step, peer, &content, &bytes)?;
@@ -194,6 +201,19 @@ impl Engine {
         Ok(Some(out.envelope))
     }
 
+    /// Everything that a contact has not confirmed is encrypted again: it may have lost the session or
+    /// the key to which it was sealed. Whatever it did receive it knows by its message id.
+    pub(super) fn seal_anew(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+    ) -> Result<u64, StoreError> {
+        let again = step.tx.clear_envelopes(peer.record.row)?;
+        self.rewind_link(&peer.key());
+        self.push_soon(&peer.key());
+        Ok(again)
+    }
+
     /// Moves a contact's outbox along at the end of the step.
     pub(super) fn push_soon(&mut self, key: &ContactId) {
         self.to_push.insert(*key);
@@ -230,11 +250,20 @@ impl Engine {
         if !peer.is_accepted() {
             return Ok(());
         }
+        if self.resets.contains(&peer.key()) {
+            self.ask_for_bundle(step, link);
+        }
+        // until the other has answered, one envelope at a time: it may not want to hear from us
+        let window = if peer.record.confirmed {
+            WINDOW_ITEMS
+        } else {
+            1
+        };
         loop {
             let Some(state) = self.links.get(link) else {
                 return Ok(());
             };
-            let room = WINDOW_ITEMS.saturating_sub(state.in_flight.len());
+            let room = window.saturating_sub(state.in_flight.len());
             if room == 0 || state.in_flight_bytes() >= WINDOW_BYTES {
                 return Ok(());
             }
@@ -273,15 +302,15 @@ impl Engine {
             return false;
         }
         let req_id = state.next_request();
+        if state.in_flight.is_empty() {
+            state.progress = step.now.tick;
+        }
         state.cursor = item.id;
         state.in_flight.insert(
             req_id,
             InFlight {
-                item: item.id,
-                msg_id: item.msg_id,
                 envelope_id: EnvelopeId::of(&envelope),
                 bytes: envelope.len(),
-                sent: step.now.tick,
             },
         );
         step.outputs.push(Output::Send {
@@ -308,12 +337,10 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &Peer,
-        item: &InFlight,
+        item: &OutboxItem,
         path: Path,
     ) -> Result<(), StoreError> {
-        if !step.tx.remove_outbox(item.item)? {
-            return Ok(());
-        }
+        step.tx.remove_outbox(item.id)?;
         self.message_status(step, peer, item.msg_id, Status::OnDevice, Some(path))
     }
 
@@ -352,9 +379,13 @@ impl Engine {
                 continue;
             };
             step.tx.remove_outbox(item.id)?;
-            let Some(peer) = self.peers.take(step.tx, &record.key)? else {
+            let Some(mut peer) = self.peers.take(step.tx, &record.key)? else {
                 continue;
             };
+            if !peer.record.confirmed {
+                // the request may have been what expired: the next message makes another
+                peer.edit().introduced = false;
+            }
             let result = self.message_status(step, &peer, item.msg_id, Status::Failed, None);
             self.peers.put(peer);
             result?;

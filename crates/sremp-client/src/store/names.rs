@@ -36,9 +36,10 @@ impl ContactRecord {
         self.identity.as_ref().map(|i| i.username().as_str())
     }
 
-    /// Whether the user added or accepted the contact and has not turned it away since.
+    /// Whether the user added or accepted the contact and has not turned it away since, and it has
+    /// not withdrawn its identity.
     pub fn is_accepted(&self) -> bool {
-        self.standing == Standing::Accepted && self.trust != Trust::Rejected
+        self.standing == Standing::Accepted && self.trust != Trust::Rejected && !self.is_withdrawn()
     }
 
     /// Whether the contact has withdrawn its identity for good.

@@ -166,6 +166,15 @@ impl Tx<'_> {
         Ok(self.execute("DELETE FROM outbox WHERE id = ?1", [id])? == 1)
     }
 
+    /// Gives everything that waits until this time: a calendar that jumped must not end it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn renew_outbox(&mut self, expires: UnixMillis) -> Result<()> {
+        self.execute("UPDATE outbox SET expires = ?1", [time(expires)])?;
+        Ok(())
+    }
+
     /// How much waits for a contact.
     ///
     /// # Errors

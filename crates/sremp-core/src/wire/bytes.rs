@@ -1,9 +1,21 @@
 //! Fixed-length byte strings that are MessagePack `bin` on the wire and a role of their own in code.
 
 /// Declares a public newtype over `[u8; N]`, encoded as `bin` of exactly N bytes.
-///
-/// `secret` types have no `Display` and a redacted `Debug`; `public` types show hex.
 macro_rules! public_bytes {
+    ($(#[$doc:meta])* $name:ident, $len:expr) => {
+        $crate::wire::bytes::byte_newtype! { $(#[$doc])* $name, $len }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), $crate::wire::bytes::Hex(&self.0))
+            }
+        }
+    };
+}
+pub(crate) use public_bytes;
+
+/// The same without `Debug`: for what must not print itself.
+macro_rules! byte_newtype {
     ($(#[$doc:meta])* $name:ident, $len:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,12 +41,6 @@ macro_rules! public_bytes {
             }
         }
 
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(f, concat!(stringify!($name), "({})"), $crate::wire::bytes::Hex(&self.0))
-            }
-        }
-
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.serialize_bytes(&self.0)
@@ -48,7 +54,7 @@ macro_rules! public_bytes {
         }
     };
 }
-pub(crate) use public_bytes;
+pub(crate) use byte_newtype;
 
 /// Shows bytes as lower-case hex.
 pub struct Hex<'a>(pub &'a [u8]);
