@@ -29,6 +29,17 @@ const STRANGER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// Connections of strangers at once.
 const MAX_STRANGER_LINKS: usize = 32;
 
+/// Whether it is doubted that the peer can read what it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// It confirms.
+    No,
+    /// It does not, and is to be asked for its keys.
+    Yes,
+    /// It was asked.
+    Asked,
+}
+
 /// An envelope that waits for its answer.
 #[derive(Debug)]
 pub(super) struct InFlight {
@@ -50,6 +61,8 @@ pub(super) struct Link {
     pub(super) bundle_request: Option<(u32, Tick)>,
     /// When the peer last confirmed something, or the first envelope was sent after a rest.
     pub(super) progress: Tick,
+    /// Nothing was confirmed for a while: the peer may have another envelope key by now.
+    pub(super) doubtful: Doubt,
     /// Whether this is a contact that the user wants to hear from.
     welcome: bool,
     /// Envelopes of a stranger that were not taken.
@@ -302,6 +315,7 @@ impl Engine {
                 in_flight: BTreeMap::new(),
                 bundle_request: None,
                 progress: step.now.tick,
+                doubtful: Doubt::No,
                 welcome,
                 refused: 0,
                 next_request: 0,
@@ -396,6 +410,9 @@ impl Engine {
             let (stalled, overdue) = (link.is_stalled(now), link.bundle_overdue(now));
             if stalled {
                 link.rewind();
+                if link.doubtful == Doubt::No {
+                    link.doubtful = Doubt::Yes;
+                }
             }
             if overdue {
                 link.bundle_request = None;

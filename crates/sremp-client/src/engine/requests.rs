@@ -8,7 +8,11 @@ use sremp_core::{
 };
 use sremp_net::LinkId;
 
-use super::{Engine, Output, Step, links::Given, peers::Peer};
+use super::{
+    Engine, Output, Step,
+    links::{Doubt, Given},
+    peers::Peer,
+};
 use crate::{store::StoreError, view::Path};
 
 impl Engine {
@@ -62,6 +66,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         if let Some(state) = self.links.get_mut(link) {
             state.progress = step.now.tick;
+            state.doubtful = Doubt::No;
             let sent = state.in_flight.get(&req_id);
             if sent.is_some_and(|f| f.envelope_id == *confirmed) {
                 state.in_flight.remove(&req_id);

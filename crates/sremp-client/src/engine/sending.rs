@@ -12,7 +12,11 @@ use sremp_core::{
 
 use sremp_net::LinkId;
 
-use super::{Engine, Output, Step, Ticket, links::InFlight, peers::Peer};
+use super::{
+    Engine, Output, Step, Ticket,
+    links::{Doubt, InFlight},
+    peers::Peer,
+};
 use crate::{
     store::{NewMessage, NewOutboxItem, OutboxItem, StoreError},
     view::{CommandError, ErrorKind, EventKind, MessageKind, Path, Status, Wait},
@@ -250,7 +254,14 @@ impl Engine {
         if !peer.is_accepted() {
             return Ok(());
         }
-        if self.resets.contains(&peer.key()) {
+        let doubted = match self.links.get_mut(link) {
+            Some(state) if state.doubtful == Doubt::Yes => {
+                state.doubtful = Doubt::Asked;
+                true
+            }
+            _ => false,
+        };
+        if doubted || self.resets.contains(&peer.key()) {
             self.ask_for_bundle(step, link);
         }
         // until the other has answered, one envelope at a time: it may not want to hear from us
