@@ -3,6 +3,7 @@
 //! connection can break at any time; what was committed stays.
 
 mod node;
+mod people;
 mod world;
 
 pub use node::Node;

@@ -37,20 +37,14 @@ const MAX_DELAY: u64 = 200;
 /// When the world begins.
 const BEGIN: u64 = 1_760_000_000_000;
 
-type NodeIndex = usize;
+pub(crate) type NodeIndex = usize;
 
 /// Something on its way.
 struct Flight {
     to: NodeIndex,
     /// The node's life for which it is meant; a restarted node is another.
     life: u64,
-    what: Arrival,
-}
-
-enum Arrival {
-    Input(Input),
-    /// Somebody dials.
-    Call(LinkId, Box<Identity>, Option<sremp_core::id::IntroToken>),
+    what: Input,
 }
 
 /// One node's end of a connection.
@@ -71,11 +65,11 @@ pub struct World {
     pub seed: u64,
     /// What may go wrong from now on.
     pub faults: Faults,
-    rng: ChaCha20Rng,
+    pub(crate) rng: ChaCha20Rng,
     /// The calendar at the world's beginning, in Unix milliseconds.
     begin: u64,
     millis: u64,
-    nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     lives: Vec<u64>,
     unreachable: BTreeSet<NodeIndex>,
     flights: BTreeMap<(u64, u64), Flight>,
@@ -125,80 +119,6 @@ impl World {
         let index = self.nodes.len() - 1;
         self.schedule(index);
         index
-    }
-
-    /// A command, carried out without faults; its reply.
-    pub fn command(&mut self, node: NodeIndex, command: Command) -> Reply {
-        match self.try_command(node, command) {
-            Ok(reply) => reply,
-            Err(error) => panic!("seed {}: {}: {error}", self.seed, self.nodes[node].name),
-        }
-    }
-
-    /// A command that may be refused.
-    pub fn try_command(
-        &mut self,
-        node: NodeIndex,
-        command: Command,
-    ) -> Result<Reply, sremp_client::view::CommandError> {
-        let faults = std::mem::take(&mut self.faults);
-        let ticket = self.nodes[node].ticket();
-        self.give(node, Input::Command { ticket, command });
-        self.faults = faults;
-        self.nodes[node]
-            .replies
-            .remove(&ticket)
-            .unwrap_or_else(|| panic!("seed {}: no reply", self.seed))
-    }
-
-    /// A node's reusable card.
-    pub fn card(&mut self, node: NodeIndex) -> String {
-        match self.command(node, Command::Id) {
-            Reply::Id(view) => view.card,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// `node` adds the card of `other` under its name.
-    pub fn add(&mut self, node: NodeIndex, other: NodeIndex) {
-        let command = Command::Add {
-            who: self.card(other),
-            alias: Some(self.nodes[other].name.clone()),
-            despite_confusable: false,
-        };
-        self.command(node, command);
-    }
-
-    /// `node` writes to the contact of this name.
-    pub fn send(&mut self, node: NodeIndex, contact: &str, text: &str) {
-        self.command(node, Node::send_command(contact, text));
-    }
-
-    /// The conversation of a node with a contact.
-    pub fn history(&mut self, node: NodeIndex, contact: &str) -> Vec<MessageView> {
-        let now = self.now();
-        self.nodes[node].history(contact, now, &mut self.rng)
-    }
-
-    /// The texts that a node has received from a contact, in the order of its history.
-    pub fn received(&mut self, node: NodeIndex, contact: &str) -> Vec<String> {
-        let lines = self.history(node, contact).into_iter();
-        lines
-            .filter(|line| line.kind == MessageKind::Received)
-            .map(|line| line.text)
-            .collect()
-    }
-
-    /// The statuses of what a node has sent to a contact.
-    pub fn statuses(&mut self, node: NodeIndex, contact: &str) -> Vec<Status> {
-        let lines = self.history(node, contact).into_iter();
-        lines.filter_map(|line| line.status).collect()
-    }
-
-    /// Every event of a node.
-    pub fn events(&mut self, node: NodeIndex) -> Vec<Event> {
-        let now = self.now();
-        self.nodes[node].events(now, &mut self.rng)
     }
 
     /// Sets every calendar, backwards or forwards by milliseconds; stopwatches go on.
@@ -266,21 +186,11 @@ impl World {
         if self.lives[flight.to] != flight.life {
             return;
         }
-        match flight.what {
-            Arrival::Input(input) => self.give(flight.to, input),
-            Arrival::Call(link, identity, intro) => {
-                let input = Input::Shown {
-                    link,
-                    identity,
-                    intro,
-                };
-                self.give(flight.to, input);
-            }
-        }
+        self.give(flight.to, flight.what);
     }
 
     /// One step of a node, with the faults of the world.
-    fn give(&mut self, node: NodeIndex, input: Input) {
+    pub(crate) fn give(&mut self, node: NodeIndex, input: Input) {
         if self.chance(self.faults.die_before_commit) {
             let now = self.now();
             self.nodes[node].step_without_commit(input, now, &mut self.rng);
@@ -323,7 +233,7 @@ impl World {
             Output::Send { link, message } => self.transmit(link, message),
             Output::Probe(link) => {
                 if self.ends.contains_key(&link) {
-                    self.fly(node, MAX_DELAY, Arrival::Input(Input::Pong(link)));
+                    self.fly(node, MAX_DELAY, Input::Pong(link));
                 }
             }
             Output::Close { link, code } => self.close(link, code),
@@ -347,7 +257,7 @@ impl World {
                 dialled: target.expected,
                 reason: CloseReason::Local(ErrorCode::Timeout),
             };
-            return self.fly(node, MAX_DELAY, Arrival::Input(input));
+            return self.fly(node, MAX_DELAY, input);
         };
         let other = self.new_link();
         let caller_identity = self.nodes[node].engine.own().identity().clone();
@@ -371,7 +281,11 @@ impl World {
         );
         self.ends.insert(link, outbound);
         self.ends.insert(other, inbound);
-        let call = Arrival::Call(other, Box::new(caller_identity), target.intro);
+        let call = Input::Shown {
+            link: other,
+            identity: Box::new(caller_identity),
+            intro: target.intro,
+        };
         self.send_over(link, call);
     }
 
@@ -396,7 +310,7 @@ impl World {
                 intro: None,
             };
             self.opened(node, link);
-            self.send_over(link, Arrival::Input(shown));
+            self.send_over(link, shown);
         } else {
             self.opened(node, link);
         }
@@ -413,7 +327,7 @@ impl World {
         };
         // before any message on this connection
         self.next_urgent += 1;
-        let (life, what) = (self.lives[node], Arrival::Input(input));
+        let (life, what) = (self.lives[node], input);
         let flight = Flight {
             to: node,
             life,
@@ -434,11 +348,11 @@ impl World {
             link: other,
             message,
         };
-        self.send_over(link, Arrival::Input(input));
+        self.send_over(link, input);
     }
 
     /// Sends to the other end, in order.
-    fn send_over(&mut self, link: LinkId, what: Arrival) {
+    fn send_over(&mut self, link: LinkId, what: Input) {
         let delay = 1 + Node::below(&mut self.rng, MAX_DELAY);
         let Some(end) = self.ends.get_mut(&link) else {
             return;
@@ -460,7 +374,7 @@ impl World {
             dialled,
             reason,
         };
-        self.fly(end.node, 0, Arrival::Input(own));
+        self.fly(end.node, 0, own);
         self.cut_other(&end);
     }
 
@@ -480,7 +394,7 @@ impl World {
             };
             // after everything that was sent before
             let at = end.last_arrival.max(self.millis + 1);
-            self.fly_at(other.node, at, Arrival::Input(input));
+            self.fly_at(other.node, at, input);
         }
     }
 
@@ -494,15 +408,15 @@ impl World {
             dialled,
             reason: CloseReason::Truncated,
         };
-        self.fly(node, 1, Arrival::Input(input));
+        self.fly(node, 1, input);
         self.cut(link);
     }
 
-    fn fly(&mut self, to: NodeIndex, delay: u64, what: Arrival) {
+    fn fly(&mut self, to: NodeIndex, delay: u64, what: Input) {
         self.fly_at(to, self.millis + delay, what);
     }
 
-    fn fly_at(&mut self, to: NodeIndex, at: u64, what: Arrival) {
+    fn fly_at(&mut self, to: NodeIndex, at: u64, what: Input) {
         self.next_flight += 1;
         let life = self.lives[to];
         self.flights

@@ -6,17 +6,17 @@ use std::{
 };
 
 use sremp_core::{
-    channel::{Admission, DuplicateVerdict, judge_duplicate},
-    constants::{DUPLICATE_PROBE_TIMEOUT, MAX_PENDING_REQUESTS, PREKEY_REQUEST_INTERVAL},
+    channel::{DuplicateVerdict, judge_duplicate},
+    constants::{DUPLICATE_PROBE_TIMEOUT, PREKEY_REQUEST_INTERVAL},
     error::ErrorCode,
     id::{ContactId, EnvelopeId, IntroToken},
-    identity::{Identity, Trust, VersionRecord, VersionVerdict},
+    identity::Identity,
     time::Tick,
 };
 use sremp_net::{CloseReason, Direction, LinkId};
 
-use super::{Engine, Output, Step, peers::Peer};
-use crate::{config::Strangers, store::StoreError};
+use super::{Engine, Output, Step};
+use crate::store::StoreError;
 
 /// Envelopes are sent again on a connection on which none was confirmed for this time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -26,8 +26,6 @@ const LAST_SEEN_STEP: Duration = Duration::from_secs(60);
 const MAX_PREKEY_ASKERS: usize = 256;
 /// Time that a stranger's connection may stand.
 const STRANGER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// Connections of strangers at once.
-const MAX_STRANGER_LINKS: usize = 32;
 
 /// Whether it is doubted that the peer can read what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +100,7 @@ impl Link {
     }
 
     /// When a stranger that has said nothing to keep is sent away.
-    fn stranger_until(&self) -> Option<Tick> {
+    pub(super) fn stranger_until(&self) -> Option<Tick> {
         (!self.welcome).then(|| self.opened.plus(STRANGER_TIMEOUT))
     }
 
@@ -125,11 +123,11 @@ struct Candidate {
 
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    open: HashMap<LinkId, Link>,
+    pub(super) open: HashMap<LinkId, Link>,
     active: HashMap<ContactId, LinkId>,
     candidates: HashMap<ContactId, Candidate>,
     /// Intro tokens of connections that are admitted but not yet open.
-    admitted: HashMap<LinkId, Option<IntroToken>>,
+    pub(super) admitted: HashMap<LinkId, Option<IntroToken>>,
     prekeys_given: HashMap<ContactId, (Tick, Vec<u8>)>,
 }
 
@@ -183,7 +181,8 @@ impl Links {
         }
     }
 
-    fn strangers(&self) -> usize {
+    /// Connections of strangers.
+    pub(super) fn strangers(&self) -> usize {
         self.open.values().filter(|link| !link.welcome).count()
     }
 
@@ -206,80 +205,6 @@ pub(super) enum Given {
 }
 
 impl Engine {
-    /// A peer has shown a valid identity on a connection with its noise key: may it come in?
-    pub(super) fn handle_shown(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        link: LinkId,
-        identity: &Identity,
-        intro: Option<IntroToken>,
-    ) -> Result<(), StoreError> {
-        let admission = self.judge_peer(step, identity, intro.as_ref())?;
-        match admission {
-            Admission::Accept => {
-                self.links.admitted.insert(link, intro);
-            }
-            Admission::Close(code) => self.refusals.count(code.name()),
-            Admission::Stale { .. } => self.refusals.count(ErrorCode::StaleIdentity.name()),
-        }
-        step.outputs.push(Output::Admit { link, admission });
-        Ok(())
-    }
-
-    fn judge_peer(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        identity: &Identity,
-        intro: Option<&IntroToken>,
-    ) -> Result<Admission, StoreError> {
-        const REFUSED: Admission = Admission::Close(ErrorCode::Refused);
-        let key = identity.id();
-        if key == self.own.identity.id() {
-            return Ok(REFUSED);
-        }
-        let known = step.tx.version_record(&key)?;
-        match VersionRecord::judge(known.as_ref(), identity) {
-            VersionVerdict::Newer | VersionVerdict::Same => {}
-            VersionVerdict::Stale { seen } => return Ok(Admission::Stale { seen }),
-            VersionVerdict::Fork => {
-                self.note_fork(step, &key)?;
-                return Ok(REFUSED);
-            }
-            VersionVerdict::Tombstoned => return Ok(REFUSED),
-        }
-        if identity.is_tombstone() {
-            self.learn_identity(step, identity)?;
-            return Ok(REFUSED);
-        }
-        let peer = self.peers.take(step.tx, &key)?;
-        let turned_away =
-            |peer: &Peer| peer.record.trust == Trust::Rejected || peer.record.declined;
-        let welcome = match &peer {
-            Some(peer) if peer.is_accepted() => true,
-            _ if self.links.strangers() >= MAX_STRANGER_LINKS => false,
-            Some(peer) => !turned_away(peer),
-            None => self.takes_stranger(step, intro)?,
-        };
-        self.peers.put_back(peer);
-        Ok(if welcome { Admission::Accept } else { REFUSED })
-    }
-
-    fn takes_stranger(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        intro: Option<&IntroToken>,
-    ) -> Result<bool, StoreError> {
-        if self.config.strangers == Strangers::Never {
-            return Ok(false);
-        }
-        if self.invite_is_open(step, intro)? {
-            return Ok(true);
-        }
-        let pending = step.tx.pending_requests()?;
-        let room = usize::try_from(pending).is_ok_and(|n| n < MAX_PENDING_REQUESTS);
-        Ok(self.config.strangers == Strangers::Request && room)
-    }
-
     /// A connection is open.
     pub(super) fn handle_opened(
         &mut self,
@@ -420,18 +345,6 @@ impl Engine {
             if stalled || overdue {
                 self.to_push.insert(link.peer);
             }
-        }
-    }
-
-    /// Sends strangers away whose time is over.
-    pub(super) fn expire_strangers(&mut self, step: &mut Step<'_, '_>) {
-        let now = step.now.tick;
-        let over = |link: &Link| link.stranger_until().is_some_and(|until| until <= now);
-        let over = self.links.open.iter().filter(|(_, link)| over(link));
-        let mut over: Vec<_> = over.map(|(id, _)| *id).collect();
-        over.sort_unstable();
-        for link in over {
-            self.close(step, link, ErrorCode::GoingAway);
         }
     }
 

@@ -5,6 +5,7 @@
 //! The same store, inputs, times and random bytes give the same outputs.
 
 mod accounting;
+mod admission;
 mod commands;
 mod contacts;
 mod dialling;

@@ -1,0 +1,84 @@
+//! What people in the world do and see.
+
+use sremp_client::{
+    engine::Input,
+    view::{Command, CommandError, Event, MessageKind, MessageView, Reply, Status},
+};
+
+use crate::{Node, World, world::NodeIndex};
+
+impl World {
+    /// A command, carried out without faults; its reply.
+    pub fn command(&mut self, node: NodeIndex, command: Command) -> Reply {
+        match self.try_command(node, command) {
+            Ok(reply) => reply,
+            Err(error) => panic!("seed {}: {}: {error}", self.seed, self.nodes[node].name),
+        }
+    }
+
+    /// A command that may be refused.
+    pub fn try_command(
+        &mut self,
+        node: NodeIndex,
+        command: Command,
+    ) -> Result<Reply, CommandError> {
+        let faults = std::mem::take(&mut self.faults);
+        let ticket = self.nodes[node].ticket();
+        self.give(node, Input::Command { ticket, command });
+        self.faults = faults;
+        self.nodes[node]
+            .replies
+            .remove(&ticket)
+            .unwrap_or_else(|| panic!("seed {}: no reply", self.seed))
+    }
+
+    /// A node's reusable card.
+    pub fn card(&mut self, node: NodeIndex) -> String {
+        match self.command(node, Command::Id) {
+            Reply::Id(view) => view.card,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// `node` adds the card of `other` under its name.
+    pub fn add(&mut self, node: NodeIndex, other: NodeIndex) {
+        let command = Command::Add {
+            who: self.card(other),
+            alias: Some(self.nodes[other].name.clone()),
+            despite_confusable: false,
+        };
+        self.command(node, command);
+    }
+
+    /// `node` writes to the contact of this name.
+    pub fn send(&mut self, node: NodeIndex, contact: &str, text: &str) {
+        self.command(node, Node::send_command(contact, text));
+    }
+
+    /// The conversation of a node with a contact.
+    pub fn history(&mut self, node: NodeIndex, contact: &str) -> Vec<MessageView> {
+        let now = self.now();
+        self.nodes[node].history(contact, now, &mut self.rng)
+    }
+
+    /// The texts that a node has received from a contact, in the order of its history.
+    pub fn received(&mut self, node: NodeIndex, contact: &str) -> Vec<String> {
+        let lines = self.history(node, contact).into_iter();
+        lines
+            .filter(|line| line.kind == MessageKind::Received)
+            .map(|line| line.text)
+            .collect()
+    }
+
+    /// The statuses of what a node has sent to a contact.
+    pub fn statuses(&mut self, node: NodeIndex, contact: &str) -> Vec<Status> {
+        let lines = self.history(node, contact).into_iter();
+        lines.filter_map(|line| line.status).collect()
+    }
+
+    /// Every event of a node.
+    pub fn events(&mut self, node: NodeIndex) -> Vec<Event> {
+        let now = self.now();
+        self.nodes[node].events(now, &mut self.rng)
+    }
+}
