@@ -6,10 +6,7 @@ use std::{
 };
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
-use sremp_client::{
-    engine::{Input, Now, Output},
-    view::{Command, Event, MessageKind, MessageView, Reply, Status},
-};
+use sremp_client::engine::{Input, Now, Output};
 use sremp_core::{
     channel::{Admission, Direction, Message},
     contact_card::Endpoint,
