@@ -63,18 +63,18 @@ fn every_message_is_in_both_histories_once_and_in_order_after_kill_9() {
         running.kill();
         let keys = keys_used(home);
         assert!(keys.len() >= EACH, "{} keys", keys.len());
-        let envelopes: BTreeSet<_> = keys.iter().map(|(_, _, envelope)| envelope).collect();
-        let used: BTreeSet<_> = keys
-            .iter()
-            .map(|(session, key, _)| (session, key))
-            .collect();
+        let envelopes: BTreeSet<_> = keys.iter().map(|(_, envelope)| envelope).collect();
+        let used: BTreeSet<_> = keys.iter().map(|(key, _)| key).collect();
         assert_eq!(used.len(), keys.len(), "a key encrypted two envelopes");
         assert_eq!(envelopes.len(), keys.len(), "an envelope came of two keys");
     }
 }
 
+/// Session, ratchet key, place in its chain.
+type KeyName = (Vec<u8>, u32, u32);
+
 /// The audit of a home's store: session, ratchet key and place in its chain, envelope.
-fn keys_used(home: &Home) -> Vec<(Vec<u8>, (u32, u32), Vec<u8>)> {
+fn keys_used(home: &Home) -> Vec<(KeyName, Vec<u8>)> {
     let home = sremp_client::home::Home::at(home.path());
     let lock = home.lock().unwrap();
     let mut store = home.open(&lock, &Passphrase::None).unwrap();
@@ -86,7 +86,7 @@ fn keys_used(home: &Home) -> Vec<(Vec<u8>, (u32, u32), Vec<u8>)> {
                 let bytes = |b: &[u8]| b.to_vec();
                 keys.extend(used.iter().map(|u| {
                     let envelope = bytes(u.envelope.as_bytes());
-                    (bytes(session.as_bytes()), (u.epoch, u.n), envelope)
+                    ((bytes(session.as_bytes()), u.epoch, u.n), envelope)
                 }));
             }
         }
