@@ -254,6 +254,9 @@ pub struct SentView {
     pub status: Status,
     /// The way it took, once it has arrived.
     pub path: Option<Path>,
+    /// Why it has not come as far as was awaited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// One message of a conversation.

@@ -342,3 +342,43 @@ fn a_silent_reader_keeps_the_ratchet_turning() {
     };
     assert_eq!(messages.len(), 1);
 }
+
+#[test]
+fn trust_begins_unknown_and_says_how_and_when_it_was_made() {
+    let mut world = ann_and_ben(16);
+    let contact = |world: &mut World| {
+        let command = Command::Contacts { requests: false };
+        let Reply::Contacts { mut contacts } = world.command(0, command) else {
+            panic!("no contacts");
+        };
+        contacts.remove(0)
+    };
+    let first = contact(&mut world);
+    assert_eq!((first.trust, first.trusted_at), (Trust::Unknown, None));
+    assert_eq!(first.last_seen, None);
+    world.send(0, "ben", "hello");
+    world.run(10_000);
+    assert!(contact(&mut world).last_seen >= Some(first.first_seen));
+    let verify = |number| Command::Verify {
+        contact: "ben".to_owned(),
+        number,
+    };
+    let Reply::Verify(shown) = world.command(0, verify(None)) else {
+        panic!("no number");
+    };
+    let other = "0".repeat(60);
+    let Reply::Verify(wrong) = world.command(0, verify(Some(other))) else {
+        panic!("no answer");
+    };
+    assert_eq!((wrong.matches, wrong.trust), (Some(false), Trust::Unknown));
+    let Reply::Verify(right) = world.command(0, verify(Some(shown.safety_number))) else {
+        panic!("no answer");
+    };
+    assert_eq!((right.matches, right.trust), (Some(true), Trust::Trusted));
+    let verified = contact(&mut world);
+    assert_eq!(
+        verified.verified_via,
+        sremp_client::view::VerifiedVia::Number
+    );
+    assert!(verified.trusted_at.is_some());
+}

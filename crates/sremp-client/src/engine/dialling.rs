@@ -27,6 +27,8 @@ struct Attempt {
     /// The peer's noise key may have changed: the next dial is not pinned to the cached one.
     unpinned: bool,
     last: Option<Tick>,
+    /// Why the last dial failed.
+    failure: Option<String>,
 }
 
 impl Attempt {
@@ -61,6 +63,7 @@ impl Dialling {
         if let Some(attempt) = self.0.get_mut(contact) {
             attempt.in_progress = false;
             attempt.unpinned = false;
+            attempt.failure = None;
             attempt.due = None;
         }
     }
@@ -80,6 +83,11 @@ impl Dialling {
         } else {
             *attempt = Attempt::default();
         }
+    }
+
+    /// Why the last dial of this contact failed.
+    pub(super) fn failure(&self, contact: &ContactId) -> Option<&str> {
+        self.0.get(contact)?.failure.as_deref()
     }
 
     /// The contact is not to be dialled.
@@ -122,6 +130,7 @@ impl Dialling {
             return;
         };
         attempt.in_progress = false;
+        attempt.failure = Some(reason.to_string());
         let other_key = matches!(reason, CloseReason::Local(ErrorCode::StaticMismatch));
         if other_key && !attempt.unpinned {
             attempt.unpinned = true;

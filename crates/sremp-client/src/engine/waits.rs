@@ -73,6 +73,7 @@ impl Engine {
                     msg_id: msg_id.to_string(),
                     status: Status::Queued,
                     path: None,
+                    reason: None,
                 };
                 return step.reply(ticket, Ok(Reply::Sent(sent)));
             }
@@ -108,6 +109,7 @@ impl Engine {
                 msg_id: msg_id.to_string(),
                 status,
                 path,
+                reason: None,
             };
             step.reply(wait.ticket, Ok(Reply::Sent(sent)));
         }
@@ -147,13 +149,12 @@ impl Engine {
                 continue;
             }
             let known = step.tx.message(Some(wait.contact), &wait.msg_id)?;
+            let status = known.as_ref().and_then(|m| m.status);
             let sent = SentView {
                 msg_id: wait.msg_id.to_string(),
-                status: known
-                    .as_ref()
-                    .and_then(|m| m.status)
-                    .unwrap_or(Status::Queued),
+                status: status.unwrap_or(Status::Queued),
                 path: known.and_then(|m| m.path),
+                reason: self.why_waiting(step, wait.contact)?,
             };
             step.reply(wait.ticket, Ok(Reply::Sent(sent)));
         }
@@ -172,6 +173,33 @@ impl Engine {
             step.reply(wait.ticket, Ok(reply));
         }
         Ok(())
+    }
+}
+
+impl Engine {
+    /// Why a message to this contact still waits.
+    fn why_waiting(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        contact: ContactRow,
+    ) -> Result<Option<String>, StoreError> {
+        let Some(record) = step.tx.contact(contact)? else {
+            return Ok(None);
+        };
+        let name = record.name();
+        let reason = if self.links.active(&record.key).is_some() {
+            match record.confirmed {
+                true => format!("{name} is connected but has not confirmed it yet"),
+                false => format!("{name} is connected but has not accepted you as a contact yet"),
+            }
+        } else if record.endpoints.is_empty() {
+            format!("no address of {name} is known: ask for a newer card, or wait for a connection")
+        } else {
+            let cause = self.dialling.failure(&record.key);
+            let cause = cause.unwrap_or("there was no answer yet");
+            format!("{name} cannot be reached: {cause}")
+        };
+        Ok(Some(reason))
     }
 }
 

@@ -84,7 +84,15 @@ impl Args {
             if ours && sent.status == Status::Queued {
                 write!(to, "; goes out while a client runs: sremp up")?;
             }
-            writeln!(to, "  [{}]", peer::line(&sent.msg_id))
+            writeln!(to, "  [{}]", peer::line(&sent.msg_id))?;
+            if let Some(reason) = &sent.reason {
+                writeln!(
+                    to,
+                    "{}; the message stays queued and is tried again",
+                    peer::line(reason)
+                )?;
+            }
+            Ok(())
         })?;
         Ok(code(sent.status, awaited))
     }

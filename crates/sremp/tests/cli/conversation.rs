@@ -258,3 +258,14 @@ fn history_comes_in_pages() {
     assert_eq!(texts(&above), said[1..4]);
     assert_eq!(texts(&ann.objects(&["history", "ben"])), said);
 }
+
+#[test]
+fn an_address_that_does_not_answer_is_said_and_the_message_kept() {
+    let (ann, _ben) = acquainted();
+    let send = ["send", "ben", "hello", "--wait", "device", "--timeout", "2"];
+    let ran = ann.run(&send);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.stdout.contains("nobody listens"), "{ran:?}");
+    assert!(ran.stdout.contains("stays queued"), "{ran:?}");
+    assert_eq!(ann.json(&["status"])["queued"], 1);
+}
