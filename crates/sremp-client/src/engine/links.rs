@@ -9,7 +9,7 @@ use sremp_core::{
     channel::{DuplicateVerdict, judge_duplicate},
     constants::{DUPLICATE_PROBE_TIMEOUT, PREKEY_REQUEST_INTERVAL},
     error::ErrorCode,
-    id::{ContactId, EnvelopeId, IntroToken},
+    id::{ContactId, EnvelopeId, IntroToken, MsgId},
     identity::Identity,
     time::Tick,
 };
@@ -41,6 +41,8 @@ pub(super) enum Doubt {
 /// An envelope that waits for its answer.
 #[derive(Debug)]
 pub(super) struct InFlight {
+    pub(super) item: i64,
+    pub(super) msg_id: MsgId,
     pub(super) envelope_id: EnvelopeId,
     pub(super) bytes: usize,
 }

@@ -64,19 +64,24 @@ impl Engine {
         req_id: u32,
         confirmed: &EnvelopeId,
     ) -> Result<(), StoreError> {
+        let mut item = None;
         if let Some(state) = self.links.get_mut(link) {
             state.progress = step.now.tick;
             state.doubtful = Doubt::No;
             let sent = state.in_flight.get(&req_id);
             if sent.is_some_and(|f| f.envelope_id == *confirmed) {
-                state.in_flight.remove(&req_id);
+                let sent = state.in_flight.remove(&req_id);
+                item = sent.map(|f| (f.item, f.msg_id));
             }
         }
         if let Some(peer) = self.peers.take(step.tx, key)? {
-            // by its envelope, since the answer may be to an earlier sending of it
-            let item = step.tx.outbox_by_envelope(peer.record.row, confirmed)?;
-            if let Some(item) = item {
-                self.confirmed(step, &peer, &item, Path::Direct)?;
+            if item.is_none() {
+                // the answer may be to an earlier sending of the same envelope
+                let found = step.tx.outbox_by_envelope(peer.record.row, confirmed)?;
+                item = found.map(|item| (item.id, item.msg_id));
+            }
+            if let Some((item, msg_id)) = item {
+                self.confirmed(step, &peer, item, msg_id, Path::Direct)?;
             }
             self.peers.put(peer);
         }

@@ -27,7 +27,7 @@ pub(super) const OUTBOX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Longest text in bytes: a content less its header.
 const MAX_TEXT: usize = MAX_CONTENT - 128;
 /// Envelopes under way on one connection.
-const WINDOW_ITEMS: usize = 48;
+const WINDOW_ITEMS: usize = 60;
 /// Bytes of envelopes under way on one connection.
 const WINDOW_BYTES: usize = 512 * 1024;
 
@@ -320,7 +320,11 @@ impl Engine {
         state.in_flight.insert(
             req_id,
             InFlight {
-                envelope_id: EnvelopeId::of(&envelope),
+                item: item.id,
+                msg_id: item.msg_id,
+                envelope_id: item
+                    .envelope_id
+                    .unwrap_or_else(|| EnvelopeId::of(&envelope)),
                 bytes: envelope.len(),
             },
         );
@@ -348,11 +352,12 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &Peer,
-        item: &OutboxItem,
+        item: i64,
+        msg_id: MsgId,
         path: Path,
     ) -> Result<(), StoreError> {
-        step.tx.remove_outbox(item.id)?;
-        self.message_status(step, peer, item.msg_id, Status::OnDevice, Some(path))
+        step.tx.remove_outbox(item)?;
+        self.message_status(step, peer, msg_id, Status::OnDevice, Some(path))
     }
 
     fn message_status(

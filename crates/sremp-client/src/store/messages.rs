@@ -133,7 +133,7 @@ impl Tx<'_> {
             }
         }
         let position = self.place(new.contact, new.kind, new.seq)?;
-        self.insert(
+        let id = self.insert(
             "INSERT INTO message (contact, position, kind, msg_id, seq, sent, received, status,
                                   status_at, path, text)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?6, ?9, ?10)",
@@ -149,8 +149,9 @@ impl Tx<'_> {
                 new.path.map(Path::code),
                 new.text
             ],
-        )
-        .map(Some)
+        )?;
+        self.to_index(id);
+        Ok(Some(id))
     }
 
     /// Notes that one's own message came further; tells whether it did. A status never goes back:
@@ -249,6 +250,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if it cannot be written.
     pub fn erase_message(&mut self, id: i64) -> Result<bool> {
+        self.index()?;
         let sql = concat!(
             "UPDATE message SET erased = 1, text = ",
             blank!(),
@@ -259,6 +261,7 @@ impl Tx<'_> {
 
     /// Deletes the lines of a conversation.
     pub(super) fn delete_messages(&mut self, contact: ContactRow) -> Result<()> {
+        self.index()?;
         let sql = concat!(
             "UPDATE message SET text = ",
             blank!(),

@@ -165,6 +165,10 @@ impl Store {
             .map_err(|e| E::from(vendor(e)))?;
         let mut tx = Tx::new(&transaction);
         let outcome = work(&mut tx);
+        if outcome.is_ok() {
+            // a failure is kept in `broken`
+            let _ = tx.index();
+        }
         let broken = tx.broken();
         let committed = match (&outcome, broken) {
             (_, Some(error)) => Err(error),

@@ -126,9 +126,7 @@ CREATE VIRTUAL TABLE message_text USING fts5 (
 INSERT INTO message_text (message_text, rank) VALUES ('secure-delete', 1);
 -- every message is a small part of the index of its own; merging them later writes fewer pages
 INSERT INTO message_text (message_text, rank) VALUES ('automerge', 16);
-CREATE TRIGGER message_text_insert AFTER INSERT ON message BEGIN
-    INSERT INTO message_text (rowid, text) VALUES (new.id, new.text);
-END;
+-- new messages are indexed together at the end of their transaction: see store/tx.rs
 CREATE TRIGGER message_text_delete AFTER DELETE ON message BEGIN
     INSERT INTO message_text (message_text, rowid, text) VALUES ('delete', old.id, old.text);
 END;

@@ -20,6 +20,7 @@ impl Tx<'_> {
         let Some(query) = query(words) else {
             return Ok(Vec::new());
         };
+        self.index()?;
         // in the order of the index itself: it reads from the newest down and stops at the limit
         let sql = concat!(
             "SELECT ",

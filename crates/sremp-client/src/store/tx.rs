@@ -11,11 +11,34 @@ use super::{StoreError, error::vendor};
 pub struct Tx<'s> {
     conn: &'s Connection,
     broken: Option<StoreError>,
+    /// The first message of this transaction that is not in the search index yet.
+    unindexed: Option<i64>,
 }
 
 impl<'s> Tx<'s> {
     pub(super) const fn new(conn: &'s Connection) -> Self {
-        Self { conn, broken: None }
+        Self {
+            conn,
+            broken: None,
+            unindexed: None,
+        }
+    }
+
+    /// A message was added whose words are to be indexed.
+    pub(super) fn to_index(&mut self, message: i64) {
+        self.unindexed.get_or_insert(message);
+    }
+
+    /// Indexes the messages that this transaction has added, all at once: between two of them any
+    /// statement that may fail halfway makes SQLite write the index out, which costs more than the
+    /// message itself.
+    pub(super) fn index(&mut self) -> Result<(), StoreError> {
+        if let Some(first) = self.unindexed.take() {
+            let sql = "INSERT INTO message_text (rowid, text)
+                       SELECT id, text FROM message WHERE id >= ?1 ORDER BY id";
+            self.execute(sql, [first])?;
+        }
+        Ok(())
     }
 
     pub(super) fn broken(self) -> Option<StoreError> {
