@@ -20,6 +20,8 @@ use sremp_core::time::{Tick, UnixMillis};
 
 /// Messages that wait for a reader.
 const BACKLOG: usize = 20_000;
+/// Contacts who have written them.
+const WRITERS: usize = 5;
 /// Single sends and deliveries that are measured.
 const SAMPLES: usize = 500;
 /// Bytes of a text.
@@ -32,7 +34,7 @@ fn main() {
     println!("{SAMPLES} samples each, p50 / p99");
     durable_sends(&ann, dir.path());
     deliveries(&ann, &ben);
-    backlog(&ann, &ben);
+    backlog(dir.path(), &ben);
 }
 
 fn init(path: &Path, name: &str) {
@@ -232,40 +234,59 @@ fn drain(face: &Face, messages: usize) -> u64 {
     after
 }
 
-/// A reader comes back to everything that was written meanwhile.
-fn backlog(ann: &Path, ben: &Path) {
-    let home = Home::at(ann);
-    {
-        let lock = home.lock().expect("the lock");
-        let mut store = home.open(&lock, &Passphrase::None).expect("the store");
-        let mut engine = load(&mut store);
-        let numbers: Vec<usize> = (0..BACKLOG).collect();
-        for batch in numbers.chunks(250) {
-            let inputs = batch.iter().map(|n| Input::Command {
-                ticket: Ticket(*n as u64),
-                command: send("ben", *n, Wait::Outbox),
-            });
-            store
-                .transaction(|tx| engine.step(tx, inputs, now(), &mut rand::rng()))
-                .unwrap_or_else(|e: StoreError| panic!("{e}"));
-        }
+/// A reader comes back to everything that was written meanwhile. Several write, since one seals at
+/// most 5,000 messages without an answer: so that reading is measured, not sealing.
+fn backlog(dir: &Path, ben: &Path) {
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|n| dir.join(format!("writer-{n}")))
+        .collect();
+    for (n, writer) in writers.iter().enumerate() {
+        write_meanwhile(writer, &format!("writer-{n}"), ben);
     }
     let b = start(ben, true);
     let Ok(Reply::Status(status)) = b.call(&Command::Status) else {
         panic!("no status");
     };
     let mut after = status.last_event;
-    let a = start(ann, true);
-    let mut seen = next_message(&b, &mut after);
+    let faces: Vec<_> = writers.iter().map(|writer| start(writer, true)).collect();
+    let first = next_message(&b, &mut after);
     let begun = Instant::now();
-    let first = seen;
+    let mut seen = first;
     while seen < BACKLOG {
         seen += next_message(&b, &mut after);
     }
     let rate = (seen - first) as f64 / begun.elapsed().as_secs_f64();
-    println!("{BACKLOG} waiting messages received: {rate:.0}/s");
-    a.stop();
+    println!("{BACKLOG} waiting messages of {WRITERS} contacts received: {rate:.0}/s");
+    for face in faces {
+        face.stop();
+    }
     b.stop();
+}
+
+/// Somebody new exchanges a message with the reader, then writes while the reader is away.
+fn write_meanwhile(path: &Path, name: &str, ben: &Path) {
+    init(path, name);
+    let (a, b) = (start(path, true), start(ben, true));
+    add(&a, card(&b), "ben");
+    add(&b, card(&a), name);
+    a.call(&send("ben", 0, Wait::Device)).expect("a message");
+    b.call(&send(name, 0, Wait::Device)).expect("an answer");
+    b.stop();
+    a.stop();
+    let home = Home::at(path);
+    let lock = home.lock().expect("the lock");
+    let mut store = home.open(&lock, &Passphrase::None).expect("the store");
+    let mut engine = load(&mut store);
+    let numbers: Vec<usize> = (0..BACKLOG / WRITERS).collect();
+    for batch in numbers.chunks(250) {
+        let inputs = batch.iter().map(|n| Input::Command {
+            ticket: Ticket(*n as u64),
+            command: send("ben", *n, Wait::Outbox),
+        });
+        store
+            .transaction(|tx| engine.step(tx, inputs, now(), &mut rand::rng()))
+            .unwrap_or_else(|e: StoreError| panic!("{e}"));
+    }
 }
 
 /// Prints p50 and p99 in milliseconds; returns p50.

@@ -150,7 +150,7 @@ impl Tx<'_> {
                 new.text
             ],
         )?;
-        self.to_index(id);
+        self.index_later(id);
         Ok(Some(id))
     }
 

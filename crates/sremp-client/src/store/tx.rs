@@ -25,7 +25,7 @@ impl<'s> Tx<'s> {
     }
 
     /// A message was added whose words are to be indexed.
-    pub(super) fn to_index(&mut self, message: i64) {
+    pub(super) fn index_later(&mut self, message: i64) {
         self.unindexed.get_or_insert(message);
     }
 
