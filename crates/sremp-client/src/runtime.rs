@@ -29,9 +29,8 @@ use crate::{
 
 /// Inputs that wait for the engine; whoever brings more waits.
 const QUEUE: usize = 1_024;
-/// Inputs that share one transaction: enough to spread the cost of a commit, few enough that the two
-/// ends of a connection work at the same time instead of in turn.
-const BATCH: usize = 32;
+/// Inputs that share one transaction, and so the cost of its commit.
+const BATCH: usize = 256;
 
 /// The answer to a command.
 type Answer = Result<Reply, CommandError>;
