@@ -39,6 +39,8 @@ pub fn clean(text: &str) -> String {
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
         match c {
+            // most text, and the look-up of a category costs more than all the rest
+            ' '..='~' => out.base(c, Some(0)),
             '\r' if rest.peek() == Some(&'\n') => {}
             '\r' | '\u{0B}' | '\u{0C}' | '\u{85}' | '\u{2028}' | '\u{2029}' => out.push('\n'),
             BRAILLE_BLANK => out.push(' '),

@@ -9,7 +9,7 @@
 
 use hpke::{
     Deserializable as _, OpModeR, OpModeS, Serializable as _, aead::AeadTag,
-    aead::ChaCha20Poly1305, inout::InOutBuf, kdf::HkdfSha256, kem::X25519HkdfSha256,
+    aead::ChaCha20Poly1305, inout::InOutBuf, kdf::HkdfSha256,
 };
 use rand_core::CryptoRng;
 
@@ -17,6 +17,7 @@ use crate::{
     constants::{DHLEN, ENVELOPE_BUCKETS, TAG_LEN},
     id::{ContactId, SessionId},
     session::{
+        dhkem::Dhkem,
         header::Message,
         prekey::{EnvelopeKey, PrekeyId, PublicEnvelopeKey},
     },
@@ -112,21 +113,18 @@ pub fn seal<R: CryptoRng + ?Sized>(
         .ok_or(TooLarge)?;
     let (aad, enc) = header.split_at_mut(AAD_LEN);
     // A verified envelope key is of 32 bytes and not of small order, so neither step fails.
-    let public = <X25519HkdfSha256 as hpke::Kem>::PublicKey::from_bytes(key.public().as_bytes())
+    let public = <Dhkem as hpke::Kem>::PublicKey::from_bytes(key.public().as_bytes())
         .map_err(|_| TooLarge)?;
-    let (encapsulated, tag) = hpke::single_shot_seal_inout_detached_with_rng::<
-        ChaCha20Poly1305,
-        HkdfSha256,
-        X25519HkdfSha256,
-    >(
-        &OpModeS::Base,
-        &public,
-        &info(key.owner()),
-        InOutBuf::from(plaintext),
-        aad,
-        &mut &mut *rng,
-    )
-    .map_err(|_| TooLarge)?;
+    let (encapsulated, tag) =
+        hpke::single_shot_seal_inout_detached_with_rng::<ChaCha20Poly1305, HkdfSha256, Dhkem>(
+            &OpModeS::Base,
+            &public,
+            &info(key.owner()),
+            InOutBuf::from(plaintext),
+            aad,
+            &mut &mut *rng,
+        )
+        .map_err(|_| TooLarge)?;
     enc.copy_from_slice(&encapsulated.to_bytes());
     envelope.extend_from_slice(&tag.to_bytes());
     Ok(envelope)
@@ -166,15 +164,13 @@ pub fn open(key: &EnvelopeKey, envelope: &[u8]) -> Result<EnvelopePlaintext, Env
         .split_last_chunk::<TAG_LEN>()
         .ok_or(EnvelopeError::Size)?;
 
-    type Hpke = X25519HkdfSha256;
     let bad = |_| EnvelopeError::Open;
-    let secret = <Hpke as hpke::Kem>::PrivateKey::from_bytes(key.key.expose()).map_err(bad)?;
-    let enc = <Hpke as hpke::Kem>::EncappedKey::from_bytes(enc).map_err(bad)?;
+    let enc = <Dhkem as hpke::Kem>::EncappedKey::from_bytes(enc).map_err(bad)?;
     let tag = AeadTag::<ChaCha20Poly1305>::from_bytes(tag).map_err(bad)?;
     let mut plaintext = ciphertext.to_vec();
-    hpke::single_shot_open_inout_detached::<ChaCha20Poly1305, HkdfSha256, Hpke>(
+    hpke::single_shot_open_inout_detached::<ChaCha20Poly1305, HkdfSha256, Dhkem>(
         &OpModeR::Base,
-        &secret,
+        &(&key.key).into(),
         &enc,
         &info(key.public_part().owner()),
         InOutBuf::from(plaintext.as_mut_slice()),

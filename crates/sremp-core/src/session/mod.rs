@@ -58,6 +58,7 @@ mod agreement;
 pub mod book;
 mod chain;
 pub mod content;
+mod dhkem;
 pub mod envelope;
 mod error;
 mod header;
