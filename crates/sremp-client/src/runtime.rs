@@ -318,6 +318,7 @@ impl Shell {
                 direction,
                 peer,
                 handle,
+                ..
             } => {
                 // from now on its end is no failed dial
                 self.links.insert(link, (handle, None));

@@ -1,6 +1,10 @@
 //! Listening: a permit before any work (D1.12).
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use sremp_core::{
     channel::{Accept, Channel, Direction, Service},
@@ -18,6 +22,7 @@ use crate::{
     link::Commands,
     network::Shared,
     pump::Pump,
+    serve::{Serve, Served},
     task::{LinkTask, asked_to_leave},
 };
 
@@ -47,14 +52,27 @@ impl Drop for Listening {
     }
 }
 
+/// What is done with a stream that was let in.
+pub(crate) trait Spawn: Send + 'static {
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        peer: IpAddr,
+        permit: Permit,
+        shared: &Arc<Shared>,
+        shutdown: watch::Receiver<Option<ErrorCode>>,
+    );
+}
+
 pub(crate) fn listen(
     addr: SocketAddr,
     shared: Arc<Shared>,
     shutdown: watch::Sender<Option<ErrorCode>>,
+    spawn: impl Spawn,
 ) -> io::Result<Listening> {
     let listener = bind(addr).map_err(|error| in_words(addr, error))?;
     let local_addr = listener.local_addr()?;
-    let task = tokio::spawn(serve(listener, shared, shutdown)).abort_handle();
+    let task = tokio::spawn(accept(listener, shared, shutdown, spawn)).abort_handle();
     Ok(Listening { local_addr, task })
 }
 
@@ -88,10 +106,11 @@ fn in_words(addr: SocketAddr, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), told)
 }
 
-async fn serve(
+async fn accept(
     listener: TcpListener,
     shared: Arc<Shared>,
     shutdown: watch::Sender<Option<ErrorCode>>,
+    spawn: impl Spawn,
 ) {
     let mut leaving = shutdown.subscribe();
     let mut rest = MIN_REST;
@@ -104,7 +123,11 @@ async fn serve(
             Ok((stream, peer)) => {
                 rest = MIN_REST;
                 match shared.gate.admit(peer.ip(), shared.clock.now()) {
-                    Ok(permit) => spawn(stream, permit, &shared, shutdown.subscribe()),
+                    Ok(permit) => {
+                        // without it the link works, only slower
+                        let _ = stream.set_nodelay(true);
+                        spawn.spawn(stream, peer.ip(), permit, &shared, shutdown.subscribe());
+                    }
                     // the stream is dropped: no byte is read or written for it
                     Err(cause) => shared.count_cause(cause),
                 }
@@ -118,15 +141,38 @@ async fn serve(
     }
 }
 
-fn spawn(
-    stream: TcpStream,
-    permit: Permit,
-    shared: &Arc<Shared>,
-    shutdown: watch::Receiver<Option<ErrorCode>>,
-) {
-    // without it the link works, only slower
-    let _ = stream.set_nodelay(true);
-    tokio::spawn(inbound(stream, permit, shared.clone(), shutdown).run());
+/// Links whose events the owner gets.
+pub(crate) struct Links;
+
+impl Spawn for Links {
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        _: IpAddr,
+        permit: Permit,
+        shared: &Arc<Shared>,
+        shutdown: watch::Receiver<Option<ErrorCode>>,
+    ) {
+        tokio::spawn(inbound(stream, permit, shared.clone(), shutdown).run());
+    }
+}
+
+/// Connections that a server answers.
+pub(crate) struct Guests<T>(pub(crate) Arc<T>);
+
+impl<T: Serve> Spawn for Guests<T> {
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        peer: IpAddr,
+        permit: Permit,
+        shared: &Arc<Shared>,
+        shutdown: watch::Receiver<Option<ErrorCode>>,
+    ) {
+        let server = self.0.clone();
+        let served = Served::new(server, stream, peer, permit, shared.clone(), shutdown);
+        tokio::spawn(served.run());
+    }
 }
 
 /// The link of a stream that somebody else opened.

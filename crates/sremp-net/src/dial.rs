@@ -40,16 +40,19 @@ pub struct DialTarget {
     pub pinned_noise_key: Option<NoisePublicKey>,
     /// From a card of the expected identity.
     pub intro: Option<IntroToken>,
+    /// What the link is for.
+    pub service: Service,
 }
 
 impl DialTarget {
-    /// A target with one endpoint and nothing known of who answers.
+    /// A person's target with one endpoint and nothing known of who answers.
     pub fn at(endpoint: Endpoint) -> Self {
         Self {
             endpoints: vec![endpoint],
             expected: None,
             pinned_noise_key: None,
             intro: None,
+            service: Service::P2p,
         }
     }
 }
@@ -122,7 +125,7 @@ impl Dialling {
             address,
             config: Initiate {
                 local: self.shared.local(),
-                service: Service::P2p,
+                service: self.target.service,
                 expected: self.target.expected,
                 pinned_noise_key: self.target.pinned_noise_key,
                 intro: self.target.intro,

@@ -3,7 +3,7 @@
 use std::io;
 
 use sremp_core::{
-    channel::{self, Admission, Direction, Message, PeerClose},
+    channel::{self, Admission, Direction, HandshakeHash, Message, PeerClose},
     error::ErrorCode,
     id::{ContactId, IntroToken},
     identity::Identity,
@@ -39,6 +39,9 @@ pub enum LinkEvent {
         direction: Direction,
         /// Who the peer is.
         peer: Identity,
+        /// The Noise handshake hash, the same on both sides and on no other link: what a proof of
+        /// identity is bound to.
+        channel_binding: HandshakeHash,
         /// Commands to the link.
         handle: LinkHandle,
     },

@@ -11,6 +11,9 @@
 //! A link says `Shown` when the peer has proved who it is, waits for the owner's
 //! [`Admission`], says `Opened`, then `Message`s, and at last `Closed`, exactly once for every link
 //! that was dialled or shown.
+//!
+//! A server of many has no owner with events: [`Network::serve`] makes a [`Guest`] for each
+//! connection, which answers in the connection's own task.
 
 mod accept;
 mod clock;
@@ -20,6 +23,7 @@ mod gate;
 mod link;
 mod network;
 mod pump;
+mod serve;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -30,7 +34,8 @@ pub use event::{CloseReason, LinkEvent};
 pub use gate::AdmissionLimits;
 pub use link::{LinkCommand, LinkHandle, LinkId, NotQueued};
 pub use network::Network;
+pub use serve::{Arrival, Guest, Serve};
 pub use sremp_core::{
-    channel::{Admission, Direction, LocalIdentity, Message, PeerClose},
+    channel::{Admission, Direction, HandshakeHash, LocalIdentity, Message, PeerClose, Service},
     contact_card::Endpoint,
 };

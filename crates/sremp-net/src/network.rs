@@ -21,8 +21,8 @@ use tokio::{
 };
 
 use crate::{
-    AdmissionLimits, CloseReason, DialTarget, LinkEvent, LinkHandle, LinkId, Listening, accept,
-    clock::Clock, dial, gate::Gate, link::Commands,
+    AdmissionLimits, CloseReason, DialTarget, LinkEvent, LinkHandle, LinkId, Listening, Serve,
+    accept, clock::Clock, dial, gate::Gate, link::Commands,
 };
 
 /// Dials, listens, and ends it all.
@@ -123,7 +123,18 @@ impl Network {
     /// # Errors
     /// The operating system's, with an address in use told in words.
     pub async fn listen(&self, addr: SocketAddr) -> io::Result<Listening> {
-        accept::listen(addr, self.shared.clone(), self.shutdown.clone())
+        let (shared, shutdown) = (self.shared.clone(), self.shutdown.clone());
+        accept::listen(addr, shared, shutdown, accept::Links)
+    }
+
+    /// Serves until the result is dropped or the network shuts down: connections are the server's,
+    /// and no [`LinkEvent`] tells of them.
+    ///
+    /// # Errors
+    /// The operating system's, with an address in use told in words.
+    pub async fn serve<T: Serve>(&self, addr: SocketAddr, server: Arc<T>) -> io::Result<Listening> {
+        let (shared, shutdown) = (self.shared.clone(), self.shutdown.clone());
+        accept::listen(addr, shared, shutdown, accept::Guests(server))
     }
 
     /// Closes every link with this code after what is queued, and waits until all are gone, at

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Below this many bytes in the channel's queue, commands are taken.
-const LOW_WATER: usize = 64 * 1024;
+pub(crate) const LOW_WATER: usize = 64 * 1024;
 
 /// A link and everything that it owns.
 pub(crate) struct LinkTask<S> {
@@ -150,13 +150,15 @@ impl<S: AsyncRead + AsyncWrite + Send> LinkTask<S> {
             }
             Event::Opened { peer } => {
                 self.permit = None;
-                let Some(handle) = self.handle.take() else {
+                let binding = self.pump.channel.handshake_hash().copied();
+                let (Some(handle), Some(channel_binding)) = (self.handle.take(), binding) else {
                     return;
                 };
                 LinkEvent::Opened {
                     link,
                     direction,
                     peer,
+                    channel_binding,
                     handle,
                 }
             }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use sremp_core::{
     error::ErrorCode, id::ContactId, identity::Trust, rand_core::CryptoRng, time::Tick,
 };
-use sremp_net::{CloseReason, DialTarget};
+use sremp_net::{CloseReason, DialTarget, Service};
 
 use super::{Engine, Output, Step};
 use crate::{config::Direct, store::StoreError};
@@ -202,6 +202,7 @@ impl Engine {
                 .filter(|_| !unpinned)
                 .map(|identity| identity.noise_key()),
             intro: peer.record.intro,
+            service: Service::P2p,
         });
         self.peers.put(peer);
         Ok(target)
