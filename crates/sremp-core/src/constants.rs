@@ -263,6 +263,8 @@ pub const DEDUP_AGE: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
 /// Largest contact card in bytes.
 pub const MAX_CARD: usize = 512;
+/// Longest invite of a relay in bytes.
+pub const MAX_RELAY_INVITE: usize = 64;
 /// Rendezvous servers that a card may name.
 pub const MAX_RENDEZVOUS_HINTS: usize = 3;
 /// Length of an intro token in bytes.

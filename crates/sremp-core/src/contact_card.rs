@@ -22,9 +22,11 @@
 
 mod endpoint;
 mod layout;
+mod relay_link;
 mod text_form;
 
 pub use endpoint::{Endpoint, EndpointError, RelayHint};
+pub use relay_link::{RelayLink, RelayLinkError};
 
 use crate::{
     constants::{
