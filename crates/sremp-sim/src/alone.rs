@@ -124,10 +124,16 @@ impl Alone {
             identity: Box::new(identity.clone()),
             intro: None,
         };
-        let answer = self.give(shown).into_iter().find_map(|output| match output {
-            Output::Admit { link: of, admission } if of == link => Some(admission),
-            _ => None,
-        });
+        let answer = self
+            .give(shown)
+            .into_iter()
+            .find_map(|output| match output {
+                Output::Admit {
+                    link: of,
+                    admission,
+                } if of == link => Some(admission),
+                _ => None,
+            });
         (link, answer.expect("a caller gets a word"))
     }
 

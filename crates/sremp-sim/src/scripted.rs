@@ -81,9 +81,9 @@ impl Scripted {
         let bytes = bundle.expect("a bundle is given");
         let now = client.now().wall;
         let bundle = PrekeyBundle::verify(&bytes, &client.node.id(), now).expect("a good bundle");
-        let started =
-            self.book
-                .start(&self.identity, &self.dhk, &bundle, now, &mut client.rng);
+        let started = self
+            .book
+            .start(&self.identity, &self.dhk, &bundle, now, &mut client.rng);
         self.bundle = Some(bundle);
         started.expect("a session")
     }

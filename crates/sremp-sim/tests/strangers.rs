@@ -72,7 +72,10 @@ fn a_silent_stranger_is_sent_away_after_ten_minutes_and_a_contact_is_not() {
     );
     let later = ben.pass(100 * STAY);
     assert!(closed(later.iter().map(|(_, o)| o)).is_empty());
-    assert!(!ben.hear(anns, P2pMessage::PrekeyReq.to_message(1)).is_empty());
+    assert!(
+        !ben.hear(anns, P2pMessage::PrekeyReq.to_message(1))
+            .is_empty()
+    );
     assert_eq!(ben.call(silent.identity()).1, Admission::Accept);
 }
 
@@ -117,13 +120,16 @@ fn the_third_rubbish_of_a_stranger_closes_its_connection() {
     }
     let third = ben.hear(link, rubbish(3));
     assert_eq!(closed(&third), [(link, ErrorCode::Refused)]);
-    assert!(ben.hear(link, rubbish(4)).is_empty(), "nothing more is read");
+    assert!(
+        ben.hear(link, rubbish(4)).is_empty(),
+        "nothing more is read"
+    );
     let refused = ben.status().refused;
     assert_eq!(refused["stranger-without-request"], 3);
 }
 
 #[test]
-fn a_strangers_second_and_third_word_count_and_the_fourth_is_not_waited_for() {
+fn after_its_request_a_stranger_is_not_heard_and_goes_after_three_tries() {
     let mut ben = Alone::new("ben");
     let mut eve = Scripted::unknown_to(&mut ben, "eve");
     let link = ben.connect(eve.identity.identity());

@@ -210,7 +210,7 @@ impl Engine {
         if let Some(claimed) = &update.identity {
             self.apply_identity(step, peer, claimed)?;
         }
-        if update.rev < peer.record.peer_profile_rev {
+        if update.rev <= peer.record.peer_profile_rev {
             return Ok(());
         }
         peer.edit().peer_profile_rev = update.rev;
