@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sremp_client::{
     engine::Output,
-    store::{Store, StoreError},
+    store::StoreError,
     view::{Command, EventKind, MessageKind, Status},
 };
 use sremp_core::session::content::{Body, ProfileUpdate, ResetReason};
@@ -35,20 +35,20 @@ fn ann_and_ben(seed: u64) -> World {
     world
 }
 
-/// Changes what all later keys of every session come from: nothing that is sent can be read by the
-/// other, nor the other way round.
-fn lose_sessions(store: &mut Store) {
+/// Changes what all later keys of every session come from, of each node in another way: nothing that
+/// is sent can be read by the other, nor the other way round.
+fn lose_sessions(world: &mut World, node: usize) {
     /// Place of the root key in a stored session.
     const ROOT: usize = 114 - 32;
     /// Place of the flag that there is a sending chain, and of its key.
     const SENDING: usize = 146;
     const CHAIN_KEY: usize = SENDING + 1 + 32 + 64 + 4;
-    let lost = store.transaction(|tx| {
+    let lost = world.node(node).store.transaction(|tx| {
         for contact in tx.contacts()? {
             for (session, mut state) in tx.sessions(contact.row)? {
-                state[ROOT] ^= 1;
+                state[ROOT] ^= 1 << node;
                 if state[SENDING] == 1 {
-                    state[CHAIN_KEY] ^= 1;
+                    state[CHAIN_KEY] ^= 1 << node;
                 }
                 tx.save_session(contact.row, &session, &state)?;
             }
@@ -56,6 +56,7 @@ fn lose_sessions(store: &mut Store) {
         Ok::<_, StoreError>(())
     });
     lost.unwrap();
+    world.restart(node);
 }
 
 fn renewals(world: &mut World, node: usize, contact: &str) -> usize {
@@ -74,8 +75,7 @@ fn both_lose_the_session_at_once_and_find_together_again() {
     for seed in seeds(40) {
         let mut world = ann_and_ben(seed);
         for node in [0, 1] {
-            lose_sessions(&mut world.node(node).store);
-            world.restart(node);
+            lose_sessions(&mut world, node);
         }
         let each = 1 + seed % 5;
         for n in 0..each {
@@ -122,8 +122,7 @@ fn both_lose_the_session_at_once_and_find_together_again() {
 fn one_side_loses_the_session_and_whoever_writes_is_read_in_the_end() {
     for seed in seeds(20) {
         let mut world = ann_and_ben(seed);
-        lose_sessions(&mut world.node(1).store);
-        world.restart(1);
+        lose_sessions(&mut world, 1);
         let writer = (seed % 2) as usize;
         let (to, from) = [("ben", "ann"), ("ann", "ben")][writer];
         for n in 0..4 {
@@ -142,8 +141,7 @@ fn a_session_that_is_lost_again_and_again_is_renewed_at_most_once_an_hour() {
     let mut world = ann_and_ben(1);
     let mut before = [0; 2];
     for hour in 0..4 {
-        lose_sessions(&mut world.node(1).store);
-        world.restart(1);
+        lose_sessions(&mut world, 1);
         for n in 0..4 {
             world.send(0, "ben", &format!("{hour} {n}"));
             world.run(1_000);
