@@ -34,7 +34,12 @@ pub struct Alone {
 impl Alone {
     /// A client of this name, just started.
     pub fn new(name: &str) -> Self {
-        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        Self::seeded(name, 1)
+    }
+
+    /// The same with other randomness.
+    pub fn seeded(name: &str, seed: u64) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let node = Node::new(name, now_at(0), &mut rng);
         let mut alone = Self {
             node,
@@ -44,6 +49,12 @@ impl Alone {
         };
         alone.pass(Duration::ZERO);
         alone
+    }
+
+    /// The client's process dies and starts again.
+    pub fn restart(&mut self) {
+        let now = self.now();
+        self.node.restart(now, &mut self.rng);
     }
 
     /// The time by both clocks.

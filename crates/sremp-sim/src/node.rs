@@ -70,6 +70,11 @@ impl Node {
             .transaction(|tx| engine.step(tx, [input], now, rng))
     }
 
+    /// The disk has just failed.
+    pub fn postpone(&mut self, now: Now) {
+        self.engine.postpone(now);
+    }
+
     /// Who it is.
     pub fn id(&self) -> ContactId {
         self.engine.own().id()

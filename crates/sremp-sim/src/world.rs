@@ -69,6 +69,8 @@ pub struct World {
     millis: u64,
     pub(crate) nodes: Vec<Node>,
     lives: Vec<u64>,
+    /// How much each node's calendar is ahead of the world's, in milliseconds.
+    ahead: Vec<i64>,
     unreachable: BTreeSet<NodeIndex>,
     flights: BTreeMap<(u64, u64), Flight>,
     ends: BTreeMap<LinkId, End>,
@@ -92,6 +94,7 @@ impl World {
             millis: 0,
             nodes: Vec::new(),
             lives: Vec::new(),
+            ahead: Vec::new(),
             unreachable: BTreeSet::new(),
             flights: BTreeMap::new(),
             ends: BTreeMap::new(),
@@ -118,6 +121,7 @@ impl World {
         let now = self.now();
         self.nodes.push(Node::new(name, now, &mut self.rng));
         self.lives.push(0);
+        self.ahead.push(0);
         let index = self.nodes.len() - 1;
         self.schedule(index);
         index
@@ -126,6 +130,19 @@ impl World {
     /// Sets every calendar, backwards or forwards by milliseconds; stopwatches go on.
     pub fn turn_calendars(&mut self, by: i64) {
         self.begin = self.begin.saturating_add_signed(by);
+    }
+
+    /// Sets the calendar of one node, backwards or forwards by milliseconds.
+    pub fn turn_calendar_of(&mut self, node: NodeIndex, by: i64) {
+        self.ahead[node] += by;
+    }
+
+    fn now_of(&self, node: NodeIndex) -> Now {
+        let wall = (self.begin + self.millis).saturating_add_signed(self.ahead[node]);
+        Now {
+            wall: UnixMillis::saturating(wall),
+            ..self.now()
+        }
     }
 
     /// A node, to look at it or to change what is on its disk.
@@ -157,7 +174,7 @@ impl World {
         for link in links {
             self.cut(link);
         }
-        let now = self.now();
+        let now = self.now_of(node);
         self.nodes[node].restart(now, &mut self.rng);
         self.schedule(node);
     }
@@ -209,11 +226,11 @@ impl World {
     /// One step of a node, with the faults of the world.
     pub(crate) fn give(&mut self, node: NodeIndex, input: Input) {
         if self.chance(self.faults.die_before_commit) {
-            let now = self.now();
+            let now = self.now_of(node);
             self.nodes[node].step_without_commit(input, now, &mut self.rng);
             return self.restart(node);
         }
-        let now = self.now();
+        let now = self.now_of(node);
         let asked = match &input {
             Input::Command { ticket, .. } => Some(*ticket),
             _ => None,
@@ -248,7 +265,7 @@ impl World {
             self.nodes[node].replies.insert(ticket, Err(refusal));
         }
         self.restart(node);
-        let now = self.now();
+        let now = self.now_of(node);
         self.nodes[node].engine.postpone(now);
         self.schedule(node);
     }
