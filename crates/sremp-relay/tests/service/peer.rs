@@ -11,15 +11,15 @@ use sremp_core::{
     id::{EnvelopeId, IdentityKey},
     identity::{SecretIdentity, Username},
     relay::{
-        Capabilities, Confirmation, Cursor, MessageId, RelayClient, RelayEvent, RelayLink, Role,
+        Capabilities, Confirmation, Cursor, MessageId, RelayClient, RelayEvent, Role,
         StoredMessage, Subscribe, ToStore,
     },
     time::UnixMillis,
 };
 use sremp_net::{
-    Admission, AdmissionLimits, CloseReason, DialTarget, LinkCommand, LinkEvent, LinkHandle,
-    Network, Service,
+    Admission, AdmissionLimits, DialTarget, LinkCommand, LinkEvent, LinkHandle, Network, Service,
 };
+use sremp_relay::run::RelayLink;
 use tokio::sync::{mpsc, watch};
 
 /// The longest wait for anything.
@@ -131,15 +131,6 @@ impl Peer {
                     }
                 }
                 other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    /// What is said until the connection ends.
-    pub(crate) async fn closed(&mut self) -> CloseReason {
-        loop {
-            if let LinkEvent::Closed { reason, .. } = next(&mut self.events).await {
-                return reason;
             }
         }
     }
