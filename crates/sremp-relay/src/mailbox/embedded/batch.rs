@@ -1,7 +1,7 @@
 //! One batch in one transaction.
 
 use rusqlite::{OptionalExtension as _, Transaction};
-use sremp_core::{error::ErrorCode, id::ContactId, time::UnixMillis};
+use sremp_core::{error::ErrorCode, id::IdentityKey, time::UnixMillis};
 
 use super::{
     disk::Room,
@@ -32,7 +32,7 @@ pub(super) type Answer = Result<Outcome, StoreError>;
 /// A mailbox that is open.
 pub(super) struct Mailbox {
     pub(super) id: PartyId,
-    pub(super) owner: ContactId,
+    pub(super) owner: IdentityKey,
 }
 
 impl Batch<'_> {
@@ -85,7 +85,7 @@ impl Batch<'_> {
     /// What `work` says of the owner's mailbox, or DENIED.
     fn with(
         &mut self,
-        owner: &ContactId,
+        owner: &IdentityKey,
         work: impl FnOnce(&mut Self, Mailbox) -> Answer,
     ) -> Answer {
         match self.mailbox(owner)? {
@@ -95,7 +95,7 @@ impl Batch<'_> {
     }
 
     /// The open mailbox of a key.
-    pub(super) fn mailbox(&mut self, owner: &ContactId) -> Result<Option<Mailbox>, StoreError> {
+    pub(super) fn mailbox(&mut self, owner: &IdentityKey) -> Result<Option<Mailbox>, StoreError> {
         let Some(id) = self.party(owner)? else {
             return Ok(None);
         };
@@ -103,7 +103,7 @@ impl Batch<'_> {
         Ok(self.ledger.account(id).map(|_| Mailbox { id, owner }))
     }
 
-    fn open(&mut self, owner: &ContactId, first: Cursor) -> Answer {
+    fn open(&mut self, owner: &IdentityKey, first: Cursor) -> Answer {
         if let Some(mailbox) = self.mailbox(owner)? {
             self.visit(mailbox.id)?;
             let prekeys = self.prekey_counts(mailbox.id)?;
@@ -122,7 +122,7 @@ impl Batch<'_> {
     }
 
     /// A mailbox that was purged goes on where its cursors ended.
-    fn make(&mut self, id: PartyId, owner: &ContactId, first: Cursor) -> Result<(), StoreError> {
+    fn make(&mut self, id: PartyId, owner: &IdentityKey, first: Cursor) -> Result<(), StoreError> {
         let used = self.now.get();
         let account = self.ledger.accounts.entry(id).or_insert_with(|| Account {
             owner: *owner.as_bytes(),
@@ -147,7 +147,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn touch(&mut self, owner: &ContactId) -> Answer {
+    fn touch(&mut self, owner: &IdentityKey) -> Answer {
         if let Some(mailbox) = self.mailbox(owner)? {
             self.visit(mailbox.id)?;
         }
@@ -171,7 +171,7 @@ impl Batch<'_> {
     }
 
     /// The number of a key, if it has one.
-    pub(super) fn party(&mut self, key: &ContactId) -> Result<Option<PartyId>, StoreError> {
+    pub(super) fn party(&mut self, key: &IdentityKey) -> Result<Option<PartyId>, StoreError> {
         let bytes = key.as_bytes();
         if let Some(id) = self.ledger.parties.get(bytes) {
             return Ok(Some(id));
@@ -188,7 +188,7 @@ impl Batch<'_> {
     }
 
     /// The number of a key, given now if it has none.
-    pub(super) fn known_party(&mut self, key: &ContactId) -> Result<PartyId, StoreError> {
+    pub(super) fn known_party(&mut self, key: &IdentityKey) -> Result<PartyId, StoreError> {
         if let Some(id) = self.party(key)? {
             return Ok(id);
         }

@@ -41,7 +41,10 @@ impl Batch<'_> {
         self.bury(&row)?;
         let (at, route) = match row.relay {
             None => (RouteId::Sender(sender), Route::Sender(confirmation.sender)),
-            Some(id) => (RouteId::Relay(id), Route::Relay(relay_hint(self.tx, id)?)),
+            Some(id) => (
+                RouteId::Relay(id),
+                Route::Relay(Box::new(relay_hint(self.tx, id)?)),
+            ),
         };
         let expires = UnixMillis::saturating(row.expires);
         let waits = self.queue(sender, at, route, confirmation, expires)?;

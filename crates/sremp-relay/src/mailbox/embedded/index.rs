@@ -7,14 +7,14 @@ use std::{
 };
 
 use rusqlite::Connection;
-use sremp_core::id::ContactId;
+use sremp_core::id::IdentityKey;
 
 /// Row number of a party, of another relay, of an item.
 pub(super) type PartyId = u32;
 pub(super) type RelayId = u32;
 pub(super) type ItemId = u64;
 
-/// Senders whose parsed keys are kept (a key costs 10 µs to parse and 200 bytes to keep).
+/// Senders whose keys are kept.
 const SENDERS_KEPT: usize = 8_192;
 
 /// What writer and readers share.
@@ -23,7 +23,7 @@ pub(super) struct Shared {
     index: RwLock<Index>,
     /// Connections of readers at rest.
     pub(super) connections: Mutex<Vec<Connection>>,
-    senders: Mutex<HashMap<PartyId, ContactId>>,
+    senders: Mutex<HashMap<PartyId, IdentityKey>>,
 }
 
 /// Where items and waiting confirmations are.
@@ -115,13 +115,13 @@ impl Shared {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn sender(&self, id: PartyId) -> Option<ContactId> {
+    pub(super) fn sender(&self, id: PartyId) -> Option<IdentityKey> {
         let senders = self.senders.lock();
         let senders = senders.unwrap_or_else(PoisonError::into_inner);
         senders.get(&id).copied()
     }
 
-    pub(super) fn keep_sender(&self, id: PartyId, key: ContactId) {
+    pub(super) fn keep_sender(&self, id: PartyId, key: IdentityKey) {
         let senders = self.senders.lock();
         let mut senders = senders.unwrap_or_else(PoisonError::into_inner);
         if senders.len() >= SENDERS_KEPT {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use sremp_core::{
     error::ErrorCode,
-    id::{ContactId, IntroToken},
+    id::{IdentityKey, IntroToken},
 };
 
 use super::{
@@ -46,8 +46,8 @@ impl Batch<'_> {
 
     pub(super) fn take_prekey(
         &mut self,
-        asker: &ContactId,
-        recipient: &ContactId,
+        asker: &IdentityKey,
+        recipient: &IdentityKey,
         intro: Option<IntroToken>,
     ) -> Answer {
         let refused = Ok(Outcome::Refused(ErrorCode::NoPrekey));
@@ -85,7 +85,7 @@ impl Batch<'_> {
     fn is_due(
         &mut self,
         mailbox: &Mailbox,
-        asker: &ContactId,
+        asker: &IdentityKey,
         accepted: bool,
         intro: Option<IntroToken>,
     ) -> Result<bool, StoreError> {

@@ -8,13 +8,15 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
-use sremp_core::{contact_card::RelayHint, id::ContactId, signature::Signature, time::UnixMillis};
+use sremp_core::{
+    contact_card::RelayHint, id::IdentityKey, signature::Signature, time::UnixMillis,
+};
 
 use super::{
     confirm::{relay_hint, relay_number},
     index::{PartyId, RelayId, RouteId, Shared, Slot},
     prekeys,
-    sql::{self, damaged, vendor},
+    sql::{self, vendor},
 };
 use crate::mailbox::{
     BlobHash, Confirmation, ConfirmationId, Cursor, Item, MailboxInfo, MailboxReader, MessageId,
@@ -37,7 +39,7 @@ impl std::fmt::Debug for EmbeddedReader {
 impl MailboxReader for EmbeddedReader {
     fn page(
         &self,
-        owner: &ContactId,
+        owner: &IdentityKey,
         after: Cursor,
         max_items: usize,
         max_bytes: usize,
@@ -58,7 +60,7 @@ impl MailboxReader for EmbeddedReader {
         Ok(Page { items, more, next })
     }
 
-    fn mailbox(&self, owner: &ContactId) -> Option<MailboxInfo> {
+    fn mailbox(&self, owner: &IdentityKey) -> Option<MailboxInfo> {
         let index = self.0.read();
         let shelf = index.shelves.get(index.owners.get(owner.as_bytes())?)?;
         Some(MailboxInfo {
@@ -68,7 +70,7 @@ impl MailboxReader for EmbeddedReader {
         })
     }
 
-    fn prekeys(&self, owner: &ContactId) -> Result<PrekeyCounts, StoreError> {
+    fn prekeys(&self, owner: &IdentityKey) -> Result<PrekeyCounts, StoreError> {
         let mailbox = self.0.read().owners.get(owner.as_bytes()).copied();
         mailbox.map_or_else(
             || Ok(PrekeyCounts::default()),
@@ -146,7 +148,7 @@ impl EmbeddedReader {
     /// The places of a page, and whether there are more behind.
     fn choose(
         &self,
-        owner: &ContactId,
+        owner: &IdentityKey,
         after: Cursor,
         max_items: usize,
         max_bytes: usize,
@@ -195,7 +197,7 @@ impl EmbeddedReader {
         }))
     }
 
-    fn sender(&self, conn: &Connection, id: PartyId) -> Result<ContactId, StoreError> {
+    fn sender(&self, conn: &Connection, id: PartyId) -> Result<IdentityKey, StoreError> {
         if let Some(key) = self.0.sender(id) {
             return Ok(key);
         }
@@ -203,7 +205,7 @@ impl EmbeddedReader {
             .prepare_cached("SELECT key FROM party WHERE id = ?1")
             .and_then(|mut s| s.query_row([id], |row| row.get(0)))
             .map_err(vendor)?;
-        let key = parsed(&key)?;
+        let key = IdentityKey::new(key);
         self.0.keep_sender(id, key);
         Ok(key)
     }
@@ -242,7 +244,7 @@ impl EmbeddedReader {
         let confirmation = Confirmation {
             message_id,
             sender: self.sender(conn, keys.0)?,
-            delivered_to: parsed(&keys.1)?,
+            delivered_to: IdentityKey::new(keys.1),
             timestamp,
             blob_hash,
             signature,
@@ -260,10 +262,6 @@ fn joined(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
     let head = row.get_ref(3)?.as_blob()?;
     let body = row.get_ref(4)?.as_blob()?;
     Ok([head, body].concat())
-}
-
-fn parsed(key: &[u8; 32]) -> Result<ContactId, StoreError> {
-    ContactId::parse(key).map_err(|_| damaged("the key of a party is none"))
 }
 
 fn route_id(conn: &Connection, route: &Route) -> Result<Option<RouteId>, StoreError> {

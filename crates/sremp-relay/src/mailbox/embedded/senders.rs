@@ -2,7 +2,7 @@
 
 use sremp_core::{
     error::ErrorCode,
-    id::{ContactId, IntroToken},
+    id::{IdentityKey, IntroToken},
 };
 
 use super::{
@@ -16,8 +16,8 @@ impl Batch<'_> {
     pub(super) fn set_senders(
         &mut self,
         mailbox: &Mailbox,
-        accept: &[ContactId],
-        block: &[ContactId],
+        accept: &[IdentityKey],
+        block: &[IdentityKey],
         intro: Option<&[IntroRule]>,
     ) -> Answer {
         let rules = accept.iter().map(|key| (key, true));
