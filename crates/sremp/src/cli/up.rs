@@ -10,7 +10,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sremp_client::{
     client::{Face, StartOptions},
-    view::{Command, ErrorKind, StatusView},
+    home::HomeError,
+    view::{Command, CommandError, ErrorKind, StatusView},
 };
 
 use super::{
@@ -146,6 +147,9 @@ impl Ready {
 fn stop(context: &Context, running: Option<Face>) -> Ending {
     let out = context.out;
     let Some(face) = running else {
+        if let Err(error @ HomeError::InUse { .. }) = context.home.lock() {
+            return Err(CommandError::from(error).into());
+        }
         out.one(&serde_json::json!({ "stopped": false }), |to| {
             writeln!(to, "No client runs for this home.")
         })?;
