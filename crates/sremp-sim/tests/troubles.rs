@@ -355,6 +355,31 @@ fn a_contact_that_is_rejected_is_left_at_once_and_comes_back_when_the_user_says_
 }
 
 #[test]
+fn a_contact_added_again_after_a_rejection_is_still_asked_first() {
+    let mut world = World::new(7);
+    let (ann, ben) = (world.join("ann"), world.join("ben"));
+    world.add(ann, ben);
+    let reject = Command::SetTrust {
+        contact: "ben".to_owned(),
+        trust: Trust::Rejected,
+    };
+    world.command(ann, reject);
+    let add = Command::Add {
+        who: "ben".to_owned(),
+        alias: None,
+        despite_confusable: false,
+    };
+    world.command(ann, add);
+    world.send(ann, "ben", "may I write?");
+    world.run(HOUR);
+    let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
+    else {
+        panic!("no requests");
+    };
+    assert_eq!(contacts[0].request_text.as_deref(), Some("may I write?"));
+}
+
+#[test]
 fn a_message_that_waits_for_somebody_turned_away_says_so() {
     let (mut ann, ben, _) = ann_connected();
     let wait = Command::Send {
@@ -472,5 +497,22 @@ fn what_has_had_its_time_ends_after_a_day_although_the_client_was_away_for_long(
     world.run(12 * HOUR);
     assert!(prekeys(&mut world, 0) < keys, "keys of before are gone");
     world.run(30 * 24 * HOUR);
+    assert_eq!(world.statuses(0, "ben")[1], Status::Failed);
+}
+
+#[test]
+fn what_was_written_in_a_year_to_come_gets_no_year_more() {
+    let mut world = ann_and_ben(6);
+    world.set_reachable(1, false);
+    world.turn_calendar_of(0, YEAR);
+    world.restart(0);
+    // long enough to be believed
+    world.run(30 * HOUR);
+    world.send(0, "ben", "from another year");
+    world.turn_calendar_of(0, -YEAR);
+    world.restart(0);
+    world.run(29 * 24 * HOUR);
+    assert_eq!(world.statuses(0, "ben")[1], Status::Queued);
+    world.run(2 * 24 * HOUR);
     assert_eq!(world.statuses(0, "ben")[1], Status::Failed);
 }

@@ -10,8 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sremp_client::{
     client::{Face, StartOptions},
-    home::HomeError,
-    view::{Command, CommandError, ErrorKind, StatusView},
+    view::{Command, ErrorKind, StatusView},
 };
 
 use super::{
@@ -147,9 +146,7 @@ impl Ready {
 fn stop(context: &Context, running: Option<Face>) -> Ending {
     let out = context.out;
     let Some(face) = running else {
-        if let Err(error @ HomeError::InUse { .. }) = context.home.lock() {
-            return Err(CommandError::from(error).into());
-        }
+        context.wait_until_free()?;
         out.one(&serde_json::json!({ "stopped": false }), |to| {
             writeln!(to, "No client runs for this home.")
         })?;

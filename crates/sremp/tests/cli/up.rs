@@ -104,16 +104,22 @@ fn a_client_whose_socket_was_removed_is_named_and_ends_by_a_signal() {
     let sock = home.path().join("sock");
     std::fs::remove_file(&sock).unwrap();
     let sentence = format!("in use by process {}", up.id());
-    for verb in [
+    let verbs = [
         &["status"][..],
         &["up"],
         &["up", "--detach"],
         &["up", "--stop"],
-    ] {
-        let ran = home.run(verb);
-        ran.refused(5, &sentence);
-        assert_eq!(ran.stderr.lines().count(), 1, "{verb:?}: {ran:?}");
-    }
+    ];
+    std::thread::scope(|scope| {
+        for verb in verbs {
+            let (home, sentence) = (&home, &sentence);
+            scope.spawn(move || {
+                let ran = home.run(verb);
+                ran.refused(5, sentence);
+                assert_eq!(ran.stderr.lines().count(), 1, "{verb:?}: {ran:?}");
+            });
+        }
+    });
     up.signal("TERM");
     assert_eq!(up.end(), (0, String::new()));
     let _up = home.up();
