@@ -2,9 +2,13 @@
 //! seed. A step of a client can be cut off between any two of its outputs, as a crash does; a
 //! connection can break at any time; what was committed stays.
 
+mod alone;
 mod node;
 mod people;
+mod scripted;
 mod world;
 
+pub use alone::{Alone, closed, dials};
 pub use node::Node;
+pub use scripted::Scripted;
 pub use world::{Faults, World};

@@ -6,7 +6,11 @@ use std::{
 };
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
-use sremp_client::engine::{Input, Now, Output};
+use sremp_client::{
+    engine::{Input, Now, Output, Ticket},
+    store::StoreError,
+    view::CommandError,
+};
 use sremp_core::{
     channel::{Admission, Direction, Message},
     contact_card::Endpoint,
@@ -16,7 +20,7 @@ use sremp_core::{
 };
 use sremp_net::{CloseReason, DialTarget, LinkId};
 
-use crate::Node;
+use crate::{Node, alone::BEGIN};
 
 /// What may go wrong, in chances of a thousand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,9 +35,6 @@ pub struct Faults {
 
 /// Longest delay of a message in milliseconds.
 const MAX_DELAY: u64 = 200;
-/// When the world begins.
-const BEGIN: u64 = 1_760_000_000_000;
-
 pub(crate) type NodeIndex = usize;
 
 /// Something on its way.
@@ -68,11 +69,15 @@ pub struct World {
     millis: u64,
     pub(crate) nodes: Vec<Node>,
     lives: Vec<u64>,
+    /// How much each node's calendar is ahead of the world's, in milliseconds.
+    ahead: Vec<i64>,
     unreachable: BTreeSet<NodeIndex>,
     flights: BTreeMap<(u64, u64), Flight>,
     ends: BTreeMap<LinkId, End>,
     next_link: u64,
     dials: u64,
+    messages: u64,
+    refused_by_disks: u64,
     next_urgent: u64,
     next_flight: u64,
     deadlines: BinaryHeap<Reverse<(u64, NodeIndex)>>,
@@ -89,11 +94,14 @@ impl World {
             millis: 0,
             nodes: Vec::new(),
             lives: Vec::new(),
+            ahead: Vec::new(),
             unreachable: BTreeSet::new(),
             flights: BTreeMap::new(),
             ends: BTreeMap::new(),
             next_link: 0,
             dials: 0,
+            messages: 0,
+            refused_by_disks: 0,
             next_urgent: 0,
             next_flight: 1 << 32,
             deadlines: BinaryHeap::new(),
@@ -113,6 +121,7 @@ impl World {
         let now = self.now();
         self.nodes.push(Node::new(name, now, &mut self.rng));
         self.lives.push(0);
+        self.ahead.push(0);
         let index = self.nodes.len() - 1;
         self.schedule(index);
         index
@@ -121,6 +130,34 @@ impl World {
     /// Sets every calendar, backwards or forwards by milliseconds; stopwatches go on.
     pub fn turn_calendars(&mut self, by: i64) {
         self.begin = self.begin.saturating_add_signed(by);
+    }
+
+    /// Sets the calendar of one node, backwards or forwards by milliseconds.
+    pub fn turn_calendar_of(&mut self, node: NodeIndex, by: i64) {
+        self.ahead[node] += by;
+    }
+
+    fn now_of(&self, node: NodeIndex) -> Now {
+        let wall = (self.begin + self.millis).saturating_add_signed(self.ahead[node]);
+        Now {
+            wall: UnixMillis::saturating(wall),
+            ..self.now()
+        }
+    }
+
+    /// A node, to look at it or to change what is on its disk.
+    pub fn node(&mut self, node: NodeIndex) -> &mut Node {
+        &mut self.nodes[node]
+    }
+
+    /// Steps so far that found their disk full.
+    pub fn refused_by_disks(&self) -> u64 {
+        self.refused_by_disks
+    }
+
+    /// Messages so far that set out from one node to another.
+    pub fn messages(&self) -> u64 {
+        self.messages
     }
 
     /// Dials so far, of all nodes.
@@ -137,7 +174,7 @@ impl World {
         for link in links {
             self.cut(link);
         }
-        let now = self.now();
+        let now = self.now_of(node);
         self.nodes[node].restart(now, &mut self.rng);
         self.schedule(node);
     }
@@ -189,12 +226,20 @@ impl World {
     /// One step of a node, with the faults of the world.
     pub(crate) fn give(&mut self, node: NodeIndex, input: Input) {
         if self.chance(self.faults.die_before_commit) {
-            let now = self.now();
+            let now = self.now_of(node);
             self.nodes[node].step_without_commit(input, now, &mut self.rng);
             return self.restart(node);
         }
-        let now = self.now();
-        let outputs = self.nodes[node].step(input, now, &mut self.rng);
+        let now = self.now_of(node);
+        let asked = match &input {
+            Input::Command { ticket, .. } => Some(*ticket),
+            _ => None,
+        };
+        let outputs = match self.nodes[node].try_step(input, now, &mut self.rng) {
+            Ok(outputs) => outputs,
+            Err(StoreError::Full) => return self.find_disk_full(node, asked),
+            Err(error) => panic!("seed {}: {}: {error}", self.seed, self.nodes[node].name),
+        };
         let kept = match self.chance(self.faults.die_after_commit) {
             true => Some(Node::below(&mut self.rng, outputs.len() as u64 + 1)),
             false => None,
@@ -209,6 +254,20 @@ impl World {
             Some(_) => self.restart(node),
             None => self.schedule(node),
         }
+    }
+
+    /// As the client's shell does: nothing of the step holds, connections are closed, and the engine
+    /// starts again after a rest.
+    fn find_disk_full(&mut self, node: NodeIndex, asked: Option<Ticket>) {
+        self.refused_by_disks += 1;
+        if let Some(ticket) = asked {
+            let refusal = CommandError::from(StoreError::Full);
+            self.nodes[node].replies.insert(ticket, Err(refusal));
+        }
+        self.restart(node);
+        let now = self.now_of(node);
+        self.nodes[node].engine.postpone(now);
+        self.schedule(node);
     }
 
     fn schedule(&mut self, node: NodeIndex) {
@@ -338,6 +397,7 @@ impl World {
             return;
         };
         let other = end.other;
+        self.messages += 1;
         if self.chance(self.faults.cut) {
             return self.break_both(link);
         }

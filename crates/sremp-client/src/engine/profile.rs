@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use sremp_core::{
+    constants::RESET_AFTER,
     contact_card::Endpoint,
     id::ContactId,
     identity::{Identity, VersionRecord, VersionVerdict},
@@ -210,7 +211,7 @@ impl Engine {
         if let Some(claimed) = &update.identity {
             self.apply_identity(step, peer, claimed)?;
         }
-        if update.rev < peer.record.peer_profile_rev {
+        if update.rev <= peer.record.peer_profile_rev {
             return Ok(());
         }
         peer.edit().peer_profile_rev = update.rev;
@@ -379,6 +380,7 @@ impl Engine {
             return Ok(false);
         };
         peer.book.reset_started(&session, now);
+        self.resets_begun.insert(peer.key(), step.now.tick);
         let again = self.seal_anew(step, peer)?;
         let body = Body::Reset {
             reason: UNDECRYPTABLE,
@@ -408,6 +410,11 @@ impl Engine {
         }
         self.resets_taken.insert(peer.key(), step.now.tick);
         let again = self.seal_anew(step, peer)?;
+        let own = self.resets_begun.remove(&peer.key());
+        if own.is_some_and(|at| step.now.tick.since(at) < RESET_AFTER) {
+            // the two crossed: it is one renewal, which has its line
+            return Ok(());
+        }
         self.note(step, peer, renewed(again), now)
     }
 }
