@@ -1,5 +1,7 @@
 //! Who may write to a mailbox (SENDERS_SET).
 
+use std::collections::BTreeSet;
+
 use sremp_core::{
     error::ErrorCode,
     id::{IdentityKey, IntroToken},
@@ -22,9 +24,13 @@ impl Batch<'_> {
     ) -> Answer {
         let rules = accept.iter().map(|key| (key, true));
         let rules = rules.chain(block.iter().map(|key| (key, false)));
-        let had = self.count_rules(mailbox.id)?;
-        let new = accept.len() + block.len();
-        if had + new > MAX_RULES as usize || intro.is_some_and(|i| i.len() > MAX_INTROS) {
+        let keys: BTreeSet<&IdentityKey> = accept.iter().chain(block).collect();
+        let mut count = self.count_rules(mailbox.id)?;
+        for key in keys {
+            let sender = self.party(key)?.unwrap_or(0);
+            count += usize::from(self.rule(mailbox.id, sender)?.is_none());
+        }
+        if count > MAX_RULES as usize || intro.is_some_and(|i| i.len() > MAX_INTROS) {
             return Ok(Outcome::Refused(ErrorCode::Quota));
         }
         for (key, accepted) in rules {
