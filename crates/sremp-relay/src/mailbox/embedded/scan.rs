@@ -111,6 +111,9 @@ fn confirmations(
     ledger: &mut Ledger,
     index: &mut Index,
 ) -> Result<(), StoreError> {
+    const LAST: &str =
+        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'confirmation'";
+    ledger.next_confirmation = number(conn, LAST)?.cast_unsigned() + 1;
     each(
         conn,
         "SELECT id, sender, relay FROM confirmation ORDER BY id",
@@ -120,7 +123,6 @@ fn confirmations(
             let sender = RouteId::Sender(row.get(1)?);
             let route = relay.map_or(sender, RouteId::Relay);
             ledger.wait(route);
-            ledger.next_confirmation = id + 1;
             index.apply(vec![Change::Waits(route, id)]);
             Ok(())
         },

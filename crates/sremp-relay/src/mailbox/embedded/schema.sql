@@ -82,7 +82,7 @@ CREATE TABLE body (
 );
 
 CREATE TABLE confirmation (
-    id           INTEGER PRIMARY KEY,
+    id           INTEGER PRIMARY KEY AUTOINCREMENT, -- no id means two, also after a restart
     sender       INTEGER NOT NULL, -- a party
     relay        INTEGER,          -- waits for this relay, else for the sender here
     message_id   INTEGER NOT NULL,
