@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
+    net::{SocketAddr, ToSocketAddrs as _},
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         mpsc::{SyncSender, sync_channel},
@@ -105,7 +105,9 @@ impl Runtime {
         });
         let mut listening = None;
         if let Some(listen) = listen.filter(|_| online) {
-            let listener = listen_on(&tokio, &network, listen, remembered(&mut store)?)?;
+            let configured = config.listen.as_deref().and_then(|l| parse_listen(l).ok());
+            let known = remembered(&mut store)?.into_iter().chain(configured);
+            let listener = listen_on(&tokio, &network, listen, known)?;
             let _ = work.blocking_send(Work::Listening(listener.local_addr()));
             listening = Some(listener);
         }
@@ -440,20 +442,20 @@ fn remembered(store: &mut Store) -> Result<Option<SocketAddr>, CommandError> {
     Ok(stored.and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok()))
 }
 
-/// Binds the listener. Port 0 means any free port, but the one of last time if it is still free:
-/// cards that name it stay good.
+/// Binds the listener. Port 0 means any free port, but rather the one of last time or of the config
+/// file, if it is still free: cards that name it stay good.
 fn listen_on(
     tokio: &tokio::runtime::Runtime,
     network: &Network,
     listen: &str,
-    last: Option<SocketAddr>,
+    known: impl Iterator<Item = SocketAddr>,
 ) -> Result<Listening, CommandError> {
     let wanted = parse_listen(listen)?;
-    let same_host = |ip: IpAddr| last.filter(|last| last.ip() == ip);
-    if let Some(last) = same_host(wanted.ip()).filter(|_| wanted.port() == 0)
-        && let Ok(listening) = tokio.block_on(network.listen(last))
-    {
-        return Ok(listening);
+    let same_host = known.filter(|known| known.ip() == wanted.ip() && wanted.port() == 0);
+    for address in same_host {
+        if let Ok(listening) = tokio.block_on(network.listen(address)) {
+            return Ok(listening);
+        }
     }
     tokio.block_on(network.listen(wanted)).map_err(|error| {
         let what = match error.kind() {

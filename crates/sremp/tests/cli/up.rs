@@ -26,6 +26,23 @@ fn up_says_where_it_listens_and_other_verbs_use_it() {
     assert_ends(&home, up);
 }
 
+#[test]
+fn port_0_means_the_port_that_a_card_may_name_already() {
+    let home = Home::of("Ann");
+    let config = std::fs::read_to_string(home.path().join("config.toml")).unwrap();
+    let configured = config
+        .lines()
+        .find_map(|line| line.strip_prefix("listen = "))
+        .unwrap()
+        .trim_matches('"');
+    for _ in 0..2 {
+        let up = home.start(&["up", "--listen", "127.0.0.1:0"]);
+        assert!(up.line().ends_with(configured), "not {configured}");
+        up.signal("KILL");
+        up.end();
+    }
+}
+
 fn assert_ends(home: &Home, up: Running) {
     up.signal("TERM");
     assert_eq!(up.end(), (0, String::new()));

@@ -1,0 +1,158 @@
+//! Invites to a mailbox: made and checked with a key of the relay, so that no list of them is kept
+//! and `sremp relay invite` need not speak with the relay that runs.
+//!
+//! ```text
+//! 0  ver = 01
+//! 1  flags       bit 0: single use
+//! 2  expires     u64 LE, Unix seconds
+//! 10 nonce       16 random bytes; a used one is kept until `expires`
+//! 26 mac         16: HMAC-SHA-256 over bytes 0..26, cut
+//! ```
+
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use sremp_core::{identity::SecretIdentity, rand_core::CryptoRng, time::UnixMillis};
+use zeroize::Zeroizing;
+
+const VERSION: u8 = 1;
+const SINGLE_USE: u8 = 1;
+const SIGNED: usize = 26;
+const MAC: usize = 16;
+
+/// Bytes of an invite.
+pub const INVITE_LEN: usize = SIGNED + MAC;
+
+/// Names a single-use invite that was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InviteId(pub [u8; 16]);
+
+/// What an invite allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invite {
+    /// Until when.
+    pub expires: UnixMillis,
+    /// Set if only one may use it.
+    pub single_use: Option<InviteId>,
+}
+
+/// Why an invite opens no mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidInvite;
+
+/// Makes and checks invites.
+pub struct InviteKey(Hmac<Sha256>);
+
+impl std::fmt::Debug for InviteKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("InviteKey")
+    }
+}
+
+impl InviteKey {
+    /// The key of a relay.
+    pub fn of(relay: &SecretIdentity) -> Self {
+        let parts = relay.to_parts();
+        let mut key = Zeroizing::new([0; 64]);
+        let hkdf = Hkdf::<Sha256>::new(None, parts.identity_seed.as_slice());
+        #[allow(
+            clippy::expect_used,
+            reason = "HKDF refuses only lengths above 255 × 32 bytes"
+        )]
+        hkdf.expand(b"SREMP/1/relay-invite", key.as_mut())
+            .expect("the length is allowed");
+        Self(Hmac::new((&*key).into()))
+    }
+
+    /// A new invite.
+    pub fn make<R: CryptoRng + ?Sized>(
+        &self,
+        expires: UnixMillis,
+        single_use: bool,
+        rng: &mut R,
+    ) -> Vec<u8> {
+        let mut invite = Vec::with_capacity(INVITE_LEN);
+        invite.push(VERSION);
+        invite.push(if single_use { SINGLE_USE } else { 0 });
+        invite.extend_from_slice(&(expires.get() / 1000).to_le_bytes());
+        let mut nonce = [0; 16];
+        rng.fill_bytes(&mut nonce);
+        invite.extend_from_slice(&nonce);
+        let mac = self.0.clone().chain_update(&invite).finalize().into_bytes();
+        invite.extend(mac.iter().take(MAC));
+        invite
+    }
+
+    /// What an invite allows now.
+    ///
+    /// # Errors
+    /// [`InvalidInvite`] if it is not of this relay, was changed, or has expired.
+    pub fn check(&self, invite: &[u8], now: UnixMillis) -> Result<Invite, InvalidInvite> {
+        let (signed, mac) = invite.split_at_checked(SIGNED).ok_or(InvalidInvite)?;
+        if mac.len() != MAC {
+            return Err(InvalidInvite);
+        }
+        let hmac = self.0.clone().chain_update(signed);
+        hmac.verify_truncated_left(mac).map_err(|_| InvalidInvite)?;
+        let (head, nonce) = signed.split_last_chunk::<16>().ok_or(InvalidInvite)?;
+        let [VERSION, flags @ (0 | SINGLE_USE), expires @ ..] = head else {
+            return Err(InvalidInvite);
+        };
+        let seconds = u64::from_le_bytes(expires.try_into().map_err(|_| InvalidInvite)?);
+        let expires = UnixMillis::saturating(seconds.saturating_mul(1000));
+        if expires <= now {
+            return Err(InvalidInvite);
+        }
+        Ok(Invite {
+            expires,
+            single_use: (*flags == SINGLE_USE).then_some(InviteId(*nonce)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sremp_core::{identity::Username, key::NoiseSecret};
+
+    use super::*;
+
+    fn key(n: u8) -> InviteKey {
+        let name = Username::parse("relay").unwrap();
+        let noise = NoiseSecret::from_bytes(&[n; 32]);
+        InviteKey::of(&SecretIdentity::from_keys(
+            &[n; 32],
+            noise,
+            &name,
+            UnixMillis::ZERO,
+        ))
+    }
+
+    #[test]
+    fn an_invite_opens_a_mailbox_here_until_it_expires() {
+        let at = UnixMillis::saturating;
+        let single = key(1).make(at(60_000), true, &mut rand::rng());
+        assert!(single.len() <= 64);
+        let invite = key(1).check(&single, at(59_999)).unwrap();
+        assert!(invite.single_use.is_some());
+        assert_eq!(key(1).check(&single, at(60_000)), Err(InvalidInvite));
+        assert_eq!(key(2).check(&single, at(0)), Err(InvalidInvite));
+        let many = key(1).make(at(60_000), false, &mut rand::rng());
+        assert_eq!(key(1).check(&many, at(0)).unwrap().single_use, None);
+    }
+
+    #[test]
+    fn a_changed_or_cut_invite_opens_nothing() {
+        let invite = key(1).make(UnixMillis::saturating(60_000), true, &mut rand::rng());
+        for at in 0..invite.len() {
+            let mut changed = invite.clone();
+            changed[at] ^= 1;
+            assert_eq!(key(1).check(&changed, UnixMillis::ZERO), Err(InvalidInvite));
+            assert_eq!(
+                key(1).check(&invite[..at], UnixMillis::ZERO),
+                Err(InvalidInvite)
+            );
+        }
+        let longer = [invite, vec![0]].concat();
+        assert_eq!(key(1).check(&longer, UnixMillis::ZERO), Err(InvalidInvite));
+    }
+}
