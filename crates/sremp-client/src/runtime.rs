@@ -15,7 +15,7 @@ use std::{
 use sremp_core::{error::ErrorCode, id::ContactId, time::Tick};
 use sremp_net::{
     Admission, AdmissionLimits, DialTarget, LinkCommand, LinkEvent, LinkHandle, LinkId, Listening,
-    LocalIdentity, Network,
+    LocalIdentity, Network, Service,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -211,6 +211,14 @@ impl Clock {
     }
 }
 
+/// What the shell knows of a connection.
+struct Known {
+    handle: LinkHandle,
+    service: Service,
+    /// Whom it was dialled for, until it is open.
+    dialled: Option<ContactId>,
+}
+
 /// The engine's thread.
 struct Shell {
     store: Store,
@@ -228,7 +236,7 @@ struct Shell {
     last_step: u64,
     asked: HashMap<Ticket, SyncSender<Answer>>,
     answers: HashMap<LinkId, oneshot::Sender<Admission>>,
-    links: HashMap<LinkId, (LinkHandle, Option<ContactId>)>,
+    links: HashMap<LinkId, Known>,
     stop: bool,
 }
 
@@ -311,6 +319,7 @@ impl Shell {
                 self.answers.insert(link, answer);
                 Input::Shown {
                     link,
+                    service: self.service_of(link),
                     identity: Box::new(identity),
                     intro,
                 }
@@ -319,24 +328,35 @@ impl Shell {
                 link,
                 direction,
                 peer,
+                channel_binding,
                 handle,
-                ..
             } => {
+                let service = self.service_of(link);
                 // from now on its end is no failed dial
-                self.links.insert(link, (handle, None));
+                let dialled = None;
+                let known = Known {
+                    handle,
+                    service,
+                    dialled,
+                };
+                self.links.insert(link, known);
                 Input::Opened {
                     link,
+                    service,
                     direction,
                     identity: Box::new(peer),
+                    binding: channel_binding,
                 }
             }
             LinkEvent::Message { link, message } => Input::Message { link, message },
             LinkEvent::Pong { link } => Input::Pong(link),
             LinkEvent::Closed { link, reason, .. } => {
                 self.answers.remove(&link);
-                let dialled = self.links.remove(&link).and_then(|(_, dialled)| dialled);
+                let service = self.service_of(link);
+                let dialled = self.links.remove(&link).and_then(|known| known.dialled);
                 Input::Closed {
                     link,
+                    service,
                     dialled,
                     reason,
                 }
@@ -369,19 +389,30 @@ impl Shell {
     }
 
     fn dial(&mut self, target: DialTarget) {
-        let dialled = target.expected;
+        let (service, dialled) = (target.service, target.expected);
         let _inside = self.handle.enter();
         let (link, handle) = self.network.dial(target);
-        self.links.insert(link, (handle, dialled));
+        let known = Known {
+            handle,
+            service,
+            dialled,
+        };
+        self.links.insert(link, known);
+    }
+
+    /// What a connection is for: whoever dials us is a person.
+    fn service_of(&self, link: LinkId) -> Service {
+        let known = self.links.get(&link);
+        known.map_or(Service::P2p, |known| known.service)
     }
 
     /// A connection whose queue is full reads too slowly: it is closed, and everything unconfirmed
     /// is sent again on the next one.
     fn tell(&mut self, link: LinkId, command: LinkCommand) {
-        if let Some((handle, _)) = self.links.get(&link)
-            && handle.try_send(command).is_err()
+        if let Some(known) = self.links.get(&link)
+            && known.handle.try_send(command).is_err()
         {
-            let _ = handle.try_send(LinkCommand::Close(ErrorCode::Busy));
+            let _ = known.handle.try_send(LinkCommand::Close(ErrorCode::Busy));
         }
     }
 
@@ -399,8 +430,8 @@ impl Shell {
         for (_, answer) in self.answers.drain() {
             let _ = answer.send(Admission::Close(ErrorCode::Busy));
         }
-        for (_, (handle, _)) in self.links.drain() {
-            let _ = handle.try_send(LinkCommand::Close(ErrorCode::Busy));
+        for (_, known) in self.links.drain() {
+            let _ = known.handle.try_send(LinkCommand::Close(ErrorCode::Busy));
         }
         // room on a disk can be made; anything else means that what is written cannot be relied on
         if !matches!(error, StoreError::Full | StoreError::ReadOnly) {

@@ -35,6 +35,7 @@ pub mod error;
 pub mod id;
 pub mod identity;
 pub mod key;
+pub mod relay;
 pub mod safety_number;
 pub mod session;
 pub mod signature;

@@ -391,8 +391,9 @@ impl Engine {
     /// Envelopes of a session cannot be read any more: a new one is to be begun (D3.12).
     pub(super) fn want_reset(&mut self, step: &mut Step<'_, '_>, key: &ContactId) {
         self.resets.insert(*key);
-        if let Some(link) = self.links.active(key) {
-            self.ask_for_bundle(step, link);
+        match self.links.active(key) {
+            Some(link) => self.ask_for_bundle(step, link),
+            None => self.push_soon(key),
         }
     }
 

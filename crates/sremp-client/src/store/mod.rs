@@ -31,7 +31,7 @@ pub use error::StoreError;
 pub use events::EVENTS_KEPT;
 pub use invites::InviteRecord;
 pub use messages::{ConversationRecord, MessageRecord, NewMessage};
-pub use names::ContactName;
+pub use names::{ContactName, ContactStanding};
 pub use outbox::{NewOutboxItem, OutboxItem};
 pub use own::PrekeyKind;
 pub use receipts::{AttemptRecord, ConfirmationRecord, NewConfirmation, NewReceipt, ReceiptRecord};

@@ -172,6 +172,27 @@ impl Tx<'_> {
         self.list(sql, params![contact.0, after, limit], read)
     }
 
+    /// An item by its number.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn outbox_item(&mut self, id: i64) -> Result<Option<OutboxItem>> {
+        self.get(select!("WHERE id = ?1"), [id], read)
+    }
+
+    /// The number of a message's item.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn outbox_of_message(
+        &mut self,
+        contact: ContactRow,
+        msg_id: &MsgId,
+    ) -> Result<Option<i64>> {
+        let sql = "SELECT id FROM outbox WHERE contact = ?1 AND msg_id = ?2";
+        self.get(sql, params![contact.0, msg_id.as_bytes()], |row| row.int(0))
+    }
+
     /// The item of an envelope.
     ///
     /// # Errors

@@ -189,15 +189,6 @@ impl Tx<'_> {
         })
     }
 
-    /// Removes the item of a message; tells whether it was there.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be written.
-    pub fn remove_outbox_message(&mut self, contact: ContactRow, msg_id: &MsgId) -> Result<bool> {
-        let sql = "DELETE FROM outbox WHERE contact = ?1 AND msg_id = ?2";
-        Ok(self.execute(sql, params![contact.0, msg_id.as_bytes()])? >= 1)
-    }
-
     /// Keeps a confirmation, the first of a message.
     ///
     /// # Errors
@@ -302,7 +293,11 @@ impl Tx<'_> {
         self.list(sql, params![contact.0, time(since)], |row| {
             let direct = row.blob(0)?.is_empty();
             Ok(AttemptRecord {
-                relay: if direct { None } else { Some(row.contact_id(0)?) },
+                relay: if direct {
+                    None
+                } else {
+                    Some(row.contact_id(0)?)
+                },
                 cause: row.text(1)?,
                 first: row.time(2)?,
                 last: row.time(3)?,

@@ -158,7 +158,11 @@ impl Tx<'_> {
             Ok(ReadItem {
                 cursor: row.counter(0)?,
                 message_id: row.counter(1)?,
-                confirm_to: if sender { Some(row.contact_id(2)?) } else { None },
+                confirm_to: if sender {
+                    Some(row.contact_id(2)?)
+                } else {
+                    None
+                },
                 envelope: EnvelopeId::new(row.bytes(3)?),
                 at: row.time(4)?,
             })
@@ -173,6 +177,29 @@ impl Tx<'_> {
         let sql = "DELETE FROM relay_read WHERE relay = ?1 AND cursor = ?2";
         self.execute(sql, params![relay.0, cursor.cast_signed()])?;
         Ok(())
+    }
+
+    /// An item is not to be confirmed but discarded: the relay does not take its confirmation.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn discard_instead(&mut self, relay: RelayRow, cursor: u64) -> Result<()> {
+        let sql = "UPDATE relay_read SET sender = NULL WHERE relay = ?1 AND cursor = ?2";
+        self.execute(sql, params![relay.0, cursor.cast_signed()])?;
+        Ok(())
+    }
+
+    /// Relays that keep what no confirmation has come for.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn relays_with_unconfirmed(&mut self) -> Result<Vec<RelayRecord>> {
+        let sql = "SELECT row, key, host, port, cursor, relay.senders FROM relay
+                   WHERE row IN (SELECT receipt.relay FROM outbox
+                                 JOIN receipt ON receipt.envelope = outbox.envelope_id
+                                 WHERE outbox.relay_until IS NOT NULL)
+                   ORDER BY row";
+        self.list(sql, [], read)
     }
 
     /// Names an item's envelope for relays.

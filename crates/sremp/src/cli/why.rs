@@ -107,12 +107,13 @@ fn step(step: &WhyStep) -> [String; 2] {
             confirmed_at,
             confirmation_valid,
             ..
-        } => (at, on_device(by.as_deref(), *confirmed_at, *confirmation_valid)),
+        } => (
+            at,
+            on_device(by.as_deref(), *confirmed_at, *confirmation_valid),
+        ),
         WhyStep::GivenUp { at } => (at, "given up".to_owned()),
         WhyStep::Sent { at } => (at, "written, by the sender's clock".to_owned()),
-        WhyStep::Stored { at, relay: by } => {
-            (at, format!("stored at {}, by its clock", relay(by)))
-        }
+        WhyStep::Stored { at, relay: by } => (at, format!("stored at {}, by its clock", relay(by))),
         WhyStep::Received { at, path } => {
             (at, format!("committed here{}", words::path(Some(*path))))
         }
