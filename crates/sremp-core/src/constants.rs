@@ -277,3 +277,34 @@ pub const SAFETY_NUMBER_ITERATIONS: u32 = 5_200;
 pub const SAFETY_NUMBER_DIGITS: usize = 60;
 /// Contact requests that wait for an answer.
 pub const MAX_PENDING_REQUESTS: usize = 100;
+
+// ---- chapter 6: relay ---------------------------------------------------------------------------
+
+/// Largest one-time prekey as it stands in a bundle, bytes.
+pub const MAX_OTP_BYTES: usize = 1_536;
+/// One-time prekeys of one PREKEYS_PUT.
+pub const MAX_OTPS_PUT: usize = 100;
+/// Keys or tokens of one list of SENDERS_SET.
+pub const MAX_SENDERS_SET: usize = 64;
+/// Items of one MESSAGE_BATCH.
+pub const MAX_BATCH_ITEMS: usize = 100;
+/// Bytes of envelopes in one MESSAGE_BATCH.
+pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// Confirmations of one message.
+pub const MAX_CONFIRMATIONS: usize = 256;
+/// Cursors of one DISCARD.
+pub const MAX_DISCARDS: usize = 256;
+/// Items that a subscription may leave unsettled.
+pub const MAX_CREDIT_ITEMS: u16 = 256;
+/// Bytes of those.
+pub const MAX_CREDIT_BYTES: u32 = 4 * 1024 * 1024;
+/// A subscriber that settles nothing for this time gets nothing more until it does (D6.6).
+pub const PUSH_STALL: Duration = Duration::from_secs(60);
+/// Levels of a receipt's path.
+pub const MAX_RECEIPT_DEPTH: usize = 16;
+/// Longest `receipt_signature`, bytes.
+pub const MAX_RECEIPT: usize = 64 + 1 + 33 * MAX_RECEIPT_DEPTH;
+/// Signatures from which on one equation over all of them is tried first.
+pub const MIN_SIGNATURE_BATCH: usize = 4;
+/// One-time prekeys below which the owner is told.
+pub const LOW_OTPS: u16 = 20;

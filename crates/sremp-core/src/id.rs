@@ -51,6 +51,10 @@ impl ContactId {
         Self(key.verifying_key())
     }
 
+    pub(crate) const fn verifying_key(&self) -> &VerifyingKey {
+        &self.0
+    }
+
     /// The key, 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
@@ -135,6 +139,18 @@ impl Serialize for ContactId {
 impl<'de> Deserialize<'de> for ContactId {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         Self::parse(&d.deserialize_bytes(ExactBytes::<32>)?).map_err(D::Error::custom)
+    }
+}
+
+public_bytes! {
+    /// `identity_key` as it stands in a message: 32 bytes that name somebody. Whether they are a key
+    /// that can sign, [`ContactId::parse`] tells; that costs as much as a quarter of a signature.
+    IdentityKey, 32
+}
+
+impl From<ContactId> for IdentityKey {
+    fn from(id: ContactId) -> Self {
+        Self::new(*id.as_bytes())
     }
 }
 

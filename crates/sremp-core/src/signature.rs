@@ -2,7 +2,7 @@
 
 use ed25519_dalek::Signer as _;
 
-use crate::wire::bytes::public_bytes;
+use crate::{id::ContactId, wire::bytes::public_bytes};
 
 public_bytes! {
     /// An Ed25519 signature: 64 bytes, `R ‖ s` (RFC 8032).
@@ -99,6 +99,26 @@ pub(crate) fn sign(
     payload: &[u8],
 ) -> Signature {
     Signature::new(key.sign(&label.message(payload)).to_bytes())
+}
+
+/// Whether all signatures hold together, each with a key of its own: one equation over all of them.
+/// Accepts what [`verify`] does, and signatures that differ from such by a point of small order.
+pub(crate) fn verify_all(
+    label: SignatureLabel,
+    signed: impl Iterator<Item = (ContactId, Vec<u8>, Signature)>,
+) -> bool {
+    let (mut messages, mut signatures, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    for (sender, payload, signature) in signed {
+        messages.push(label.message(&payload));
+        signatures.push(ed25519_dalek::Signature::from_bytes(signature.as_bytes()));
+        keys.push(*sender.verifying_key());
+    }
+    let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the relay's store path alone: docs/decisions/0007"
+    )]
+    ed25519_dalek::verify_batch(&messages, &signatures, &keys).is_ok()
 }
 
 pub(crate) fn verify(

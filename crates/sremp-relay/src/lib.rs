@@ -10,5 +10,6 @@
 pub mod config;
 pub mod home;
 pub mod invite;
+pub mod mailbox;
 pub mod metrics;
 pub mod operations;

@@ -8,7 +8,7 @@ use super::{
     wire::{SignedDh, SignedPair, UnverifiedEnvelopeKey, payload},
 };
 use crate::{
-    constants::{CLOCK_SKEW, DEVICE_ID, MAX_BUNDLE, SIGNED_PREKEY_EXPIRY},
+    constants::{CLOCK_SKEW, DEVICE_ID, MAX_BUNDLE, MAX_OTP_BYTES, SIGNED_PREKEY_EXPIRY},
     id::ContactId,
     identity::{Identity, IdentityError},
     key::is_low_order,
@@ -23,6 +23,8 @@ use crate::{
 
 /// First element of a bundle.
 const VERSION: u8 = 1;
+/// SMP1 of no one-time prekey, the last element of a bundle.
+const NIL: u8 = 0xc0;
 
 #[derive(Serialize, Deserialize)]
 struct BundleWire {
@@ -57,6 +59,28 @@ pub fn bundle(
         env: *env.public_part().as_wire(),
         otp: otp.map(OneTimePrekey::public),
     })
+}
+
+/// Checks a one-time prekey as it comes in PREKEYS_PUT and tells its id. The key itself is for those
+/// who will start a session with it.
+///
+/// # Errors
+/// [`BundleError`], as for one that came with a bundle.
+pub fn verify_one_time(
+    bytes: &[u8],
+    owner: &ContactId,
+    now: UnixMillis,
+) -> Result<PrekeyId, BundleError> {
+    let pair: SignedPair = decode_exact(bytes, MAX_OTP_BYTES).map_err(BundleError::Encoding)?;
+    pair.verify(owner, SignatureLabel::Otp, now)
+        .map(|pair| pair.id)
+}
+
+/// A bundle without one-time prekey, as its owner has put it, with this one in it: what a relay
+/// gives to whoever asks. Both were checked when they came; `None` if the first ends otherwise.
+pub fn with_one_time_prekey(bundle: &[u8], otp: &[u8]) -> Option<Vec<u8>> {
+    let head = bundle.strip_suffix(&[NIL])?;
+    Some([head, otp].concat())
 }
 
 /// Why a bundle was refused. It counts as if none had come.

@@ -8,7 +8,9 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 pub(super) use bundle::PublicPair;
-pub use bundle::{BundleError, PrekeyBundle, PublicEnvelopeKey, bundle};
+pub use bundle::{
+    BundleError, PrekeyBundle, PublicEnvelopeKey, bundle, verify_one_time, with_one_time_prekey,
+};
 pub use own::{
     DhIdentity, EnvelopeKey, OneTime, OneTimePrekey, Prekey, PrekeyKind, Signed, SignedPrekey,
 };

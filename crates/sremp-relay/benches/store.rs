@@ -1,0 +1,2 @@
+//! The store alone: how fast, how many bytes.
+fn main() {}
