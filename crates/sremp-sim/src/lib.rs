@@ -4,7 +4,9 @@
 
 mod node;
 mod people;
+mod relay;
 mod world;
 
 pub use node::Node;
+pub use relay::{Malice, Relay};
 pub use world::{Faults, World};

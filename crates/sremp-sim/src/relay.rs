@@ -1,18 +1,25 @@
 //! A relay in the world: what it has stored survives it, its connections do not.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use rand_chacha::{ChaCha20Rng, rand_core::Rng as _};
+use sremp_client::engine::Now;
 use sremp_core::{
-    contact_card::{Endpoint, RelayHint, RelayLink},
+    channel::{HandshakeHash, Message},
+    contact_card::{Endpoint, RelayLink},
     error::ErrorCode,
-    id::{ContactId, EnvelopeId, IntroToken},
+    id::{ContactId, EnvelopeId, IdentityKey, IntroToken},
     identity::{Flags, SecretIdentity, Username},
     relay::{
-        Confirmation, Cursor, IntroEntry, MessageId, RelayMessage, Role, StoreReceipt,
-        StoreRequest, StoredItem,
+        Confirmation, Cursor, Granted, IntroEntry, IntroHash, MessageId, PrekeyCounts, PrekeyGet,
+        Refusal, RelayMessage, ReplyRelay, Request, Role, SendersSet, ServerConnection,
+        StoreMessage, StoreResponse, StoredMessage, Subscription,
+        proof::{ReceiptClaim, ReceiptTree},
     },
-    time::UnixMillis,
+    time::{Tick, UnixMillis},
 };
 use sremp_net::LinkId;
 
@@ -46,46 +53,43 @@ pub enum Malice {
 }
 
 struct Item {
-    sender: ContactId,
+    sender: IdentityKey,
     message_id: MessageId,
     blob: Vec<u8>,
     stored: UnixMillis,
     expires: UnixMillis,
-    reply_relay: Option<RelayHint>,
 }
 
 #[derive(Default)]
 struct Mailbox {
     next: u64,
     items: BTreeMap<u64, Item>,
-    accepted: BTreeSet<ContactId>,
-    blocked: BTreeSet<ContactId>,
+    accepted: BTreeSet<IdentityKey>,
+    blocked: BTreeSet<IdentityKey>,
     intro: Vec<IntroEntry>,
     bundle: Option<Vec<u8>>,
     first_bundle: Option<Vec<u8>>,
     otps: VecDeque<Vec<u8>>,
     /// What was ever stored: for retries, and for confirmations that come twice.
-    seen: BTreeMap<(ContactId, MessageId), Seen>,
+    seen: BTreeMap<(IdentityKey, MessageId), Seen>,
 }
 
 struct Seen {
     hash: EnvelopeId,
     stored: UnixMillis,
     expires: UnixMillis,
-    reply_relay: Option<RelayHint>,
+    reply_relay: Option<ReplyRelay>,
 }
 
-struct Subscription {
+struct Subscriber {
     link: LinkId,
     req_id: u32,
     after: u64,
-    credit: usize,
-    pushed: BTreeSet<u64>,
+    credits: Subscription,
 }
 
 struct Guest {
-    peer: ContactId,
-    role: Option<Role>,
+    connection: ServerConnection,
     next_request: u32,
     /// Confirmations that were pushed and not yet acknowledged.
     pushed: BTreeMap<u32, Vec<Confirmation>>,
@@ -103,12 +107,12 @@ pub struct Relay {
     /// Envelopes that it has stored so far.
     pub stored: u64,
     pub(crate) identity: SecretIdentity,
-    mailboxes: BTreeMap<ContactId, Mailbox>,
-    confirmations: BTreeMap<ContactId, Vec<Confirmation>>,
+    mailboxes: BTreeMap<IdentityKey, Mailbox>,
+    confirmations: BTreeMap<IdentityKey, Vec<Confirmation>>,
     /// Confirmations for other relays.
-    pub(crate) outward: Vec<(RelayHint, Confirmation)>,
+    pub(crate) outward: Vec<(ReplyRelay, Confirmation)>,
     guests: BTreeMap<LinkId, Guest>,
-    subscriptions: BTreeMap<ContactId, Subscription>,
+    subscribers: BTreeMap<IdentityKey, Subscriber>,
 }
 
 impl Relay {
@@ -130,7 +134,7 @@ impl Relay {
             confirmations: BTreeMap::new(),
             outward: Vec::new(),
             guests: BTreeMap::new(),
-            subscriptions: BTreeMap::new(),
+            subscribers: BTreeMap::new(),
         }
     }
 
@@ -142,12 +146,16 @@ impl Relay {
 
     /// Items in a mailbox.
     pub fn items(&self, owner: &ContactId) -> usize {
-        self.mailboxes.get(owner).map_or(0, |m| m.items.len())
+        self.mailboxes
+            .get(&(*owner).into())
+            .map_or(0, |m| m.items.len())
     }
 
     /// One-time prekeys of an owner that are left.
     pub fn prekeys(&self, owner: &ContactId) -> usize {
-        self.mailboxes.get(owner).map_or(0, |m| m.otps.len())
+        self.mailboxes
+            .get(&(*owner).into())
+            .map_or(0, |m| m.otps.len())
     }
 
     /// Whether what it keeps contains these bytes.
@@ -159,13 +167,12 @@ impl Relay {
     /// The process dies.
     pub(crate) fn restart(&mut self) {
         self.guests.clear();
-        self.subscriptions.clear();
+        self.subscribers.clear();
     }
 
-    pub(crate) fn opened(&mut self, link: LinkId, peer: ContactId) {
+    pub(crate) fn opened(&mut self, link: LinkId, peer: ContactId, h: HandshakeHash) {
         let guest = Guest {
-            peer,
-            role: None,
+            connection: ServerConnection::new(self.identity.id(), peer, h),
             next_request: 0,
             pushed: BTreeMap::new(),
         };
@@ -174,7 +181,7 @@ impl Relay {
 
     pub(crate) fn closed(&mut self, link: LinkId) {
         self.guests.remove(&link);
-        self.subscriptions.retain(|_, s| s.link != link);
+        self.subscribers.retain(|_, s| s.link != link);
     }
 
     /// A confirmation for a sender whose mailbox is here.
@@ -191,107 +198,124 @@ impl Relay {
     pub(crate) fn handle(
         &mut self,
         link: LinkId,
-        message: &RelayMessage,
-        req_id: u32,
-        now: UnixMillis,
+        message: &Message,
+        now: Now,
         rng: &mut ChaCha20Rng,
     ) -> Vec<Said> {
         let Some(guest) = self.guests.get_mut(&link) else {
             return Vec::new();
         };
-        let peer = guest.peer;
+        let (peer, req_id) = (*guest.connection.peer(), message.req_id);
         let answer = |message| vec![(link, message, req_id)];
-        match message {
-            RelayMessage::Register(role, _) => {
-                guest.role = Some(*role);
-                if *role == Role::Owner {
+        let request = match guest.connection.handle(message, now.wall) {
+            Ok(request) => request,
+            Err(Refusal::Reply(error)) => return answer(RelayMessage::Error(error)),
+            Err(Refusal::Store(id, code)) => return answer(refused(id, code)),
+            Err(Refusal::Ignore) => return Vec::new(),
+            Err(Refusal::Close(code)) => panic!("a client broke the protocol: {code}"),
+        };
+        match request {
+            Request::Register(register) => {
+                guest.connection.registered(register.role);
+                let capabilities = register.capabilities;
+                if register.role == Role::Owner {
                     let first = rng.next_u64() % (1 << 32);
-                    let mailbox = self.mailboxes.entry(peer).or_default();
-                    mailbox.next = mailbox.next.max(first);
+                    let mailbox = self.mailboxes.entry(peer.into()).or_default();
+                    if mailbox.next == 0 {
+                        mailbox.next = first;
+                    }
                 }
-                let mut said = answer(RelayMessage::Granted);
-                said.extend(self.push_confirmations(&peer));
+                let mut said = answer(RelayMessage::Granted(Granted {
+                    capabilities,
+                    max_items: 10_000,
+                    max_bytes: 64 << 20,
+                    server_time: now.wall,
+                }));
+                said.extend(self.push_confirmations(&peer.into()));
                 said
             }
-            RelayMessage::PutPrekeys(bundle, otps) => {
-                let mailbox = self.mailboxes.entry(peer).or_default();
-                if let Some(bundle) = bundle {
+            Request::PrekeysPut(put) => {
+                let mailbox = self.mailboxes.entry(peer.into()).or_default();
+                if let Some(bundle) = put.bundle {
                     mailbox.first_bundle.get_or_insert(bundle.clone());
-                    mailbox.bundle = Some(bundle.clone());
+                    mailbox.bundle = Some(bundle);
                 }
-                mailbox.otps.extend(otps.iter().cloned());
+                mailbox
+                    .otps
+                    .extend(put.otps.into_iter().map(|(_, otp)| otp));
                 answer(counts(mailbox))
             }
-            RelayMessage::GetPrekey(recipient, intro) => {
-                answer(self.bundle(&peer, recipient, intro.as_ref()))
-            }
-            RelayMessage::Senders(accept, block, intro) => {
-                let mailbox = self.mailboxes.entry(peer).or_default();
-                for key in accept {
-                    mailbox.blocked.remove(key);
-                    mailbox.accepted.insert(*key);
-                }
-                for key in block {
-                    mailbox.accepted.remove(key);
-                    mailbox.blocked.insert(*key);
-                }
-                if let Some(intro) = intro {
-                    mailbox.intro = intro.clone();
-                }
+            Request::PrekeyGet(get) => answer(self.bundle(&peer.into(), &get)),
+            Request::SendersSet(set) => {
+                self.mailboxes.entry(peer.into()).or_default().set(set);
                 answer(RelayMessage::Ok)
             }
-            RelayMessage::Store(request) => {
-                let mut said = vec![(link, self.store(peer, request, now), req_id)];
-                said.extend(self.push_items(&request.recipient, now, rng));
+            Request::Store(store) => {
+                assert_eq!(store.claim.verify(&peer, store.signature()), Ok(()));
+                let store = store.message;
+                let mut said = vec![(link, self.store(peer.into(), &store, now.wall), req_id)];
+                said.extend(self.push_items(&store.recipient, now, rng));
                 if self.malice == Malice::ForgesConfirmations {
-                    said.extend(self.forge_confirmation(link, peer, request, now));
+                    said.extend(self.forge_confirmation(link, peer.into(), &store, now.wall));
                 }
                 said
             }
-            RelayMessage::Subscribe(after, credit, _) => {
-                let head = self.mailboxes.get(&peer).map_or(0, |m| m.next);
-                if after.get() > head {
-                    let code = ErrorCode::Cursor.to_u16();
-                    return answer(RelayMessage::Error(code, 0));
+            Request::Subscribe(subscribe) => {
+                let head = self.mailboxes.get(&peer.into()).map_or(0, |m| m.next);
+                if subscribe.after.get() > head {
+                    return answer(RelayMessage::Error(ErrorCode::Cursor.into()));
                 }
-                let subscription = Subscription {
+                let credits = Subscription::new(&subscribe, now.tick);
+                let after = subscribe.after.get();
+                let subscriber = Subscriber {
                     link,
                     req_id,
-                    after: after.get(),
-                    credit: (*credit).into(),
-                    pushed: BTreeSet::new(),
+                    after,
+                    credits,
                 };
-                self.subscriptions.insert(peer, subscription);
-                self.push_items(&peer, now, rng)
+                self.subscribers.insert(peer.into(), subscriber);
+                self.push_items(&peer.into(), now, rng)
             }
-            RelayMessage::Confirm(list) => {
-                let (refused, mut said) = self.confirm(&peer, list);
-                said.insert(0, (link, RelayMessage::Confirmed(refused), req_id));
-                said.extend(self.push_items(&peer, now, rng));
+            Request::Confirm {
+                confirmations,
+                mut refused,
+            } => {
+                let (more, mut said) = self.confirm(&peer.into(), confirmations, now.tick);
+                refused.extend(more);
+                refused.sort_unstable();
+                said.insert(0, (link, RelayMessage::Confirmed { refused }, req_id));
+                said.extend(self.push_items(&peer.into(), now, rng));
                 said
             }
-            RelayMessage::Discard(cursors) => {
+            Request::Discard(cursors) => {
                 for cursor in cursors {
-                    self.settle(&peer, cursor.get());
+                    self.settle(&peer.into(), cursor.get(), now.tick);
                 }
                 let mut said = answer(RelayMessage::Ok);
-                said.extend(self.push_items(&peer, now, rng));
+                said.extend(self.push_items(&peer.into(), now, rng));
                 said
             }
-            RelayMessage::Confirmed(_) => {
+            Request::Taken => {
                 if let Some(list) = guest.pushed.remove(&req_id)
-                    && let Some(waiting) = self.confirmations.get_mut(&peer)
+                    && let Some(waiting) = self.confirmations.get_mut(&peer.into())
                 {
                     waiting.retain(|c| !list.contains(c));
                 }
                 Vec::new()
             }
-            _ => answer(RelayMessage::Error(ErrorCode::NotAllowed.to_u16(), 0)),
+            Request::Retrieve(_) | Request::HandOver { .. } => {
+                answer(RelayMessage::Error(ErrorCode::NotAllowed.into()))
+            }
         }
     }
 
-    fn store(&mut self, sender: ContactId, request: &StoreRequest, now: UnixMillis) -> RelayMessage {
-        let refuse = |code: ErrorCode| RelayMessage::Error(code.to_u16(), 0);
+    fn store(
+        &mut self,
+        sender: IdentityKey,
+        request: &StoreMessage,
+        now: UnixMillis,
+    ) -> RelayMessage {
+        let refuse = |code| refused(request.message_id, code);
         if self.malice == Malice::RefusesAll {
             return refuse(ErrorCode::Quota);
         }
@@ -301,8 +325,8 @@ impl Relay {
         if mailbox.blocked.contains(&sender) {
             return refuse(ErrorCode::Denied);
         }
-        let message_id = MessageId::new(request.message_id);
-        let hash = EnvelopeId::of(&request.blob);
+        let message_id = request.message_id;
+        let hash = request.hash();
         let token = request.intro.and_then(|token| mailbox.token(&token));
         let welcome = mailbox.accepted.contains(&sender) || token.is_some();
         let of_strangers = |i: &&Item| !mailbox.accepted.contains(&i.sender);
@@ -316,18 +340,17 @@ impl Relay {
         }
         let (stored, expires) = match seen {
             Some(seen) => (seen.stored, seen.expires),
-            None => (now, now.plus(request.ttl)),
+            None => (now, now.plus(Duration::from_secs(request.ttl.into()))),
         };
         if seen.is_none() {
             if let Some(at) = token.filter(|at| mailbox.intro[*at].one_time) {
                 mailbox.intro.remove(at);
             }
-            let reply_relay = request.reply_relay.clone();
             let seen = Seen {
                 hash,
                 stored,
                 expires,
-                reply_relay: reply_relay.clone(),
+                reply_relay: request.reply_relay.clone(),
             };
             mailbox.seen.insert((sender, message_id), seen);
             self.stored += 1;
@@ -336,15 +359,14 @@ impl Relay {
                 let item = Item {
                     sender,
                     message_id,
-                    blob: request.blob.clone(),
+                    blob: request.encrypted_blob.to_vec(),
                     stored,
                     expires,
-                    reply_relay,
                 };
                 mailbox.items.insert(mailbox.next, item);
             }
         }
-        let receipt = StoreReceipt {
+        let claim = ReceiptClaim {
             sender,
             recipient: request.recipient,
             message_id,
@@ -352,22 +374,25 @@ impl Relay {
             stored_at: stored,
             expires_at: expires,
         };
-        let mut signature = receipt.sign(&self.identity);
+        let tree = ReceiptTree::sign(&self.identity, [&claim]).expect("one claim");
+        let mut receipt = tree.receipt(0).to_bytes();
         if self.malice == Malice::ForgesReceipts {
-            signature[5] ^= 1;
+            receipt[5] ^= 1;
         }
-        RelayMessage::Stored(stored, expires, signature)
+        RelayMessage::StoreResponse(StoreResponse {
+            success: true,
+            stored_at: stored,
+            message_id,
+            expires_at: expires,
+            receipt_signature: receipt.into(),
+            error: None,
+        })
     }
 
-    fn bundle(
-        &mut self,
-        asker: &ContactId,
-        recipient: &ContactId,
-        intro: Option<&IntroToken>,
-    ) -> RelayMessage {
+    fn bundle(&mut self, asker: &IdentityKey, get: &PrekeyGet) -> RelayMessage {
         let anothers = self.mailboxes.get(asker).and_then(|m| m.bundle.clone());
-        let Some(mailbox) = self.mailboxes.get_mut(recipient) else {
-            return RelayMessage::Error(ErrorCode::NoPrekey.to_u16(), 0);
+        let Some(mailbox) = self.mailboxes.get_mut(&get.recipient) else {
+            return RelayMessage::Error(ErrorCode::NoPrekey.into());
         };
         let bundle = match self.malice {
             Malice::GivesAnothersBundle => anothers,
@@ -375,40 +400,43 @@ impl Relay {
             _ => mailbox.bundle.clone(),
         };
         let welcome = mailbox.accepted.contains(asker)
-            || intro.is_some_and(|token| mailbox.token(token).is_some());
+            || get
+                .intro
+                .is_some_and(|token| mailbox.token(&token).is_some());
         let otp = match welcome {
             true => mailbox.otps.pop_front(),
             false => None,
         };
         match bundle {
-            Some(bundle) => RelayMessage::Bundle(with_prekey(bundle, otp)),
-            None => RelayMessage::Error(ErrorCode::NoPrekey.to_u16(), 0),
+            Some(bundle) => RelayMessage::PrekeyBundle(with_prekey(bundle, otp)),
+            None => RelayMessage::Error(ErrorCode::NoPrekey.into()),
         }
     }
 
-    fn confirm(&mut self, owner: &ContactId, list: &[Confirmation]) -> (Vec<u16>, Vec<Said>) {
+    fn confirm(
+        &mut self,
+        owner: &IdentityKey,
+        list: Vec<(u16, Confirmation)>,
+        now: Tick,
+    ) -> (Vec<u16>, Vec<Said>) {
         let (mut refused, mut said) = (Vec::new(), Vec::new());
-        for (index, confirmation) in (0u16..).zip(list) {
+        for (place, confirmation) in list {
             let key = (confirmation.sender, confirmation.message_id);
             let mailbox = self.mailboxes.entry(*owner).or_default();
             let seen = mailbox.seen.get(&key);
-            let right = confirmation.delivered_to == *owner
-                && confirmation.verify().is_ok()
-                && seen.is_some_and(|seen| seen.hash == confirmation.blob_hash);
-            if !right {
-                refused.push(index);
+            if seen.is_none_or(|seen| seen.hash != confirmation.blob_hash) {
+                refused.push(place);
                 continue;
             }
             let reply = seen.and_then(|seen| seen.reply_relay.clone());
             let is_it = |i: &Item| (i.sender, i.message_id) == key;
             let item = mailbox.items.iter().find(|(_, i)| is_it(i));
             let cursor = item.map(|(cursor, _)| *cursor);
-            if let Some(cursor) = cursor {
-                self.settle(owner, cursor);
-            } else {
+            let Some(cursor) = cursor else {
                 continue;
-            }
-            match reply.filter(|hint| hint.relay != self.identity.id()) {
+            };
+            self.settle(owner, cursor, now);
+            match reply.filter(|hint| hint.relay != self.identity.id().into()) {
                 Some(hint) => self.outward.push((hint, confirmation.clone())),
                 None => said.extend(self.take_confirmation(confirmation.clone())),
             }
@@ -416,79 +444,72 @@ impl Relay {
         (refused, said)
     }
 
-    fn settle(&mut self, owner: &ContactId, cursor: u64) {
-        if self.malice == Malice::Replays {
-            // deletes nothing, and hands it over anew on every connection
-            if let Some(subscription) = self.subscriptions.get_mut(owner) {
-                subscription.pushed.remove(&cursor);
-            }
-            return;
+    fn settle(&mut self, owner: &IdentityKey, cursor: u64, now: Tick) {
+        if let Some(subscriber) = self.subscribers.get_mut(owner) {
+            subscriber.credits.settled(Cursor::new(cursor), now);
         }
-        if let Some(mailbox) = self.mailboxes.get_mut(owner) {
+        // one that replays deletes nothing, and hands it over anew on every connection
+        if self.malice != Malice::Replays
+            && let Some(mailbox) = self.mailboxes.get_mut(owner)
+        {
             mailbox.items.remove(&cursor);
-        }
-        if let Some(subscription) = self.subscriptions.get_mut(owner) {
-            subscription.pushed.remove(&cursor);
         }
     }
 
-    fn push_items(
-        &mut self,
-        owner: &ContactId,
-        now: UnixMillis,
-        rng: &mut ChaCha20Rng,
-    ) -> Vec<Said> {
-        let (Some(mailbox), Some(subscription)) = (
+    fn push_items(&mut self, owner: &IdentityKey, now: Now, rng: &mut ChaCha20Rng) -> Vec<Said> {
+        let (Some(mailbox), Some(subscriber)) = (
             self.mailboxes.get_mut(owner),
-            self.subscriptions.get_mut(owner),
+            self.subscribers.get_mut(owner),
         ) else {
             return Vec::new();
         };
-        mailbox.items.retain(|_, item| item.expires > now);
-        let mut said = Vec::new();
-        let mut waiting: Vec<u64> = mailbox
-            .items
-            .range(subscription.after + 1..)
-            .map(|(cursor, _)| *cursor)
-            .take(subscription.credit.saturating_sub(subscription.pushed.len()))
-            .collect();
+        mailbox.items.retain(|_, item| item.expires > now.wall);
+        let Some(room) = subscriber.credits.room(now.tick) else {
+            return Vec::new();
+        };
+        let waiting = mailbox.items.range(subscriber.after + 1..);
+        let waiting = waiting.map(|(cursor, _)| *cursor).take(room.items);
+        let mut waiting: Vec<u64> = waiting.collect();
+        // a client takes no cursor that is not higher: the contents change their places
+        let cursors = waiting.clone();
         if self.malice == Malice::Reorders {
             for at in (1..waiting.len()).rev() {
                 let other = (rng.next_u64() % (at as u64 + 1)) as usize;
                 waiting.swap(at, other);
             }
         }
-        let twice = if self.malice == Malice::Replays { 2 } else { 1 };
-        for cursor in waiting {
-            subscription.after = subscription.after.max(cursor);
-            subscription.pushed.insert(cursor);
-            let Some(item) = mailbox.items.get(&cursor) else {
+        let mut said = Vec::new();
+        for (kept_at, shown_at) in waiting.into_iter().zip(cursors) {
+            let Some(item) = mailbox.items.get(&kept_at) else {
                 continue;
             };
+            subscriber.after = subscriber.after.max(shown_at);
+            let bytes = item.blob.len();
+            let cursor = Cursor::new(shown_at);
+            subscriber.credits.pushed(cursor, bytes, now.tick);
             let sender = match self.malice {
                 Malice::Misattributes => *mailbox.accepted.first().unwrap_or(&item.sender),
                 _ => item.sender,
             };
-            for _ in 0..twice {
-                let pushed = RelayMessage::Item(StoredItem {
-                    message_id: item.message_id,
-                    sender,
-                    timestamp: item.stored,
-                    blob: item.blob.clone().into(),
-                    cursor: Cursor::new(cursor),
-                });
-                said.push((subscription.link, pushed, subscription.req_id));
-            }
+            let pushed = RelayMessage::StoredMessage(StoredMessage {
+                message_id: item.message_id,
+                sender,
+                timestamp: item.stored,
+                encrypted_blob: item.blob.clone().into(),
+                cursor,
+            });
+            said.push((subscriber.link, pushed, subscriber.req_id));
         }
         said
     }
 
-    fn push_confirmations(&mut self, sender: &ContactId) -> Vec<Said> {
+    fn push_confirmations(&mut self, sender: &IdentityKey) -> Vec<Said> {
         let waiting = self.confirmations.get(sender);
         let Some(waiting) = waiting.filter(|w| !w.is_empty()) else {
             return Vec::new();
         };
-        let registered = |g: &Guest| g.peer == *sender && g.role.is_some();
+        let registered =
+            |g: &Guest| *sender == (*g.connection.peer()).into() && g.connection.role().is_some();
         let guest = self.guests.iter_mut().find(|(_, g)| registered(g));
         let Some((link, guest)) = guest else {
             return Vec::new();
@@ -500,41 +521,68 @@ impl Relay {
         }
         guest.next_request += 1;
         guest.pushed.insert(guest.next_request, list.clone());
-        vec![(*link, RelayMessage::Push(list), guest.next_request)]
+        vec![(
+            *link,
+            RelayMessage::ConfirmationPush(list),
+            guest.next_request,
+        )]
     }
 
     /// Says that the recipient has it: signed by itself, and with the recipient's name on it.
     fn forge_confirmation(
         &mut self,
         link: LinkId,
-        sender: ContactId,
-        request: &StoreRequest,
+        sender: IdentityKey,
+        store: &StoreMessage,
         now: UnixMillis,
     ) -> Vec<Said> {
-        let hash = EnvelopeId::of(&request.blob);
-        let id = MessageId::new(request.message_id);
-        let own = Confirmation::sign(&self.identity, id, sender, now, hash);
+        let (id, hash) = (store.message_id, store.hash());
+        let own = Confirmation::sign(&self.identity, sender, id, hash, now);
         let mut posing = own.clone();
-        posing.delivered_to = request.recipient;
-        vec![(link, RelayMessage::Push(vec![own, posing]), 9_999)]
+        posing.delivered_to = store.recipient;
+        let forged = RelayMessage::ConfirmationPush(vec![own, posing]);
+        vec![(link, forged, 9_999)]
     }
+}
+
+fn refused(message_id: MessageId, code: ErrorCode) -> RelayMessage {
+    RelayMessage::StoreResponse(StoreResponse {
+        success: false,
+        stored_at: UnixMillis::ZERO,
+        message_id,
+        expires_at: UnixMillis::ZERO,
+        receipt_signature: Vec::new().into(),
+        error: Some(code.to_u16()),
+    })
 }
 
 impl Mailbox {
     fn token(&self, token: &IntroToken) -> Option<usize> {
-        use sha2::{Digest as _, Sha256};
-        let hash: [u8; 32] = Sha256::new()
-            .chain_update(b"SREMP/1/token")
-            .chain_update(token.as_bytes())
-            .finalize()
-            .into();
-        self.intro.iter().position(|entry| entry.token_hash == hash)
+        let hash = IntroHash::of(token);
+        self.intro.iter().position(|entry| entry.hash == hash)
+    }
+
+    fn set(&mut self, set: SendersSet) {
+        for key in set.accept {
+            self.blocked.remove(&key);
+            self.accepted.insert(key);
+        }
+        for key in set.block {
+            self.accepted.remove(&key);
+            self.blocked.insert(key);
+        }
+        if let Some(intro) = set.intro {
+            self.intro = intro;
+        }
     }
 }
 
 fn counts(mailbox: &Mailbox) -> RelayMessage {
     let otps = u16::try_from(mailbox.otps.len()).unwrap_or(u16::MAX);
-    RelayMessage::Counts(mailbox.bundle.is_some(), otps)
+    RelayMessage::PrekeyCounts(PrekeyCounts {
+        has_bundle: mailbox.bundle.is_some(),
+        otps,
+    })
 }
 
 /// A bundle ends with nil where a one-time prekey may stand.

@@ -5,10 +5,16 @@ use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap},
 };
 
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
-use sremp_client::engine::{Input, Now, Output};
+use rand_chacha::{
+    ChaCha20Rng,
+    rand_core::{Rng as _, SeedableRng as _},
+};
+use sremp_client::{
+    config::Config,
+    engine::{Input, Now, Output},
+};
 use sremp_core::{
-    channel::{Admission, Direction, Message},
+    channel::{Admission, Direction, HandshakeHash, Message, Service},
     contact_card::Endpoint,
     error::ErrorCode,
     identity::Identity,
@@ -16,7 +22,7 @@ use sremp_core::{
 };
 use sremp_net::{CloseReason, DialTarget, LinkId};
 
-use crate::Node;
+use crate::{Node, Relay, relay::Said};
 
 /// What may go wrong, in chances of a thousand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,7 +40,10 @@ const MAX_DELAY: u64 = 200;
 /// When the world begins.
 const BEGIN: u64 = 1_760_000_000_000;
 
+/// A person, or from [`RELAYS`] on a relay.
 pub(crate) type NodeIndex = usize;
+/// The number of the first relay.
+const RELAYS: NodeIndex = 1_000;
 
 /// Something on its way.
 struct Flight {
@@ -50,6 +59,8 @@ struct End {
     other_node: NodeIndex,
     node: NodeIndex,
     direction: Direction,
+    service: Service,
+    binding: HandshakeHash,
     identity_of_other: Identity,
     /// When the last thing sent from here arrives: order is kept.
     last_arrival: u64,
@@ -67,7 +78,8 @@ pub struct World {
     begin: u64,
     millis: u64,
     pub(crate) nodes: Vec<Node>,
-    lives: Vec<u64>,
+    pub(crate) relays: Vec<Relay>,
+    lives: BTreeMap<NodeIndex, u64>,
     unreachable: BTreeSet<NodeIndex>,
     flights: BTreeMap<(u64, u64), Flight>,
     ends: BTreeMap<LinkId, End>,
@@ -88,7 +100,8 @@ impl World {
             begin: BEGIN,
             millis: 0,
             nodes: Vec::new(),
-            lives: Vec::new(),
+            relays: Vec::new(),
+            lives: BTreeMap::new(),
             unreachable: BTreeSet::new(),
             flights: BTreeMap::new(),
             ends: BTreeMap::new(),
@@ -110,12 +123,94 @@ impl World {
 
     /// A new person.
     pub fn join(&mut self, name: &str) -> NodeIndex {
+        self.join_with(name, |_| ())
+    }
+
+    /// A new person with settings of one's own, and with these relays.
+    pub fn join_at(&mut self, name: &str, relays: &[NodeIndex]) -> NodeIndex {
+        let links = relays.iter().map(|at| self.relays[at - RELAYS].link());
+        let links = links.collect();
+        self.join_with(name, |config| config.relays = links)
+    }
+
+    /// A new person with settings of one's own.
+    pub fn join_with(&mut self, name: &str, set: impl FnOnce(&mut Config)) -> NodeIndex {
         let now = self.now();
-        self.nodes.push(Node::new(name, now, &mut self.rng));
-        self.lives.push(0);
+        self.nodes.push(Node::new(name, set, now, &mut self.rng));
         let index = self.nodes.len() - 1;
         self.schedule(index);
         index
+    }
+
+    /// A new relay; its number is that of a node.
+    pub fn open_relay(&mut self, name: &str) -> NodeIndex {
+        let now = self.now().wall;
+        self.relays.push(Relay::new(name, now, &mut self.rng));
+        self.relays.len() - 1 + RELAYS
+    }
+
+    /// A relay by its number.
+    pub fn relay(&mut self, relay: NodeIndex) -> &mut Relay {
+        &mut self.relays[relay - RELAYS]
+    }
+
+    /// A step of a relay, with the faults of the world: what it has stored is durable, what it was
+    /// about to say may be lost.
+    fn give_relay(&mut self, relay: usize, input: Input) {
+        if self.chance(self.faults.die_before_commit) {
+            return self.restart(relay + RELAYS);
+        }
+        let now = self.now();
+        let said = match input {
+            Input::Shown { link, .. } => return self.admit(link, Admission::Accept),
+            Input::Opened {
+                link,
+                identity,
+                binding,
+                ..
+            } => return self.relays[relay].opened(link, identity.id(), binding),
+            Input::Closed { link, .. } => return self.relays[relay].closed(link),
+            Input::Message { link, message } => {
+                self.relays[relay].handle(link, &message, now, &mut self.rng)
+            }
+            _ => return,
+        };
+        let dies = self.chance(self.faults.die_after_commit);
+        let kept = dies.then(|| Node::below(&mut self.rng, said.len() as u64 + 1));
+        for (n, said) in said.into_iter().enumerate() {
+            if kept == Some(n as u64) {
+                break;
+            }
+            self.say(said);
+        }
+        if dies {
+            self.restart(relay + RELAYS);
+        }
+    }
+
+    fn say(&mut self, (link, message, req_id): Said) {
+        self.transmit(link, message.to_message(req_id));
+    }
+
+    /// Relays that reach each other hand confirmations over; the others keep them.
+    fn hand_confirmations_over(&mut self) {
+        for from in 0..self.relays.len() {
+            if self.unreachable.contains(&(from + RELAYS)) {
+                continue;
+            }
+            for (to, confirmation) in std::mem::take(&mut self.relays[from].outward) {
+                let host = |r: &Relay| r.name == to.host;
+                let reached = self.relays.iter().position(host);
+                let reached = reached.filter(|at| !self.unreachable.contains(&(at + RELAYS)));
+                match reached {
+                    Some(at) => {
+                        let said = self.relays[at].take_confirmation(confirmation);
+                        said.into_iter().for_each(|said| self.say(said));
+                    }
+                    None => self.relays[from].outward.push((to, confirmation)),
+                }
+            }
+        }
     }
 
     /// Sets every calendar, backwards or forwards by milliseconds; stopwatches go on.
@@ -130,7 +225,7 @@ impl World {
 
     /// A node's process dies and starts again.
     pub fn restart(&mut self, node: NodeIndex) {
-        self.lives[node] += 1;
+        *self.lives.entry(node).or_default() += 1;
         self.flights.retain(|_, flight| flight.to != node);
         let links: Vec<_> = self.ends.iter().filter(|(_, e)| e.node == node).collect();
         let links: Vec<_> = links.into_iter().map(|(link, _)| *link).collect();
@@ -138,6 +233,9 @@ impl World {
             self.cut(link);
         }
         let now = self.now();
+        if let Some(relay) = node.checked_sub(RELAYS) {
+            return self.relays[relay].restart();
+        }
         self.nodes[node].restart(now, &mut self.rng);
         self.schedule(node);
     }
@@ -167,6 +265,7 @@ impl World {
                 break;
             };
             self.millis = self.millis.max(next);
+            self.hand_confirmations_over();
             if flight == Some(next) {
                 self.arrive();
             } else if let Some(Reverse((_, node))) = self.deadlines.pop() {
@@ -180,7 +279,7 @@ impl World {
         let Some((_, flight)) = self.flights.pop_first() else {
             return;
         };
-        if self.lives[flight.to] != flight.life {
+        if self.life(flight.to) != flight.life {
             return;
         }
         self.give(flight.to, flight.what);
@@ -188,6 +287,9 @@ impl World {
 
     /// One step of a node, with the faults of the world.
     pub(crate) fn give(&mut self, node: NodeIndex, input: Input) {
+        if let Some(relay) = node.checked_sub(RELAYS) {
+            return self.give_relay(relay, input);
+        }
         if self.chance(self.faults.die_before_commit) {
             let now = self.now();
             self.nodes[node].step_without_commit(input, now, &mut self.rng);
@@ -242,15 +344,24 @@ impl World {
         self.dials += 1;
         let link = self.new_link();
         let hosts = || target.endpoints.iter().map(Endpoint::host);
-        let called = self
-            .nodes
-            .iter()
-            .position(|n| hosts().any(|host| host == n.name));
+        let called = match target.service {
+            Service::Relay => {
+                let relays = self.relays.iter();
+                let mut names = relays.map(|r| &r.name);
+                let found = names.position(|n| hosts().any(|host| host == n));
+                found.map(|at| at + RELAYS)
+            }
+            _ => {
+                let mut names = self.nodes.iter().map(|n| &n.name);
+                names.position(|n| hosts().any(|host| host == n))
+            }
+        };
         let blocked = |n: &NodeIndex| self.unreachable.contains(n);
         let called = called.filter(|n| !blocked(n) && !blocked(&node));
         let Some(called) = called else {
             let input = Input::Closed {
                 link,
+                service: target.service,
                 dialled: target.expected,
                 reason: CloseReason::Local(ErrorCode::Timeout),
             };
@@ -258,12 +369,20 @@ impl World {
         };
         let other = self.new_link();
         let caller_identity = self.nodes[node].engine.own().identity().clone();
-        let called_identity = self.nodes[called].engine.own().identity().clone();
+        let called_identity = match called.checked_sub(RELAYS) {
+            Some(relay) => self.relays[relay].identity.identity().clone(),
+            None => self.nodes[called].engine.own().identity().clone(),
+        };
+        let mut binding = [0; HandshakeHash::LEN];
+        self.rng.fill_bytes(&mut binding);
+        let (service, binding) = (target.service, HandshakeHash::new(binding));
         let end = |node, other_node, other, direction, identity| End {
             other,
             other_node,
             node,
             direction,
+            service,
+            binding,
             identity_of_other: identity,
             last_arrival: 0,
             admitted: false,
@@ -280,6 +399,7 @@ impl World {
         self.ends.insert(other, inbound);
         let call = Input::Shown {
             link: other,
+            service,
             identity: Box::new(caller_identity),
             intro: target.intro,
         };
@@ -296,6 +416,7 @@ impl World {
         }
         end.admitted = true;
         let (other, direction, node) = (end.other, end.direction, end.node);
+        let service = end.service;
         if direction == Direction::Inbound {
             let Some(caller) = self.ends.get(&other) else {
                 return;
@@ -303,6 +424,7 @@ impl World {
             let identity = Box::new(caller.identity_of_other.clone());
             let shown = Input::Shown {
                 link: other,
+                service,
                 identity,
                 intro: None,
             };
@@ -319,12 +441,14 @@ impl World {
         };
         let input = Input::Opened {
             link,
+            service: end.service,
             direction: end.direction,
             identity: Box::new(end.identity_of_other.clone()),
+            binding: end.binding,
         };
         // before any message on this connection
         self.next_urgent += 1;
-        let (life, what) = (self.lives[node], input);
+        let (life, what) = (self.life(node), input);
         let flight = Flight {
             to: node,
             life,
@@ -368,6 +492,7 @@ impl World {
         let dialled = dialled(&end);
         let own = Input::Closed {
             link,
+            service: end.service,
             dialled,
             reason,
         };
@@ -386,6 +511,7 @@ impl World {
         if let Some(other) = self.ends.remove(&end.other) {
             let input = Input::Closed {
                 link: end.other,
+                service: other.service,
                 dialled: dialled(&other),
                 reason: CloseReason::Truncated,
             };
@@ -402,6 +528,7 @@ impl World {
         let (node, dialled) = (end.node, dialled(end));
         let input = Input::Closed {
             link,
+            service: end.service,
             dialled,
             reason: CloseReason::Truncated,
         };
@@ -415,9 +542,13 @@ impl World {
 
     fn fly_at(&mut self, to: NodeIndex, at: u64, what: Input) {
         self.next_flight += 1;
-        let life = self.lives[to];
+        let life = self.life(to);
         self.flights
             .insert((at, self.next_flight), Flight { to, life, what });
+    }
+
+    fn life(&self, node: NodeIndex) -> u64 {
+        self.lives.get(&node).copied().unwrap_or(0)
     }
 
     fn new_link(&mut self) -> LinkId {

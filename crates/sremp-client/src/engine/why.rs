@@ -2,7 +2,7 @@
 
 use sremp_core::{
     id::MsgId,
-    relay::{Confirmation, StoreReceipt},
+    relay::{Confirmation, MessageId, Receipt, proof::ReceiptClaim},
     time::UnixMillis,
 };
 
@@ -138,20 +138,22 @@ impl Engine {
     }
 
     fn receipt_step(&self, peer: &Peer, kept: &ReceiptRecord) -> WhyStep {
-        let receipt = StoreReceipt {
-            sender: self.own.identity.id(),
-            recipient: peer.key(),
-            message_id: kept.message_id.into(),
+        let claim = ReceiptClaim {
+            sender: self.own.identity.id().into(),
+            recipient: peer.key().into(),
+            message_id: MessageId::new(kept.message_id),
             blob_hash: kept.envelope,
             stored_at: kept.stored,
             expires_at: kept.expires,
         };
+        let receipt = Receipt::from_bytes(&kept.signature);
+        let holds = receipt.is_some_and(|r| r.verify(&kept.relay, &claim).is_ok());
         WhyStep::AtRelay {
             at: Rfc3339(kept.received),
             relay: kept.relay.to_string(),
             stored_at: Rfc3339(kept.stored),
             expires_at: Rfc3339(kept.expires),
-            receipt_valid: receipt.verify(&kept.relay, &kept.signature).is_ok(),
+            receipt_valid: holds,
             receipt: sremp_core::wire::bytes::Hex(&kept.signature).to_string(),
         }
     }
@@ -166,14 +168,14 @@ impl Engine {
         let kept = kept.filter(|_| path == Some(Path::Relay));
         let valid = kept.as_ref().map(|kept| {
             let confirmation = Confirmation {
-                message_id: kept.message_id.into(),
-                sender: self.own.identity.id(),
-                delivered_to: peer.key(),
+                message_id: MessageId::new(kept.message_id),
+                sender: self.own.identity.id().into(),
+                delivered_to: peer.key().into(),
                 timestamp: kept.at,
                 blob_hash: kept.envelope,
                 signature: kept.signature,
             };
-            confirmation.verify().is_ok()
+            confirmation.verify(&peer.key()).is_ok()
         });
         WhyStep::OnDevice {
             at: Rfc3339(at),

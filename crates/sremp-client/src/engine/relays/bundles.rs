@@ -34,7 +34,7 @@ impl Engine {
             if session.unanswered() == 0 {
                 session.progress = step.now.tick;
             }
-            let Ok(message) = session.machine.get_prekey(contact, intro) else {
+            let Ok(message) = session.machine.prekey_get(contact.into(), intro) else {
                 continue;
             };
             session.active = step.now.tick;

@@ -1,6 +1,9 @@
 //! Contacts' confirmations, brought by relays: each is checked, kept, and ends its message's way.
 
-use sremp_core::{id::ContactId, relay::Confirmation};
+use sremp_core::{
+    id::ContactId,
+    relay::{Confirmation, RelayClient},
+};
 
 use super::super::{Engine, Output, Step};
 use crate::{
@@ -16,6 +19,7 @@ impl Engine {
         key: &ContactId,
         req_id: u32,
         confirmations: &[Confirmation],
+        refused: Vec<u16>,
     ) -> Result<(), StoreError> {
         let Some(row) = self.relays.known.get(key).and_then(|r| r.row) else {
             return Ok(());
@@ -23,10 +27,12 @@ impl Engine {
         for confirmation in confirmations {
             self.take_confirmation(step, row, confirmation)?;
         }
-        let relay = self.relays.known.get_mut(key);
-        if let Some(session) = relay.and_then(|r| r.session_mut()) {
+        if !refused.is_empty() {
+            self.refusals.count("confirmation-forged");
+        }
+        if let Some(session) = self.relays.known.get(key).and_then(|r| r.session()) {
             let link = session.link;
-            let message = session.machine.acknowledge(req_id, Vec::new());
+            let message = RelayClient::taken(req_id, refused);
             step.outputs.push(Output::Send { link, message });
         }
         Ok(())
@@ -38,7 +44,10 @@ impl Engine {
         relay: RelayRow,
         confirmation: &Confirmation,
     ) -> Result<(), StoreError> {
-        let contact = confirmation.delivered_to;
+        let contact = ContactId::parse(confirmation.delivered_to.as_bytes());
+        let Ok(contact) = contact else {
+            return Ok(());
+        };
         let Some(peer) = self.peers.take(step.tx, &contact)? else {
             self.refusals.count("confirmation-unknown");
             return Ok(());

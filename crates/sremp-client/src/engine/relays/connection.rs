@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use sremp_core::{
     channel::{Admission, HandshakeHash, Message},
+    constants::{MAX_ENVELOPE, RELAY_STORAGE},
     error::ErrorCode,
     id::ContactId,
     identity::{Identity, VersionRecord, VersionVerdict},
     rand_core::CryptoRng,
-    relay::{RelayClient, RelayEvent, Role},
+    relay::{Capabilities, RelayClient, RelayEvent, Role},
     time::Tick,
 };
 use sremp_net::{CloseReason, DialTarget, LinkId, Service};
@@ -27,6 +28,12 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(60 * 60);
 const SUPERSEDED_PAUSE: Duration = Duration::from_secs(30);
 /// A connection that has stood this long was a success.
 const LASTING: Duration = Duration::from_secs(30);
+
+/// What is asked of a relay; what it grants may be less.
+const WISHED: Capabilities = Capabilities {
+    max_message_size: MAX_ENVELOPE as u32,
+    max_storage_duration: RELAY_STORAGE.as_secs() as u32,
+};
 
 /// 2 s · 2^failures, at most 10 min, ± 25 %.
 fn pause_after(failures: u32, rng: &mut dyn CryptoRng) -> Duration {
@@ -176,9 +183,9 @@ impl Engine {
             Some(_) => Role::Owner,
             None => Role::Sender,
         };
-        let mut machine = RelayClient::new(own.id(), key, role);
+        let mut machine = RelayClient::new(own.id(), key);
         let invite = relay.mailbox.as_ref().and_then(|m| m.invite.clone());
-        let Ok(message) = machine.register(own, binding, invite) else {
+        let Ok(message) = machine.register(own, binding, role, WISHED, invite) else {
             return Ok(());
         };
         relay.phase = Phase::Up(Box::new(Session {
@@ -188,6 +195,7 @@ impl Engine {
             active: now,
             progress: now,
             granted: false,
+            subscribed: None,
             stores: BTreeMap::new(),
             bundle_requests: BTreeMap::new(),
             errands: BTreeMap::new(),
@@ -236,12 +244,8 @@ impl Engine {
         session.active = now;
         session.progress = now;
         match session.machine.handle(message) {
-            Ok(events) => {
-                for event in events {
-                    self.handle_relay_event(step, &key, event)?;
-                }
-                Ok(())
-            }
+            Ok(Some(event)) => self.handle_relay_event(step, &key, message.req_id, event),
+            Ok(None) => Ok(()),
             Err(code) => {
                 self.refusals.count(code.name());
                 self.leave_relay(step, &key, code, code.to_string(), Duration::ZERO)
@@ -253,34 +257,39 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
         key: &ContactId,
+        req_id: u32,
         event: RelayEvent,
     ) -> Result<(), StoreError> {
         match event {
-            RelayEvent::Granted => self.granted(step, key),
-            RelayEvent::Counts { req_id, otps } => {
+            RelayEvent::Granted(_) => self.granted(step, key),
+            RelayEvent::Counts(counts) => {
                 self.errand_done(step, key, req_id, &[])?;
-                self.prekeys_left(step, key, otps)
+                self.prekeys_left(step, key, counts)
             }
-            RelayEvent::Bundle { req_id, bundle } => {
-                self.bundle_from_relay(step, key, req_id, &bundle)
+            RelayEvent::Bundle { bundle, .. } => self.bundle_from_relay(step, key, req_id, &bundle),
+            RelayEvent::Stored { claim, receipt, .. } => {
+                self.stored_at_relay(step, key, req_id, &claim, receipt)
             }
-            RelayEvent::Stored {
-                req_id,
-                stored_at,
-                expires_at,
-                signature,
-            } => self.stored_at_relay(step, key, req_id, stored_at, expires_at, signature),
             RelayEvent::Refused {
-                req_id,
                 code,
-                retry_after,
-            } => self.request_refused(step, key, req_id, code, retry_after),
-            RelayEvent::Item(item) => self.read_item(step, key, &item),
-            RelayEvent::Confirmations { req_id, list } => {
-                self.take_confirmations(step, key, req_id, &list)
+                retry_after_s,
+                ..
+            } => {
+                let code = ErrorCode::from_u16(code).unwrap_or(ErrorCode::NotAllowed);
+                let retry_after = Duration::from_secs(retry_after_s.into());
+                self.request_refused(step, key, req_id, code, retry_after)
             }
-            RelayEvent::Done { req_id, refused } => self.errand_done(step, key, req_id, &refused),
+            RelayEvent::Item(item) => self.read_item(step, key, &item),
+            RelayEvent::Confirmations {
+                confirmations,
+                refused,
+                ..
+            } => self.take_confirmations(step, key, req_id, &confirmations, refused),
+            RelayEvent::Done { .. } => self.errand_done(step, key, req_id, &[]),
+            RelayEvent::Confirmed { refused, .. } => self.errand_done(step, key, req_id, &refused),
             RelayEvent::Superseded => self.superseded(step, key),
+            // pages are not asked for: everything is pushed
+            RelayEvent::Batch { .. } => Ok(()),
         }
     }
 

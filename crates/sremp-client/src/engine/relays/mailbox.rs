@@ -5,10 +5,11 @@ use std::{collections::BTreeSet, time::Duration};
 
 use sha2::{Digest as _, Sha256};
 use sremp_core::{
+    constants::LOW_OTPS,
     error::ErrorCode,
-    id::ContactId,
+    id::{ContactId, IdentityKey},
     identity::Trust,
-    relay::{Cursor, IntroEntry},
+    relay::{Cursor, IntroEntry, IntroHash, PrekeyCounts, SendersSet, Subscribe},
     time::Tick,
 };
 
@@ -24,8 +25,6 @@ const CREDIT_ITEMS: u16 = 256;
 const CREDIT_BYTES: u32 = 4 * 1024 * 1024;
 /// One-time prekeys that a relay is supplied with.
 const ONE_TIME_PREKEYS: u16 = 50;
-/// Below so many they are refilled.
-const ONE_TIME_PREKEYS_LOW: u16 = 20;
 /// Keys of one kind in one SENDERS_SET.
 const SENDERS_AT_ONCE: usize = 64;
 
@@ -35,8 +34,6 @@ pub(super) enum Errand {
     Prekeys,
     /// The last part of who may write; the hash of all of it.
     Senders(Option<[u8; 32]>),
-    /// The subscription.
-    Subscribe,
     /// Items whose confirmations were handed over.
     Confirm(Vec<u64>),
     /// Items that were discarded.
@@ -100,7 +97,7 @@ impl Senders {
         }
         for entry in &self.intro {
             hash.update([3]);
-            hash.update(entry.token_hash);
+            hash.update(entry.hash.as_bytes());
         }
         hash.finalize().into()
     }
@@ -137,9 +134,20 @@ impl Engine {
         key: &ContactId,
     ) -> Result<(), StoreError> {
         let cursor = step.tx.relay(key)?.map_or(0, |record| record.cursor);
-        self.errand(step, key, Errand::Subscribe, |machine| {
-            machine.subscribe(Cursor::new(cursor), CREDIT_ITEMS, CREDIT_BYTES)
-        });
+        let relay = self.relays.known.get_mut(key);
+        let Some(session) = relay.and_then(|r| r.session_mut()) else {
+            return Ok(());
+        };
+        let subscribe = Subscribe {
+            after: Cursor::new(cursor),
+            credit_items: CREDIT_ITEMS,
+            credit_bytes: CREDIT_BYTES,
+        };
+        if let Ok(message) = session.machine.subscribe(subscribe) {
+            session.subscribed = Some(message.req_id);
+            let link = session.link;
+            step.outputs.push(Output::Send { link, message });
+        }
         Ok(())
     }
 
@@ -204,7 +212,7 @@ impl Engine {
             return Ok(());
         }
         self.errand(step, key, Errand::Prekeys, |machine| {
-            machine.put_prekeys(Some(bundle), Vec::new())
+            machine.prekeys_put(Some(bundle), Vec::new())
         });
         Ok(())
     }
@@ -215,12 +223,13 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
         key: &ContactId,
-        left: u16,
+        counts: PrekeyCounts,
     ) -> Result<(), StoreError> {
         let relay = self.relays.known.get_mut(key);
         let Some(mailbox) = relay.and_then(|r| r.mailbox.as_mut()) else {
             return Ok(());
         };
+        let left = counts.otps;
         mailbox.prekeys = Some(left);
         let putting = self
             .relays
@@ -228,7 +237,7 @@ impl Engine {
             .get(key)
             .and_then(|r| r.session())
             .is_some_and(|s| s.errands.values().any(|e| matches!(e, Errand::Prekeys)));
-        if left >= ONE_TIME_PREKEYS_LOW || putting {
+        if left >= LOW_OTPS || putting {
             return Ok(());
         }
         let wanted = ONE_TIME_PREKEYS.saturating_sub(left);
@@ -236,7 +245,7 @@ impl Engine {
             .own
             .one_time_prekeys(step.tx, wanted.into(), step.now.wall, step.rng)?;
         self.errand(step, key, Errand::Prekeys, |machine| {
-            machine.put_prekeys(None, prekeys)
+            machine.prekeys_put(None, prekeys)
         });
         Ok(())
     }
@@ -305,9 +314,11 @@ impl Engine {
             .max(senders.block.len())
             .div_ceil(SENDERS_AT_ONCE)
             .max(1);
-        let part = |keys: &[ContactId], n: usize| -> Vec<ContactId> {
+        let part = |keys: &[ContactId], n: usize| -> Vec<IdentityKey> {
             let rest = keys.iter().skip(n * SENDERS_AT_ONCE);
-            rest.take(SENDERS_AT_ONCE).copied().collect()
+            rest.take(SENDERS_AT_ONCE)
+                .map(|key| (*key).into())
+                .collect()
         };
         for n in 0..parts {
             let (accept, block) = (part(&senders.accept, n), part(&senders.block, n));
@@ -315,7 +326,11 @@ impl Engine {
             let last = n + 1 == parts;
             let errand = Errand::Senders(last.then_some(hash));
             let asked = self.errand(step, key, errand, |machine| {
-                machine.set_senders(accept, block, intro)
+                machine.senders_set(SendersSet {
+                    accept,
+                    block,
+                    intro,
+                })
             });
             if !asked {
                 // the window is full: once more when something was answered
@@ -341,7 +356,7 @@ impl Engine {
         let invites = step.tx.invites(step.now.wall)?;
         let newest = invites.iter().rev().take(SENDERS_AT_ONCE);
         let intro = newest.map(|invite| IntroEntry {
-            token_hash: invite.token_hash,
+            hash: IntroHash::new(invite.token_hash),
             one_time: true,
         });
         Ok(Senders {
@@ -389,11 +404,23 @@ impl Engine {
             return Ok(());
         };
         relay.last_error = Some(code.meaning().to_owned());
-        let errand = relay
-            .session_mut()
-            .and_then(|session| session.errands.remove(&req_id));
-        match errand {
-            Some(Errand::Subscribe) if code == ErrorCode::Cursor => self.cursor_refused(step, key),
+        let Some(session) = relay.session_mut() else {
+            return Ok(());
+        };
+        if session.subscribed == Some(req_id) {
+            session.subscribed = None;
+            return match code {
+                ErrorCode::Cursor => self.cursor_refused(step, key),
+                _ => self.leave_relay(
+                    step,
+                    key,
+                    ErrorCode::GoingAway,
+                    code.meaning().to_owned(),
+                    PAUSE,
+                ),
+            };
+        }
+        match session.errands.remove(&req_id) {
             Some(Errand::Confirm(cursors) | Errand::Discard(cursors)) => {
                 if let Some(mailbox) = self
                     .relays

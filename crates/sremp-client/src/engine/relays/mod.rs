@@ -86,6 +86,8 @@ struct Session {
     /// The oldest unanswered request was sent after this.
     progress: Tick,
     granted: bool,
+    /// The request of the subscription, whose answers are pushes or a refusal.
+    subscribed: Option<u32>,
     stores: BTreeMap<u32, Stored>,
     bundle_requests: BTreeMap<u32, ContactId>,
     /// Requests about one's mailbox: what they are about.

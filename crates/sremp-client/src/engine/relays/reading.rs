@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sremp_core::{
     id::{ContactId, EnvelopeId},
-    relay::{Confirmation, Cursor, StoredItem},
+    relay::{Confirmation, Cursor, MessageId, StoredMessage},
     time::UnixMillis,
 };
 
@@ -57,7 +57,7 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
         key: &ContactId,
-        item: &StoredItem,
+        item: &StoredMessage,
     ) -> Result<(), StoreError> {
         let Some(row) = self.relays.known.get(key).and_then(|r| r.row) else {
             return Ok(());
@@ -66,12 +66,17 @@ impl Engine {
             relay: row,
             stored: item.timestamp,
         };
-        let confirm = self.receive_stored(step, &item.sender, &item.blob, arrival)?;
+        // a sender that is no key at all is nobody
+        let sender = ContactId::parse(item.sender.as_bytes()).ok();
+        let confirm = match &sender {
+            Some(sender) => self.receive_stored(step, sender, &item.encrypted_blob, arrival)?,
+            None => false,
+        };
         let read = ReadItem {
             cursor: item.cursor.get(),
             message_id: item.message_id.get(),
-            confirm_to: confirm.then_some(item.sender),
-            envelope: EnvelopeId::of(&item.blob),
+            confirm_to: sender.filter(|_| confirm),
+            envelope: EnvelopeId::of(&item.encrypted_blob),
             at: step.now.wall,
         };
         step.tx.push_read(row, &read)?;
@@ -168,10 +173,10 @@ impl Engine {
                 let sender = item.confirm_to?;
                 Some(Confirmation::sign(
                     identity,
-                    item.message_id.into(),
-                    sender,
-                    item.at,
+                    sender.into(),
+                    MessageId::new(item.message_id),
                     item.envelope,
+                    item.at,
                 ))
             };
             let list: Vec<Confirmation> = chunk.iter().filter_map(of).collect();

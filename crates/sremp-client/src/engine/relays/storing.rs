@@ -8,8 +8,8 @@ use sremp_core::{
     contact_card::RelayHint,
     error::ErrorCode,
     id::{ContactId, EnvelopeId, MsgId},
-    relay::StoreRequest,
-    time::{Tick, UnixMillis},
+    relay::{MessageId, ReplyRelay, ToStore, proof::ReceiptClaim},
+    time::Tick,
 };
 
 use super::{
@@ -203,11 +203,11 @@ impl Engine {
             message_id,
             bytes: envelope.len(),
         };
-        let request = StoreRequest {
-            recipient: peer.key(),
-            blob: envelope,
-            message_id,
-            ttl: RELAY_STORAGE,
+        let request = ToStore {
+            recipient: peer.key().into(),
+            envelope,
+            message_id: MessageId::new(message_id),
+            ttl: RELAY_STORAGE.as_secs() as u32,
             reply_relay,
             intro: peer.record.intro,
         };
@@ -230,8 +230,7 @@ impl Engine {
         step: &mut Step<'_, '_>,
         key: &ContactId,
         req_id: u32,
-        stored_at: UnixMillis,
-        expires_at: UnixMillis,
+        claim: &ReceiptClaim,
         signature: Vec<u8>,
     ) -> Result<(), StoreError> {
         let own_elsewhere = self.relays.has_own();
@@ -262,8 +261,8 @@ impl Engine {
             message_id: stored.message_id,
             envelope: stored.envelope,
             received: step.now.wall,
-            stored: stored_at,
-            expires: expires_at,
+            stored: claim.stored_at,
+            expires: claim.expires_at,
             signature,
         })?;
         if peer.record.relays.len() > 1 {
@@ -301,10 +300,15 @@ impl Engine {
     }
 
     /// Which of one's own relays a confirmation is to be brought to: the first that works.
-    fn reply_relay(&self) -> Option<RelayHint> {
+    fn reply_relay(&self) -> Option<ReplyRelay> {
         let hints = self.own_relay_hints();
         let up = |h: &&RelayHint| self.relays.known.get(&h.relay).is_some_and(|r| r.is_up());
-        hints.iter().find(up).or(hints.first()).cloned()
+        let hint = hints.iter().find(up).or(hints.first())?;
+        Some(ReplyRelay {
+            relay: hint.relay.into(),
+            host: hint.endpoint.host().to_owned(),
+            port: hint.endpoint.port(),
+        })
     }
 
     /// How many envelopes are under way to a relay.
