@@ -158,6 +158,13 @@ impl Relay {
             .map_or(0, |m| m.otps.len())
     }
 
+    /// Loses some of an owner's one-time prekeys, as those who ask take them.
+    pub fn lose_prekeys(&mut self, owner: &ContactId, count: usize) {
+        if let Some(mailbox) = self.mailboxes.get_mut(&(*owner).into()) {
+            mailbox.otps.drain(..count);
+        }
+    }
+
     /// Whether what it keeps contains these bytes.
     pub fn keeps(&self, bytes: &[u8]) -> bool {
         let found = |item: &Item| item.blob.windows(bytes.len()).any(|w| w == bytes);

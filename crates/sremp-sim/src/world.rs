@@ -10,7 +10,7 @@ use rand_chacha::{
     rand_core::{Rng as _, SeedableRng as _},
 };
 use sremp_client::{
-    config::Config,
+    config::{Config, Direct},
     engine::{Input, Now, Output},
 };
 use sremp_core::{
@@ -131,6 +131,24 @@ impl World {
         let links = relays.iter().map(|at| self.relays[at - RELAYS].link());
         let links = links.collect();
         self.join_with(name, |config| config.relays = links)
+    }
+
+    /// A new person with these relays whom nobody can dial and who dials nobody.
+    pub fn join_far(&mut self, name: &str, relays: &[NodeIndex]) -> NodeIndex {
+        let links = relays.iter().map(|at| self.relays[at - RELAYS].link());
+        let links = links.collect();
+        self.join_with(name, |config| {
+            config.relays = links;
+            config.direct = Direct::Never;
+            config.advertise = None;
+        })
+    }
+
+    /// A person changes relays and starts again.
+    pub fn move_to(&mut self, node: NodeIndex, relays: &[NodeIndex]) {
+        let links = relays.iter().map(|at| self.relays[at - RELAYS].link());
+        self.nodes[node].config.relays = links.collect();
+        self.restart(node);
     }
 
     /// A new person with settings of one's own.
