@@ -155,7 +155,7 @@ fn a_dead_relay_is_passed_over() {
     world.run(20_000);
     assert_eq!(world.received(ben, "ann"), ["hello"]);
     assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
-    assert_eq!(world.relay(second).stored, 1);
+    assert_eq!(world.relay(first).stored, 0);
     let view = why(&mut world, ann, "ben", 0);
     let tried = |s: &WhyStep| {
         matches!(

@@ -343,6 +343,8 @@ impl Engine {
 
     /// Accepted contacts, rejected ones, and open invites.
     fn senders(&mut self, step: &mut Step<'_, '_>) -> Result<Senders, StoreError> {
+        // what this step has changed of contacts is to be counted
+        self.peers.save(step.tx)?;
         let (mut accept, mut block) = (Vec::new(), Vec::new());
         for contact in step.tx.contact_standings()? {
             if contact.trust == Trust::Rejected {
