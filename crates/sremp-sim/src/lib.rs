@@ -5,6 +5,7 @@
 mod node;
 mod people;
 mod relay;
+mod relays;
 mod world;
 
 pub use node::Node;

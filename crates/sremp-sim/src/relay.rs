@@ -1,9 +1,10 @@
 //! A relay in the world: what it has stored survives it, its connections do not.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Duration,
-};
+mod handing;
+mod mailbox;
+mod malice;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use rand_chacha::{ChaCha20Rng, rand_core::Rng as _};
 use sremp_client::engine::Now;
@@ -11,75 +12,22 @@ use sremp_core::{
     channel::{HandshakeHash, Message},
     contact_card::{Endpoint, RelayLink},
     error::ErrorCode,
-    id::{ContactId, EnvelopeId, IdentityKey, IntroToken},
+    id::{ContactId, IdentityKey},
     identity::{Flags, SecretIdentity, Username},
     relay::{
-        Confirmation, Cursor, Granted, IntroEntry, IntroHash, MessageId, PrekeyCounts, PrekeyGet,
-        Refusal, RelayMessage, ReplyRelay, Request, Role, SendersSet, ServerConnection,
-        StoreMessage, StoreResponse, StoredMessage, Subscription,
+        Confirmation, Granted, MessageId, PrekeyGet, Refusal, RelayMessage, ReplyRelay, Request,
+        Role, ServerConnection, StoreMessage, StoreResponse, Subscription,
         proof::{ReceiptClaim, ReceiptTree},
     },
-    time::{Tick, UnixMillis},
+    time::UnixMillis,
 };
 use sremp_net::LinkId;
 
+use self::mailbox::{Item, Mailbox, Seen, counts};
+pub use self::malice::Malice;
+
 /// Items of senders that the owner has not accepted, in one mailbox.
 const REQUEST_ITEMS: usize = 64;
-
-/// What a relay does that it must not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Malice {
-    /// Nothing.
-    #[default]
-    None,
-    /// Promises to keep what it throws away.
-    Drops,
-    /// Hands items over in any order.
-    Reorders,
-    /// Hands every item over again and again.
-    Replays,
-    /// Names somebody else as the sender.
-    Misattributes,
-    /// Signs receipts that do not hold.
-    ForgesReceipts,
-    /// Confirms in the name of recipients.
-    ForgesConfirmations,
-    /// Gives another person's bundle.
-    GivesAnothersBundle,
-    /// Gives the first bundle that it ever had.
-    GivesOldBundle,
-    /// Takes nothing.
-    RefusesAll,
-}
-
-struct Item {
-    sender: IdentityKey,
-    message_id: MessageId,
-    blob: Vec<u8>,
-    stored: UnixMillis,
-    expires: UnixMillis,
-}
-
-#[derive(Default)]
-struct Mailbox {
-    next: u64,
-    items: BTreeMap<u64, Item>,
-    accepted: BTreeSet<IdentityKey>,
-    blocked: BTreeSet<IdentityKey>,
-    intro: Vec<IntroEntry>,
-    bundle: Option<Vec<u8>>,
-    first_bundle: Option<Vec<u8>>,
-    otps: VecDeque<Vec<u8>>,
-    /// What was ever stored: for retries, and for confirmations that come twice.
-    seen: BTreeMap<(IdentityKey, MessageId), Seen>,
-}
-
-struct Seen {
-    hash: EnvelopeId,
-    stored: UnixMillis,
-    expires: UnixMillis,
-    reply_relay: Option<ReplyRelay>,
-}
 
 struct Subscriber {
     link: LinkId,
@@ -336,9 +284,7 @@ impl Relay {
         let hash = request.hash();
         let token = request.intro.and_then(|token| mailbox.token(&token));
         let welcome = mailbox.accepted.contains(&sender) || token.is_some();
-        let of_strangers = |i: &&Item| !mailbox.accepted.contains(&i.sender);
-        let strangers = mailbox.items.values().filter(of_strangers).count();
-        if !welcome && strangers >= REQUEST_ITEMS {
+        if !welcome && mailbox.of_strangers() >= REQUEST_ITEMS {
             return refuse(ErrorCode::Quota);
         }
         let seen = mailbox.seen.get(&(sender, message_id));
@@ -353,8 +299,10 @@ impl Relay {
             if let Some(at) = token.filter(|at| mailbox.intro[*at].one_time) {
                 mailbox.intro.remove(at);
             }
+            mailbox.next += 1;
             let seen = Seen {
                 hash,
+                cursor: mailbox.next,
                 stored,
                 expires,
                 reply_relay: request.reply_relay.clone(),
@@ -362,7 +310,6 @@ impl Relay {
             mailbox.seen.insert((sender, message_id), seen);
             self.stored += 1;
             if self.malice != Malice::Drops {
-                mailbox.next += 1;
                 let item = Item {
                     sender,
                     message_id,
@@ -419,137 +366,6 @@ impl Relay {
             None => RelayMessage::Error(ErrorCode::NoPrekey.into()),
         }
     }
-
-    fn confirm(
-        &mut self,
-        owner: &IdentityKey,
-        list: Vec<(u16, Confirmation)>,
-        now: Tick,
-    ) -> (Vec<u16>, Vec<Said>) {
-        let (mut refused, mut said) = (Vec::new(), Vec::new());
-        for (place, confirmation) in list {
-            let key = (confirmation.sender, confirmation.message_id);
-            let mailbox = self.mailboxes.entry(*owner).or_default();
-            let seen = mailbox.seen.get(&key);
-            if seen.is_none_or(|seen| seen.hash != confirmation.blob_hash) {
-                refused.push(place);
-                continue;
-            }
-            let reply = seen.and_then(|seen| seen.reply_relay.clone());
-            let is_it = |i: &Item| (i.sender, i.message_id) == key;
-            let item = mailbox.items.iter().find(|(_, i)| is_it(i));
-            let cursor = item.map(|(cursor, _)| *cursor);
-            let Some(cursor) = cursor else {
-                continue;
-            };
-            self.settle(owner, cursor, now);
-            match reply.filter(|hint| hint.relay != self.identity.id().into()) {
-                Some(hint) => self.outward.push((hint, confirmation.clone())),
-                None => said.extend(self.take_confirmation(confirmation.clone())),
-            }
-        }
-        (refused, said)
-    }
-
-    fn settle(&mut self, owner: &IdentityKey, cursor: u64, now: Tick) {
-        if let Some(subscriber) = self.subscribers.get_mut(owner) {
-            subscriber.credits.settled(Cursor::new(cursor), now);
-        }
-        // one that replays deletes nothing, and hands it over anew on every connection
-        if self.malice != Malice::Replays
-            && let Some(mailbox) = self.mailboxes.get_mut(owner)
-        {
-            mailbox.items.remove(&cursor);
-        }
-    }
-
-    fn push_items(&mut self, owner: &IdentityKey, now: Now, rng: &mut ChaCha20Rng) -> Vec<Said> {
-        let (Some(mailbox), Some(subscriber)) = (
-            self.mailboxes.get_mut(owner),
-            self.subscribers.get_mut(owner),
-        ) else {
-            return Vec::new();
-        };
-        mailbox.items.retain(|_, item| item.expires > now.wall);
-        let Some(room) = subscriber.credits.room(now.tick) else {
-            return Vec::new();
-        };
-        let waiting = mailbox.items.range(subscriber.after + 1..);
-        let waiting = waiting.map(|(cursor, _)| *cursor).take(room.items);
-        let mut waiting: Vec<u64> = waiting.collect();
-        // a client takes no cursor that is not higher: the contents change their places
-        let cursors = waiting.clone();
-        if self.malice == Malice::Reorders {
-            for at in (1..waiting.len()).rev() {
-                let other = (rng.next_u64() % (at as u64 + 1)) as usize;
-                waiting.swap(at, other);
-            }
-        }
-        let mut said = Vec::new();
-        for (kept_at, shown_at) in waiting.into_iter().zip(cursors) {
-            let Some(item) = mailbox.items.get(&kept_at) else {
-                continue;
-            };
-            subscriber.after = subscriber.after.max(shown_at);
-            let bytes = item.blob.len();
-            let cursor = Cursor::new(shown_at);
-            subscriber.credits.pushed(cursor, bytes, now.tick);
-            let sender = match self.malice {
-                Malice::Misattributes => *mailbox.accepted.first().unwrap_or(&item.sender),
-                _ => item.sender,
-            };
-            let pushed = RelayMessage::StoredMessage(StoredMessage {
-                message_id: item.message_id,
-                sender,
-                timestamp: item.stored,
-                encrypted_blob: item.blob.clone().into(),
-                cursor,
-            });
-            said.push((subscriber.link, pushed, subscriber.req_id));
-        }
-        said
-    }
-
-    fn push_confirmations(&mut self, sender: &IdentityKey) -> Vec<Said> {
-        let waiting = self.confirmations.get(sender);
-        let Some(waiting) = waiting.filter(|w| !w.is_empty()) else {
-            return Vec::new();
-        };
-        let registered =
-            |g: &Guest| *sender == (*g.connection.peer()).into() && g.connection.role().is_some();
-        let guest = self.guests.iter_mut().find(|(_, g)| registered(g));
-        let Some((link, guest)) = guest else {
-            return Vec::new();
-        };
-        let fresh = |c: &&Confirmation| !guest.pushed.values().any(|list| list.contains(c));
-        let list: Vec<_> = waiting.iter().filter(fresh).take(256).cloned().collect();
-        if list.is_empty() {
-            return Vec::new();
-        }
-        guest.next_request += 1;
-        guest.pushed.insert(guest.next_request, list.clone());
-        vec![(
-            *link,
-            RelayMessage::ConfirmationPush(list),
-            guest.next_request,
-        )]
-    }
-
-    /// Says that the recipient has it: signed by itself, and with the recipient's name on it.
-    fn forge_confirmation(
-        &mut self,
-        link: LinkId,
-        sender: IdentityKey,
-        store: &StoreMessage,
-        now: UnixMillis,
-    ) -> Vec<Said> {
-        let (id, hash) = (store.message_id, store.hash());
-        let own = Confirmation::sign(&self.identity, sender, id, hash, now);
-        let mut posing = own.clone();
-        posing.delivered_to = store.recipient;
-        let forged = RelayMessage::ConfirmationPush(vec![own, posing]);
-        vec![(link, forged, 9_999)]
-    }
 }
 
 fn refused(message_id: MessageId, code: ErrorCode) -> RelayMessage {
@@ -560,35 +376,6 @@ fn refused(message_id: MessageId, code: ErrorCode) -> RelayMessage {
         expires_at: UnixMillis::ZERO,
         receipt_signature: Vec::new().into(),
         error: Some(code.to_u16()),
-    })
-}
-
-impl Mailbox {
-    fn token(&self, token: &IntroToken) -> Option<usize> {
-        let hash = IntroHash::of(token);
-        self.intro.iter().position(|entry| entry.hash == hash)
-    }
-
-    fn set(&mut self, set: SendersSet) {
-        for key in set.accept {
-            self.blocked.remove(&key);
-            self.accepted.insert(key);
-        }
-        for key in set.block {
-            self.accepted.remove(&key);
-            self.blocked.insert(key);
-        }
-        if let Some(intro) = set.intro {
-            self.intro = intro;
-        }
-    }
-}
-
-fn counts(mailbox: &Mailbox) -> RelayMessage {
-    let otps = u16::try_from(mailbox.otps.len()).unwrap_or(u16::MAX);
-    RelayMessage::PrekeyCounts(PrekeyCounts {
-        has_bundle: mailbox.bundle.is_some(),
-        otps,
     })
 }
 

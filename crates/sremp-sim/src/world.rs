@@ -10,7 +10,7 @@ use rand_chacha::{
     rand_core::{Rng as _, SeedableRng as _},
 };
 use sremp_client::{
-    config::{Config, Direct},
+    config::Config,
     engine::{Input, Now, Output},
 };
 use sremp_core::{
@@ -22,7 +22,7 @@ use sremp_core::{
 };
 use sremp_net::{CloseReason, DialTarget, LinkId};
 
-use crate::{Node, Relay, relay::Said};
+use crate::{Node, Relay};
 
 /// What may go wrong, in chances of a thousand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,7 +43,7 @@ const BEGIN: u64 = 1_760_000_000_000;
 /// A person, or from [`RELAYS`] on a relay.
 pub(crate) type NodeIndex = usize;
 /// The number of the first relay.
-const RELAYS: NodeIndex = 1_000;
+pub(crate) const RELAYS: NodeIndex = 1_000;
 
 /// Something on its way.
 struct Flight {
@@ -80,7 +80,7 @@ pub struct World {
     pub(crate) nodes: Vec<Node>,
     pub(crate) relays: Vec<Relay>,
     lives: BTreeMap<NodeIndex, u64>,
-    unreachable: BTreeSet<NodeIndex>,
+    pub(crate) unreachable: BTreeSet<NodeIndex>,
     flights: BTreeMap<(u64, u64), Flight>,
     ends: BTreeMap<LinkId, End>,
     next_link: u64,
@@ -126,31 +126,6 @@ impl World {
         self.join_with(name, |_| ())
     }
 
-    /// A new person with settings of one's own, and with these relays.
-    pub fn join_at(&mut self, name: &str, relays: &[NodeIndex]) -> NodeIndex {
-        let links = relays.iter().map(|at| self.relays[at - RELAYS].link());
-        let links = links.collect();
-        self.join_with(name, |config| config.relays = links)
-    }
-
-    /// A new person with these relays whom nobody can dial and who dials nobody.
-    pub fn join_far(&mut self, name: &str, relays: &[NodeIndex]) -> NodeIndex {
-        let links = relays.iter().map(|at| self.relays[at - RELAYS].link());
-        let links = links.collect();
-        self.join_with(name, |config| {
-            config.relays = links;
-            config.direct = Direct::Never;
-            config.advertise = None;
-        })
-    }
-
-    /// A person changes relays and starts again.
-    pub fn move_to(&mut self, node: NodeIndex, relays: &[NodeIndex]) {
-        let links = relays.iter().map(|at| self.relays[at - RELAYS].link());
-        self.nodes[node].config.relays = links.collect();
-        self.restart(node);
-    }
-
     /// A new person with settings of one's own.
     pub fn join_with(&mut self, name: &str, set: impl FnOnce(&mut Config)) -> NodeIndex {
         let now = self.now();
@@ -158,77 +133,6 @@ impl World {
         let index = self.nodes.len() - 1;
         self.schedule(index);
         index
-    }
-
-    /// A new relay; its number is that of a node.
-    pub fn open_relay(&mut self, name: &str) -> NodeIndex {
-        let now = self.now().wall;
-        self.relays.push(Relay::new(name, now, &mut self.rng));
-        self.relays.len() - 1 + RELAYS
-    }
-
-    /// A relay by its number.
-    pub fn relay(&mut self, relay: NodeIndex) -> &mut Relay {
-        &mut self.relays[relay - RELAYS]
-    }
-
-    /// A step of a relay, with the faults of the world: what it has stored is durable, what it was
-    /// about to say may be lost.
-    fn give_relay(&mut self, relay: usize, input: Input) {
-        if self.chance(self.faults.die_before_commit) {
-            return self.restart(relay + RELAYS);
-        }
-        let now = self.now();
-        let said = match input {
-            Input::Shown { link, .. } => return self.admit(link, Admission::Accept),
-            Input::Opened {
-                link,
-                identity,
-                binding,
-                ..
-            } => return self.relays[relay].opened(link, identity.id(), binding),
-            Input::Closed { link, .. } => return self.relays[relay].closed(link),
-            Input::Message { link, message } => {
-                self.relays[relay].handle(link, &message, now, &mut self.rng)
-            }
-            _ => return,
-        };
-        let dies = self.chance(self.faults.die_after_commit);
-        let kept = dies.then(|| Node::below(&mut self.rng, said.len() as u64 + 1));
-        for (n, said) in said.into_iter().enumerate() {
-            if kept == Some(n as u64) {
-                break;
-            }
-            self.say(said);
-        }
-        if dies {
-            self.restart(relay + RELAYS);
-        }
-    }
-
-    fn say(&mut self, (link, message, req_id): Said) {
-        self.transmit(link, message.to_message(req_id));
-    }
-
-    /// Relays that reach each other hand confirmations over; the others keep them.
-    fn hand_confirmations_over(&mut self) {
-        for from in 0..self.relays.len() {
-            if self.unreachable.contains(&(from + RELAYS)) {
-                continue;
-            }
-            for (to, confirmation) in std::mem::take(&mut self.relays[from].outward) {
-                let host = |r: &Relay| r.name == to.host;
-                let reached = self.relays.iter().position(host);
-                let reached = reached.filter(|at| !self.unreachable.contains(&(at + RELAYS)));
-                match reached {
-                    Some(at) => {
-                        let said = self.relays[at].take_confirmation(confirmation);
-                        said.into_iter().for_each(|said| self.say(said));
-                    }
-                    None => self.relays[from].outward.push((to, confirmation)),
-                }
-            }
-        }
     }
 
     /// Sets every calendar, backwards or forwards by milliseconds; stopwatches go on.
@@ -425,7 +329,7 @@ impl World {
     }
 
     /// The responder lets the caller in, then shows itself; then the caller decides.
-    fn admit(&mut self, link: LinkId, admission: Admission) {
+    pub(crate) fn admit(&mut self, link: LinkId, admission: Admission) {
         let Some(end) = self.ends.get_mut(&link) else {
             return;
         };
@@ -475,7 +379,7 @@ impl World {
         self.flights.insert((self.millis, self.next_urgent), flight);
     }
 
-    fn transmit(&mut self, link: LinkId, message: Message) {
+    pub(crate) fn transmit(&mut self, link: LinkId, message: Message) {
         let Some(end) = self.ends.get(&link) else {
             return;
         };
@@ -574,7 +478,7 @@ impl World {
         LinkId::simulated(self.next_link)
     }
 
-    fn chance(&mut self, of_a_thousand: u64) -> bool {
+    pub(crate) fn chance(&mut self, of_a_thousand: u64) -> bool {
         of_a_thousand > 0 && Node::below(&mut self.rng, 1_000) < of_a_thousand
     }
 }
