@@ -2,7 +2,6 @@
 
 use std::{cmp::Ordering, fmt, hash, str::FromStr};
 
-use curve25519_dalek::edwards::CompressedEdwardsY;
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
@@ -36,15 +35,15 @@ impl ContactId {
     /// [`InvalidContactId`] if it is no point, not its one encoding (ZIP 215 would accept several)
     /// or of small order (a signature by such a key holds for any message).
     pub fn parse(bytes: &[u8; 32]) -> Result<Self, InvalidContactId> {
-        let point = CompressedEdwardsY(*bytes)
-            .decompress()
-            .ok_or(InvalidContactId)?;
-        if point.compress().as_bytes() != bytes || point.is_small_order() {
+        // -0 as the x-coordinate is the other non-canonical form; those points are of small order
+        if !is_reduced(bytes) {
             return Err(InvalidContactId);
         }
-        VerifyingKey::from_bytes(bytes)
-            .map(Self)
-            .map_err(|_| InvalidContactId)
+        let key = VerifyingKey::from_bytes(bytes).map_err(|_| InvalidContactId)?;
+        if key.is_weak() {
+            return Err(InvalidContactId);
+        }
+        Ok(Self(key))
     }
 
     pub(crate) fn of(key: &ed25519_dalek::SigningKey) -> Self {
@@ -80,6 +79,12 @@ impl ContactId {
         hex.truncate(8);
         hex
     }
+}
+
+/// Whether the y-coordinate, little-endian without the top bit, is below p = 2^255 - 19.
+fn is_reduced(y: &[u8; 32]) -> bool {
+    let [first, middle @ .., last] = y;
+    *first < 0xed || last | 0x80 != 0xff || middle.iter().any(|b| *b != 0xff)
 }
 
 impl PartialEq for ContactId {
@@ -238,6 +243,35 @@ mod tests {
                 Hex(&weak)
             );
         }
+    }
+
+    #[test]
+    fn a_key_is_parsed_exactly_if_decoding_and_encoding_gives_its_bytes() {
+        use curve25519_dalek::edwards::CompressedEdwardsY;
+        use rand_chacha::{
+            ChaCha8Rng,
+            rand_core::{Rng as _, SeedableRng as _},
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut parsed = 0;
+        for n in 0..2_000u32 {
+            let mut bytes = [0xff; 32];
+            match n {
+                // around p and 2^255, both signs
+                0..512 => (bytes[0], bytes[31]) = (n as u8, if n < 256 { 0x7f } else { 0xff }),
+                512..1024 => {
+                    bytes = [0; 32];
+                    (bytes[0], bytes[31]) = (n as u8, if n < 768 { 0 } else { 0x80 });
+                }
+                _ => rng.fill_bytes(&mut bytes),
+            }
+            let good = CompressedEdwardsY(bytes)
+                .decompress()
+                .is_some_and(|p| p.compress().0 == bytes && !p.is_small_order());
+            assert_eq!(ContactId::parse(&bytes).is_ok(), good, "{}", Hex(&bytes));
+            parsed += u32::from(good);
+        }
+        assert!((500..1_500).contains(&parsed));
     }
 
     #[test]

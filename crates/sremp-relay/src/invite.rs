@@ -9,10 +9,24 @@
 //! 26 mac         16: HMAC-SHA-256 over bytes 0..26, cut
 //! ```
 
+use std::{
+    collections::HashMap,
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use sremp_core::{identity::SecretIdentity, rand_core::CryptoRng, time::UnixMillis};
+use sremp_core::{
+    id::{ContactId, IdentityKey},
+    identity::SecretIdentity,
+    rand_core::CryptoRng,
+    time::UnixMillis,
+};
 use zeroize::Zeroizing;
 
 const VERSION: u8 = 1;
@@ -110,6 +124,62 @@ impl InviteKey {
     }
 }
 
+/// Single-use invites that were used: a file with a line for each, durable before the mailbox is
+/// made. Whoever used one may use it again, as after an answer that was lost.
+#[derive(Debug)]
+pub struct UsedInvites {
+    file: Mutex<File>,
+    used: Mutex<HashMap<InviteId, IdentityKey>>,
+}
+
+impl UsedInvites {
+    /// Reads the file, or makes it.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(0o600);
+        let mut file = options.open(path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        // a line that was cut by a crash was never answered
+        let (lines, cut) = bytes.as_chunks::<48>();
+        if !cut.is_empty() {
+            let whole = bytes.len().saturating_sub(cut.len());
+            file.set_len(u64::try_from(whole).unwrap_or(0))?;
+        }
+        let used = lines.iter().filter_map(|line| {
+            let (id, owner) = line.split_first_chunk()?;
+            Some((InviteId(*id), IdentityKey::from_slice(owner)?))
+        });
+        Ok(Self {
+            used: Mutex::new(used.collect()),
+            file: Mutex::new(file),
+        })
+    }
+
+    /// Uses an invite for `owner`; `false` if somebody else has used it. Durable when it returns.
+    ///
+    /// # Errors
+    /// What the disk said; the invite may be used again then.
+    pub fn take(&self, invite: &Invite, owner: &ContactId) -> io::Result<bool> {
+        let Some(id) = invite.single_use else {
+            return Ok(true);
+        };
+        let owner = IdentityKey::from(*owner);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(by) = used.get(&id) {
+            return Ok(*by == owner);
+        }
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&[id.0.as_slice(), owner.as_bytes()].concat())?;
+        file.sync_data()?;
+        used.insert(id, owner);
+        Ok(true)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use sremp_core::{identity::Username, key::NoiseSecret};
@@ -138,6 +208,37 @@ mod tests {
         assert_eq!(key(2).check(&single, at(0)), Err(InvalidInvite));
         let many = key(1).make(at(60_000), false, &mut rand::rng());
         assert_eq!(key(1).check(&many, at(0)).unwrap().single_use, None);
+    }
+
+    #[test]
+    fn a_single_use_invite_is_used_once_also_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("invites");
+        let person = |n: u8| {
+            let name = Username::parse("x").unwrap();
+            let noise = NoiseSecret::from_bytes(&[n; 32]);
+            SecretIdentity::from_keys(&[n; 32], noise, &name, UnixMillis::ZERO).id()
+        };
+        let invite = |n| Invite {
+            expires: UnixMillis::ZERO,
+            single_use: Some(InviteId([n; 16])),
+        };
+        let used = UsedInvites::open(&path).unwrap();
+        assert!(used.take(&invite(1), &person(1)).unwrap());
+        assert!(
+            used.take(&invite(1), &person(1)).unwrap(),
+            "an answer was lost"
+        );
+        assert!(!used.take(&invite(1), &person(2)).unwrap());
+        drop(used);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&whole[..], &[9; 20]].concat()).unwrap();
+        let used = UsedInvites::open(&path).unwrap();
+        assert!(!used.take(&invite(1), &person(2)).unwrap());
+        assert!(used.take(&invite(2), &person(2)).unwrap());
+        drop(used);
+        let used = UsedInvites::open(&path).unwrap();
+        assert!(!used.take(&invite(2), &person(1)).unwrap());
     }
 
     #[test]

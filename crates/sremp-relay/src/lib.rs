@@ -7,9 +7,20 @@
 //!     └── seat ◀───┴─────────┘ answers and pushes, after the commit
 //! ```
 
+mod answer;
+mod clock;
+mod committer;
 pub mod config;
+mod confirmations;
+mod desk;
+mod feed;
+mod forward;
 pub mod home;
 pub mod invite;
+mod limits;
 pub mod mailbox;
 pub mod metrics;
 pub mod operations;
+pub mod run;
+mod seats;
+mod service;

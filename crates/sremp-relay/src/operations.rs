@@ -1,7 +1,6 @@
 //! Metrics, health and readiness over HTTP, for the operator's own machine.
 
 use std::{
-    future::Future,
     net::SocketAddr,
     sync::{
         Arc,
@@ -40,7 +39,6 @@ impl Readiness {
 struct Shown {
     metrics: Metrics,
     readiness: Readiness,
-    refresh: Arc<dyn Fn(&Metrics) + Send + Sync>,
 }
 
 /// Binds the HTTP listener.
@@ -52,7 +50,7 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Serves `/metrics`, `/healthz` (the process answers) and `/readyz` (it takes messages) until
-/// `end`. `refresh` brings the gauges up to date before they are read.
+/// it is dropped.
 ///
 /// # Errors
 /// The operating system's.
@@ -60,26 +58,17 @@ pub async fn serve(
     listener: TcpListener,
     metrics: Metrics,
     readiness: Readiness,
-    refresh: impl Fn(&Metrics) + Send + Sync + 'static,
-    end: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let shown = Shown {
-        metrics,
-        readiness,
-        refresh: Arc::new(refresh),
-    };
+    let shown = Shown { metrics, readiness };
     let router = Router::new()
         .route("/metrics", get(render))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .with_state(shown);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(end)
-        .await
+    axum::serve(listener, router).await
 }
 
 async fn render(State(shown): State<Shown>) -> impl IntoResponse {
-    (shown.refresh)(&shown.metrics);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], shown.metrics.render())
 }

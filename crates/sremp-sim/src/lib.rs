@@ -2,12 +2,17 @@
 //! seed. A step of a client can be cut off between any two of its outputs, as a crash does; a
 //! connection can break at any time; what was committed stays.
 
+mod alone;
+mod connections;
 mod node;
 mod people;
 mod relay;
 mod relays;
+mod scripted;
 mod world;
 
+pub use alone::{Alone, closed, dials};
 pub use node::Node;
 pub use relay::{Malice, Relay};
+pub use scripted::Scripted;
 pub use world::{Faults, World};

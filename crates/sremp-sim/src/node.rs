@@ -10,6 +10,7 @@ use sremp_client::{
     view::{Command, CommandError, Event, MessageView, Reply, Wait},
 };
 use sremp_core::{
+    id::ContactId,
     identity::{SecretIdentity, Username},
     rand_core::Rng as _,
 };
@@ -18,7 +19,8 @@ use sremp_core::{
 pub struct Node {
     /// The name, and the host under which it listens.
     pub name: String,
-    pub(crate) store: Store,
+    /// What is on its disk.
+    pub store: Store,
     pub(crate) engine: Engine,
     pub(crate) replies: BTreeMap<Ticket, Result<Reply, CommandError>>,
     next_ticket: u64,
@@ -58,10 +60,30 @@ impl Node {
 
     /// One durable step; what is to be done afterwards comes back.
     pub(crate) fn step(&mut self, input: Input, now: Now, rng: &mut ChaCha20Rng) -> Vec<Output> {
+        self.try_step(input, now, rng)
+            .unwrap_or_else(|e| panic!("{}: {e}", self.name))
+    }
+
+    /// A step on a disk that may refuse it.
+    pub(crate) fn try_step(
+        &mut self,
+        input: Input,
+        now: Now,
+        rng: &mut ChaCha20Rng,
+    ) -> Result<Vec<Output>, StoreError> {
         let engine = &mut self.engine;
         self.store
             .transaction(|tx| engine.step(tx, [input], now, rng))
-            .unwrap_or_else(|e: StoreError| panic!("{}: {e}", self.name))
+    }
+
+    /// The disk has just failed.
+    pub fn postpone(&mut self, now: Now) {
+        self.engine.postpone(now);
+    }
+
+    /// Who it is.
+    pub fn id(&self) -> ContactId {
+        self.engine.own().id()
     }
 
     /// A step whose transaction is lost: the disk is as before.

@@ -5,24 +5,17 @@ use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap},
 };
 
-use rand_chacha::{
-    ChaCha20Rng,
-    rand_core::{Rng as _, SeedableRng as _},
-};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use sremp_client::{
     config::Config,
-    engine::{Input, Now, Output},
+    engine::{Input, Now, Output, Ticket},
+    store::StoreError,
+    view::CommandError,
 };
-use sremp_core::{
-    channel::{Admission, Direction, HandshakeHash, Message, Service},
-    contact_card::Endpoint,
-    error::ErrorCode,
-    identity::Identity,
-    time::{Tick, UnixMillis},
-};
-use sremp_net::{CloseReason, DialTarget, LinkId};
+use sremp_core::time::{Tick, UnixMillis};
+use sremp_net::LinkId;
 
-use crate::{Node, Relay};
+use crate::{Node, Relay, alone::BEGIN, connections::End};
 
 /// What may go wrong, in chances of a thousand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,35 +29,18 @@ pub struct Faults {
 }
 
 /// Longest delay of a message in milliseconds.
-const MAX_DELAY: u64 = 200;
-/// When the world begins.
-const BEGIN: u64 = 1_760_000_000_000;
-
+pub(crate) const MAX_DELAY: u64 = 200;
 /// A person, or from [`RELAYS`] on a relay.
 pub(crate) type NodeIndex = usize;
 /// The number of the first relay.
 pub(crate) const RELAYS: NodeIndex = 1_000;
 
 /// Something on its way.
-struct Flight {
-    to: NodeIndex,
+pub(crate) struct Flight {
+    pub(crate) to: NodeIndex,
     /// The node's life for which it is meant; a restarted node is another.
-    life: u64,
-    what: Input,
-}
-
-/// One node's end of a connection.
-struct End {
-    other: LinkId,
-    other_node: NodeIndex,
-    node: NodeIndex,
-    direction: Direction,
-    service: Service,
-    binding: HandshakeHash,
-    identity_of_other: Identity,
-    /// When the last thing sent from here arrives: order is kept.
-    last_arrival: u64,
-    admitted: bool,
+    pub(crate) life: u64,
+    pub(crate) what: Input,
 }
 
 /// Nodes, connections and time.
@@ -76,16 +52,20 @@ pub struct World {
     pub(crate) rng: ChaCha20Rng,
     /// The calendar at the world's beginning, in Unix milliseconds.
     begin: u64,
-    millis: u64,
+    pub(crate) millis: u64,
     pub(crate) nodes: Vec<Node>,
     pub(crate) relays: Vec<Relay>,
     lives: BTreeMap<NodeIndex, u64>,
+    /// How much each node's calendar is ahead of the world's, in milliseconds.
+    ahead: Vec<i64>,
     pub(crate) unreachable: BTreeSet<NodeIndex>,
-    flights: BTreeMap<(u64, u64), Flight>,
-    ends: BTreeMap<LinkId, End>,
+    pub(crate) flights: BTreeMap<(u64, u64), Flight>,
+    pub(crate) ends: BTreeMap<LinkId, End>,
     next_link: u64,
-    dials: u64,
-    next_urgent: u64,
+    pub(crate) dials: u64,
+    pub(crate) messages: u64,
+    refused_by_disks: u64,
+    pub(crate) next_urgent: u64,
     next_flight: u64,
     deadlines: BinaryHeap<Reverse<(u64, NodeIndex)>>,
 }
@@ -102,11 +82,14 @@ impl World {
             nodes: Vec::new(),
             relays: Vec::new(),
             lives: BTreeMap::new(),
+            ahead: Vec::new(),
             unreachable: BTreeSet::new(),
             flights: BTreeMap::new(),
             ends: BTreeMap::new(),
             next_link: 0,
             dials: 0,
+            messages: 0,
+            refused_by_disks: 0,
             next_urgent: 0,
             next_flight: 1 << 32,
             deadlines: BinaryHeap::new(),
@@ -130,6 +113,7 @@ impl World {
     pub fn join_with(&mut self, name: &str, set: impl FnOnce(&mut Config)) -> NodeIndex {
         let now = self.now();
         self.nodes.push(Node::new(name, set, now, &mut self.rng));
+        self.ahead.push(0);
         let index = self.nodes.len() - 1;
         self.schedule(index);
         index
@@ -138,6 +122,34 @@ impl World {
     /// Sets every calendar, backwards or forwards by milliseconds; stopwatches go on.
     pub fn turn_calendars(&mut self, by: i64) {
         self.begin = self.begin.saturating_add_signed(by);
+    }
+
+    /// Sets the calendar of one node, backwards or forwards by milliseconds.
+    pub fn turn_calendar_of(&mut self, node: NodeIndex, by: i64) {
+        self.ahead[node] += by;
+    }
+
+    fn now_of(&self, node: NodeIndex) -> Now {
+        let wall = (self.begin + self.millis).saturating_add_signed(self.ahead[node]);
+        Now {
+            wall: UnixMillis::saturating(wall),
+            ..self.now()
+        }
+    }
+
+    /// A node, to look at it or to change what is on its disk.
+    pub fn node(&mut self, node: NodeIndex) -> &mut Node {
+        &mut self.nodes[node]
+    }
+
+    /// Steps so far that found their disk full.
+    pub fn refused_by_disks(&self) -> u64 {
+        self.refused_by_disks
+    }
+
+    /// Messages so far that set out from one node to another.
+    pub fn messages(&self) -> u64 {
+        self.messages
     }
 
     /// Dials so far, of all nodes.
@@ -154,10 +166,10 @@ impl World {
         for link in links {
             self.cut(link);
         }
-        let now = self.now();
         if let Some(relay) = node.checked_sub(RELAYS) {
             return self.relays[relay].restart();
         }
+        let now = self.now_of(node);
         self.nodes[node].restart(now, &mut self.rng);
         self.schedule(node);
     }
@@ -213,12 +225,20 @@ impl World {
             return self.give_relay(relay, input);
         }
         if self.chance(self.faults.die_before_commit) {
-            let now = self.now();
+            let now = self.now_of(node);
             self.nodes[node].step_without_commit(input, now, &mut self.rng);
             return self.restart(node);
         }
-        let now = self.now();
-        let outputs = self.nodes[node].step(input, now, &mut self.rng);
+        let now = self.now_of(node);
+        let asked = match &input {
+            Input::Command { ticket, .. } => Some(*ticket),
+            _ => None,
+        };
+        let outputs = match self.nodes[node].try_step(input, now, &mut self.rng) {
+            Ok(outputs) => outputs,
+            Err(StoreError::Full) => return self.find_disk_full(node, asked),
+            Err(error) => panic!("seed {}: {}: {error}", self.seed, self.nodes[node].name),
+        };
         let kept = match self.chance(self.faults.die_after_commit) {
             true => Some(Node::below(&mut self.rng, outputs.len() as u64 + 1)),
             false => None,
@@ -233,6 +253,20 @@ impl World {
             Some(_) => self.restart(node),
             None => self.schedule(node),
         }
+    }
+
+    /// As the client's shell does: nothing of the step holds, connections are closed, and the engine
+    /// starts again after a rest.
+    fn find_disk_full(&mut self, node: NodeIndex, asked: Option<Ticket>) {
+        self.refused_by_disks += 1;
+        if let Some(ticket) = asked {
+            let refusal = CommandError::from(StoreError::Full);
+            self.nodes[node].replies.insert(ticket, Err(refusal));
+        }
+        self.restart(node);
+        let now = self.now_of(node);
+        self.nodes[node].engine.postpone(now);
+        self.schedule(node);
     }
 
     fn schedule(&mut self, node: NodeIndex) {
@@ -262,218 +296,22 @@ impl World {
         }
     }
 
-    fn dial(&mut self, node: NodeIndex, target: &DialTarget) {
-        self.dials += 1;
-        let link = self.new_link();
-        let hosts = || target.endpoints.iter().map(Endpoint::host);
-        let called = match target.service {
-            Service::Relay => {
-                let relays = self.relays.iter();
-                let mut names = relays.map(|r| &r.name);
-                let found = names.position(|n| hosts().any(|host| host == n));
-                found.map(|at| at + RELAYS)
-            }
-            _ => {
-                let mut names = self.nodes.iter().map(|n| &n.name);
-                names.position(|n| hosts().any(|host| host == n))
-            }
-        };
-        let blocked = |n: &NodeIndex| self.unreachable.contains(n);
-        let called = called.filter(|n| !blocked(n) && !blocked(&node));
-        let Some(called) = called else {
-            let input = Input::Closed {
-                link,
-                service: target.service,
-                dialled: target.expected,
-                reason: CloseReason::Local(ErrorCode::Timeout),
-            };
-            return self.fly(node, MAX_DELAY, input);
-        };
-        let other = self.new_link();
-        let caller_identity = self.nodes[node].engine.own().identity().clone();
-        let called_identity = match called.checked_sub(RELAYS) {
-            Some(relay) => self.relays[relay].identity.identity().clone(),
-            None => self.nodes[called].engine.own().identity().clone(),
-        };
-        let mut binding = [0; HandshakeHash::LEN];
-        self.rng.fill_bytes(&mut binding);
-        let (service, binding) = (target.service, HandshakeHash::new(binding));
-        let end = |node, other_node, other, direction, identity| End {
-            other,
-            other_node,
-            node,
-            direction,
-            service,
-            binding,
-            identity_of_other: identity,
-            last_arrival: 0,
-            admitted: false,
-        };
-        let outbound = end(node, called, other, Direction::Outbound, called_identity);
-        let inbound = end(
-            called,
-            node,
-            link,
-            Direction::Inbound,
-            caller_identity.clone(),
-        );
-        self.ends.insert(link, outbound);
-        self.ends.insert(other, inbound);
-        let call = Input::Shown {
-            link: other,
-            service,
-            identity: Box::new(caller_identity),
-            intro: target.intro,
-        };
-        self.send_over(link, call);
-    }
-
-    /// The responder lets the caller in, then shows itself; then the caller decides.
-    pub(crate) fn admit(&mut self, link: LinkId, admission: Admission) {
-        let Some(end) = self.ends.get_mut(&link) else {
-            return;
-        };
-        if admission != Admission::Accept {
-            return self.close(link, ErrorCode::Refused);
-        }
-        end.admitted = true;
-        let (other, direction, node) = (end.other, end.direction, end.node);
-        let service = end.service;
-        if direction == Direction::Inbound {
-            let Some(caller) = self.ends.get(&other) else {
-                return;
-            };
-            let identity = Box::new(caller.identity_of_other.clone());
-            let shown = Input::Shown {
-                link: other,
-                service,
-                identity,
-                intro: None,
-            };
-            self.opened(node, link);
-            self.send_over(link, shown);
-        } else {
-            self.opened(node, link);
-        }
-    }
-
-    fn opened(&mut self, node: NodeIndex, link: LinkId) {
-        let Some(end) = self.ends.get(&link) else {
-            return;
-        };
-        let input = Input::Opened {
-            link,
-            service: end.service,
-            direction: end.direction,
-            identity: Box::new(end.identity_of_other.clone()),
-            binding: end.binding,
-        };
-        // before any message on this connection
-        self.next_urgent += 1;
-        let (life, what) = (self.life(node), input);
-        let flight = Flight {
-            to: node,
-            life,
-            what,
-        };
-        self.flights.insert((self.millis, self.next_urgent), flight);
-    }
-
-    pub(crate) fn transmit(&mut self, link: LinkId, message: Message) {
-        let Some(end) = self.ends.get(&link) else {
-            return;
-        };
-        let other = end.other;
-        if self.chance(self.faults.cut) {
-            return self.break_both(link);
-        }
-        let input = Input::Message {
-            link: other,
-            message,
-        };
-        self.send_over(link, input);
-    }
-
-    /// Sends to the other end, in order.
-    fn send_over(&mut self, link: LinkId, what: Input) {
-        let delay = 1 + Node::below(&mut self.rng, MAX_DELAY);
-        let Some(end) = self.ends.get_mut(&link) else {
-            return;
-        };
-        let at = (self.millis + delay).max(end.last_arrival);
-        end.last_arrival = at;
-        let to = end.other_node;
-        self.fly_at(to, at, what);
-    }
-
-    fn close(&mut self, link: LinkId, code: ErrorCode) {
-        let Some(end) = self.ends.remove(&link) else {
-            return;
-        };
-        let reason = CloseReason::Own(code);
-        let dialled = dialled(&end);
-        let own = Input::Closed {
-            link,
-            service: end.service,
-            dialled,
-            reason,
-        };
-        self.fly(end.node, 0, own);
-        self.cut_other(&end);
-    }
-
-    /// This end is gone without a word; the other sees the connection break.
-    fn cut(&mut self, link: LinkId) {
-        if let Some(end) = self.ends.remove(&link) {
-            self.cut_other(&end);
-        }
-    }
-
-    fn cut_other(&mut self, end: &End) {
-        if let Some(other) = self.ends.remove(&end.other) {
-            let input = Input::Closed {
-                link: end.other,
-                service: other.service,
-                dialled: dialled(&other),
-                reason: CloseReason::Truncated,
-            };
-            // after everything that was sent before
-            let at = end.last_arrival.max(self.millis + 1);
-            self.fly_at(other.node, at, input);
-        }
-    }
-
-    fn break_both(&mut self, link: LinkId) {
-        let Some(end) = self.ends.get(&link) else {
-            return;
-        };
-        let (node, dialled) = (end.node, dialled(end));
-        let input = Input::Closed {
-            link,
-            service: end.service,
-            dialled,
-            reason: CloseReason::Truncated,
-        };
-        self.fly(node, 1, input);
-        self.cut(link);
-    }
-
-    fn fly(&mut self, to: NodeIndex, delay: u64, what: Input) {
+    pub(crate) fn fly(&mut self, to: NodeIndex, delay: u64, what: Input) {
         self.fly_at(to, self.millis + delay, what);
     }
 
-    fn fly_at(&mut self, to: NodeIndex, at: u64, what: Input) {
+    pub(crate) fn fly_at(&mut self, to: NodeIndex, at: u64, what: Input) {
         self.next_flight += 1;
         let life = self.life(to);
         self.flights
             .insert((at, self.next_flight), Flight { to, life, what });
     }
 
-    fn life(&self, node: NodeIndex) -> u64 {
+    pub(crate) fn life(&self, node: NodeIndex) -> u64 {
         self.lives.get(&node).copied().unwrap_or(0)
     }
 
-    fn new_link(&mut self) -> LinkId {
+    pub(crate) fn new_link(&mut self) -> LinkId {
         self.next_link += 1;
         LinkId::simulated(self.next_link)
     }
@@ -481,8 +319,4 @@ impl World {
     pub(crate) fn chance(&mut self, of_a_thousand: u64) -> bool {
         of_a_thousand > 0 && Node::below(&mut self.rng, 1_000) < of_a_thousand
     }
-}
-
-fn dialled(end: &End) -> Option<sremp_core::id::ContactId> {
-    (end.direction == Direction::Outbound).then(|| end.identity_of_other.id())
 }

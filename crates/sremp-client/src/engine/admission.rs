@@ -9,7 +9,11 @@ use sremp_core::{
 };
 use sremp_net::LinkId;
 
-use super::{Engine, Output, Step, links::Link, peers::Peer};
+use super::{
+    Engine, Output, Step,
+    links::{Admitted, Link},
+    peers::Peer,
+};
 use crate::{config::Strangers, store::StoreError};
 
 /// Connections of strangers at once.
@@ -27,7 +31,12 @@ impl Engine {
         let admission = self.judge_peer(step, identity, intro.as_ref())?;
         match admission {
             Admission::Accept => {
-                self.links.admitted.insert(link, intro);
+                let peer = self.peers.take(step.tx, &identity.id())?;
+                let welcome = peer.as_ref().is_some_and(|p| p.is_accepted());
+                self.peers.put_back(peer);
+                self.links
+                    .admitted
+                    .insert(link, Admitted { intro, welcome });
             }
             Admission::Close(code) => self.refusals.count(code.name()),
             Admission::Stale { .. } => self.refusals.count(ErrorCode::StaleIdentity.name()),

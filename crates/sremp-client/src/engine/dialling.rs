@@ -36,6 +36,12 @@ struct Attempt {
 }
 
 impl Attempt {
+    /// When it may be dialled again at the earliest.
+    fn soonest(&self, now: Tick) -> Tick {
+        let soonest = self.last.map_or(now, |last| last.plus(SHORTEST_PAUSE));
+        soonest.max(now)
+    }
+
     fn pause(&mut self, now: Tick, rng: &mut dyn CryptoRng) {
         let pause = pause_after(self.failures, rng);
         self.failures = self.failures.saturating_add(1);
@@ -54,11 +60,9 @@ impl Dialling {
 
     /// The user has just written to this contact, and does not wait for a long pause.
     pub(super) fn hurry(&mut self, contact: &ContactId, now: Tick) {
-        if let Some(attempt) = self.0.get_mut(contact)
-            && let Some(due) = &mut attempt.due
-        {
-            let soonest = attempt.last.map_or(now, |last| last.plus(SHORTEST_PAUSE));
-            *due = (*due).min(soonest.max(now));
+        if let Some(attempt) = self.0.get_mut(contact) {
+            let soonest = attempt.soonest(now);
+            attempt.due = attempt.due.map(|due| due.min(soonest));
         }
     }
 
@@ -86,7 +90,7 @@ impl Dialling {
         if lived < LASTING {
             attempt.pause(now, rng);
         } else {
-            *attempt = Attempt::default();
+            self.0.remove(contact);
         }
     }
 
@@ -150,7 +154,7 @@ impl Dialling {
         let other_key = matches!(reason, CloseReason::Local(ErrorCode::StaticMismatch));
         if other_key && !attempt.unpinned {
             attempt.unpinned = true;
-            attempt.due = Some(now);
+            attempt.due = Some(attempt.soonest(now));
             return;
         }
         attempt.unpinned = false;
@@ -159,13 +163,13 @@ impl Dialling {
     }
 }
 
-/// 1 s · 2^failures, at most 15 min, ± 25 %.
+/// 1 s · 2^failures, at most 15 min, ± 25 %, but never less than a second.
 fn pause_after(failures: u32, rng: &mut dyn CryptoRng) -> Duration {
     let pause = FIRST_PAUSE
         .saturating_mul(1 << failures.min(10))
         .min(LONGEST_PAUSE);
     let percent = 75 + rng.next_u32() % 51;
-    pause * percent / 100
+    (pause * percent / 100).max(SHORTEST_PAUSE)
 }
 
 impl Engine {

@@ -133,13 +133,20 @@ struct Candidate {
     until: Tick,
 }
 
+/// A connection that was let in and is not open yet.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) intro: Option<IntroToken>,
+    pub(super) welcome: bool,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Links {
     pub(super) open: HashMap<LinkId, Link>,
     active: HashMap<ContactId, LinkId>,
     candidates: HashMap<ContactId, Candidate>,
-    /// Intro tokens of connections that are admitted but not yet open.
-    pub(super) admitted: HashMap<LinkId, Option<IntroToken>>,
+    /// Connections that are admitted but not yet open.
+    pub(super) admitted: HashMap<LinkId, Admitted>,
     prekeys_given: HashMap<ContactId, (Tick, Vec<u8>)>,
 }
 
@@ -193,9 +200,11 @@ impl Links {
         }
     }
 
-    /// Connections of strangers.
+    /// Connections of strangers, open or let in.
     pub(super) fn strangers(&self) -> usize {
-        self.open.values().filter(|link| !link.welcome).count()
+        let open = self.open.values().map(|link| link.welcome);
+        let admitted = self.admitted.values().map(|link| link.welcome);
+        open.chain(admitted).filter(|welcome| !welcome).count()
     }
 
     /// The user wants to hear from this peer, or no longer.
@@ -226,7 +235,7 @@ impl Engine {
         identity: &Identity,
     ) -> Result<(), StoreError> {
         let key = identity.id();
-        let intro = self.links.admitted.remove(&link).flatten();
+        let intro = self.links.admitted.remove(&link).and_then(|a| a.intro);
         self.learn_identity(step, identity)?;
         let mut welcome = false;
         if let Some(mut peer) = self.peers.take(step.tx, &key)? {

@@ -180,6 +180,8 @@ pub struct Engine {
     to_push: BTreeSet<ContactId>,
     /// Contacts with whom a new session has to be begun with RESET.
     resets: BTreeSet<ContactId>,
+    /// When one's own RESET to a contact went out, until one of the contact's comes.
+    resets_begun: BTreeMap<ContactId, Tick>,
     /// When a contact's RESET was last followed.
     resets_taken: BTreeMap<ContactId, Tick>,
     /// Contacts who have just withdrawn their identity: their connections are closed.
@@ -234,6 +236,7 @@ impl Engine {
             waits: Waits::default(),
             to_push: BTreeSet::new(),
             resets: BTreeSet::new(),
+            resets_begun: BTreeMap::new(),
             resets_taken: BTreeMap::new(),
             withdrawn: BTreeSet::new(),
             refusals: Refusals::default(),

@@ -22,6 +22,8 @@ use sremp_core::{
 use super::{Engine, Now, Output, Step};
 use crate::store::{PrekeyKind, StoreError, Tx};
 
+/// The calendar at the last maintenance, `u64` little-endian, and the hours for which it is doubted.
+const CALENDAR: &str = "calendar";
 /// When the noise key was made, `u64` little-endian.
 const NOISE_KEY_MADE: &str = "noise-key-made";
 /// Time from the start to the first maintenance that ends anything.
@@ -30,6 +32,10 @@ const SETTLING: Duration = Duration::from_secs(10 * 60);
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How far calendar and stopwatch may come apart between two maintenances.
 const MAX_DRIFT: Duration = Duration::from_secs(60 * 60);
+/// A calendar that is so much later than at the last run may be wrong.
+const LONG_AWAY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Hours of running after which a calendar that jumped is believed.
+const HOURS_OF_DOUBT: u8 = 24;
 
 pub(super) struct Own {
     pub(super) identity: SecretIdentity,
@@ -252,9 +258,9 @@ fn has_jumped(last: Now, now: Now) -> bool {
 }
 
 impl Engine {
-    /// At the start and hourly: new keys; and unless the calendar has just jumped, an end to keys,
-    /// sessions and messages that have had their time. Nothing ends at the start, so that what waits
-    /// can still be read.
+    /// At the start and hourly: new keys; and unless the calendar is doubted, an end to keys, sessions
+    /// and messages that have had their time. Nothing ends at the start, so that what waits can still
+    /// be read.
     pub(super) fn maintain(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
         let now = step.now;
         let last = self.last_maintenance.replace(now);
@@ -276,15 +282,47 @@ impl Engine {
         }
         self.refresh_profile(step)?;
         self.refresh_bundles(step)?;
-        match last {
-            None => Ok(()),
-            Some(last) if has_jumped(last, now) => {
-                self.refusals.count("clock-jumped");
-                let expires = now.wall.plus(super::sending::OUTBOX_AGE);
-                step.tx.renew_outbox(expires)
-            }
-            Some(_) => self.age(step),
+        let doubted = self.doubts_calendar(step, last)?;
+        if last.is_none() || doubted {
+            return Ok(());
         }
+        self.age(step)
+    }
+
+    /// Whether the calendar may be wrong: it jumped, in this run or since the last one, and the client
+    /// has not run for a day since. Until then nothing ends, and what waits gets its whole time again.
+    fn doubts_calendar(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        last: Option<Now>,
+    ) -> Result<bool, StoreError> {
+        let now = step.now;
+        let stored = step.tx.setting(CALENDAR)?.unwrap_or_default();
+        let before = stored.first_chunk().copied().map(u64::from_le_bytes);
+        let hours = stored.get(8).copied().unwrap_or(0);
+        let jumped = match (last, before.and_then(UnixMillis::new)) {
+            (Some(last), _) => has_jumped(last, now),
+            (None, Some(before)) => {
+                now.wall.since(before) > LONG_AWAY || before.since(now.wall) > MAX_DRIFT
+            }
+            (None, None) => false,
+        };
+        let hours = match last {
+            _ if jumped => HOURS_OF_DOUBT,
+            Some(_) => hours.saturating_sub(1),
+            None => hours,
+        };
+        if jumped {
+            self.refusals.count("clock-jumped");
+            let expires = now.wall.plus(super::sending::OUTBOX_AGE);
+            step.tx.renew_outbox(expires)?;
+        }
+        // a start that finds nothing strange writes nothing
+        if jumped || last.is_some() {
+            let stored = [now.wall.get().to_le_bytes().as_slice(), &[hours]].concat();
+            step.tx.set_setting(CALENDAR, &stored)?;
+        }
+        Ok(hours > 0)
     }
 
     fn age(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {

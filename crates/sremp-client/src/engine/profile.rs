@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use sremp_core::{
-    constants::MAX_RELAY_HINTS,
+    constants::{MAX_RELAY_HINTS, RESET_AFTER},
     contact_card::{Endpoint, RelayHint},
     id::ContactId,
     identity::{Identity, VersionRecord, VersionVerdict},
@@ -221,7 +221,7 @@ impl Engine {
         if let Some(claimed) = &update.identity {
             self.apply_identity(step, peer, claimed)?;
         }
-        if update.rev < peer.record.peer_profile_rev {
+        if update.rev <= peer.record.peer_profile_rev {
             return Ok(());
         }
         peer.edit().peer_profile_rev = update.rev;
@@ -413,6 +413,7 @@ impl Engine {
             return Ok(false);
         };
         peer.book.reset_started(&session, now);
+        self.resets_begun.insert(peer.key(), step.now.tick);
         let again = self.seal_anew(step, peer)?;
         let body = Body::Reset {
             reason: UNDECRYPTABLE,
@@ -442,6 +443,11 @@ impl Engine {
         }
         self.resets_taken.insert(peer.key(), step.now.tick);
         let again = self.seal_anew(step, peer)?;
+        let own = self.resets_begun.remove(&peer.key());
+        if own.is_some_and(|at| step.now.tick.since(at) < RESET_AFTER) {
+            // the two crossed: it is one renewal, which has its line
+            return Ok(());
+        }
         self.note(step, peer, renewed(again), now)
     }
 }

@@ -424,10 +424,10 @@ fn may_write(peer: &Peer) -> Result<(), CommandError> {
     let name = peer.name();
     let refusal = if peer.record.trust == Trust::Rejected {
         format!("{name} is rejected; undo that with `sremp trust {name}` before you write")
-    } else if !peer.is_accepted() {
-        format!("{name} asks to be a contact; accept with `sremp add {name}` before you write")
     } else if peer.record.is_withdrawn() {
         format!("{name} has withdrawn this identity for good; ask for a new card")
+    } else if !peer.is_accepted() {
+        format!("{name} asks to be a contact; accept with `sremp add {name}` before you write")
     } else {
         return Ok(());
     };

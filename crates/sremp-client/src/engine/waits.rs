@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sremp_core::{id::MsgId, time::Tick};
+use sremp_core::{id::MsgId, identity::Trust, time::Tick};
 
 use super::{Engine, Step, Ticket};
 use crate::{
@@ -196,6 +196,10 @@ impl Engine {
         let name = record.name();
         let reason = if status == Some(Status::AtRelay) {
             format!("a relay keeps it; {name} has not fetched and confirmed it yet")
+        } else if record.is_withdrawn() {
+            format!("{name} has withdrawn this identity for good; ask for a new card")
+        } else if record.trust == Trust::Rejected {
+            format!("{name} is rejected; undo that with `sremp trust {name}`")
         } else if self.links.active(&record.key).is_some() {
             match record.confirmed {
                 true => format!("{name} is connected but has not confirmed it yet"),

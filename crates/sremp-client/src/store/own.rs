@@ -124,12 +124,12 @@ impl Tx<'_> {
         })
     }
 
-    /// The private prekeys of a kind, oldest first.
+    /// The private prekeys of a kind in the order of making, which a wrong calendar does not change.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
     pub fn prekey_secrets(&mut self, kind: PrekeyKind) -> Result<Vec<Zeroizing<Vec<u8>>>> {
-        let sql = "SELECT secret FROM prekey WHERE kind = ?1 ORDER BY created, rowid";
+        let sql = "SELECT secret FROM prekey WHERE kind = ?1 ORDER BY rowid";
         self.list(sql, [kind.code()], |row| row.secret(0))
     }
 

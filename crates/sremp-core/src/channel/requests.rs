@@ -41,7 +41,8 @@ impl<T> OpenRequests<T> {
         if self.open.len() >= MAX_OPEN_REQUESTS {
             return Err(TooManyRequests);
         }
-        while self.open.contains_key(&self.next) {
+        // 0 is the req_id of what nobody asked for
+        while self.next == 0 || self.open.contains_key(&self.next) {
             self.next = self.next.wrapping_add(1);
         }
         let req_id = self.next;
@@ -53,6 +54,11 @@ impl<T> OpenRequests<T> {
     /// Ends a request; `None` for an answer to nothing, which is to be ignored.
     pub fn close(&mut self, req_id: u32) -> Option<T> {
         self.open.remove(&req_id)
+    }
+
+    /// What the asker remembers of an open request.
+    pub fn get(&self, req_id: u32) -> Option<&T> {
+        self.open.get(&req_id)
     }
 
     /// How many wait.
@@ -81,11 +87,11 @@ mod tests {
             next: u32::MAX - 1,
             ..Default::default()
         };
-        requests.open.insert(0, "old");
+        requests.open.insert(2, "old");
         let ids: Vec<u32> = (0..4).map(|_| requests.open("new").unwrap()).collect();
-        assert_eq!(ids, [u32::MAX - 1, u32::MAX, 1, 2]);
-        assert_eq!(requests.close(0), Some("old"));
-        assert_eq!(requests.close(0), None, "an answer that nobody waits for");
+        assert_eq!(ids, [u32::MAX - 1, u32::MAX, 1, 3]);
+        assert_eq!(requests.close(2), Some("old"));
+        assert_eq!(requests.close(2), None, "an answer that nobody waits for");
         while requests.len() < MAX_OPEN_REQUESTS {
             requests.open("more").unwrap();
         }

@@ -166,7 +166,7 @@ impl<'de> Deserialize<'de> for Endpoint {
 
 /// A relay at which somebody can be reached: SMP1 `[relay identity_key, host, port u16,
 /// priority u8]`, lower priorities first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RelayHint {
     /// `identity_key` of the relay, which the client pins.
     pub relay: ContactId,

@@ -94,8 +94,9 @@ pub enum RelayEvent {
     Batch { req_id: u32, batch: MessageBatch },
     /// Confirmations were taken, but for those at these places.
     Confirmed { req_id: u32, refused: Vec<u16> },
-    /// Recipients have one's messages: signed by them, and yet to be answered with
-    /// [`RelayClient::taken`] once this is committed.
+    /// Recipients have one's messages: signed by whoever each says to be of, and yet to be answered
+    /// with [`RelayClient::taken`] once this is committed. That it is the one to whom the message of
+    /// this id went, and of the same bytes, is the caller's to check: a relay can sign as somebody.
     Confirmations {
         req_id: u32,
         confirmations: Vec<Confirmation>,
@@ -291,8 +292,7 @@ impl RelayClient {
                 }
                 Ok(Some(RelayEvent::Superseded))
             }
-            RelayMessage::PrekeyCounts(counts) => {
-                self.open.close(req_id);
+            RelayMessage::PrekeyCounts(counts) if req_id == 0 => {
                 Ok(Some(RelayEvent::Counts(counts)))
             }
             answer => match self.open.close(req_id) {
@@ -355,6 +355,7 @@ impl RelayClient {
                 }
             }
             (Asked::Register, RelayMessage::Granted(granted)) => RelayEvent::Granted(granted),
+            (Asked::Prekeys, RelayMessage::PrekeyCounts(counts)) => RelayEvent::Counts(counts),
             (Asked::Bundle(recipient), RelayMessage::PrekeyBundle(bundle)) => RelayEvent::Bundle {
                 req_id,
                 recipient,
@@ -426,7 +427,8 @@ impl RelayClient {
     }
 }
 
-/// Whether a page is one that was asked for: in order, behind `after`, not longer.
+/// Whether a page is one that was asked for: in order, behind `after`, not longer, and with more to
+/// come only if it leads on, so that no relay keeps a client asking for the same page.
 fn is_page_of(batch: &MessageBatch, retrieve: &Retrieve) -> bool {
     let mut last = retrieve.after;
     let mut in_order = batch.messages.iter().map(|item| {
@@ -436,7 +438,15 @@ fn is_page_of(batch: &MessageBatch, retrieve: &Retrieve) -> bool {
     });
     let since = |at: UnixMillis| retrieve.since.is_none_or(|since| at >= since);
     in_order.all(|next| next)
-        && batch.messages.len() <= usize::from(retrieve.max_items)
         && batch.messages.iter().all(|item| since(item.timestamp))
+        && is_short_enough(&batch.messages, retrieve)
         && batch.next >= last
+        && (batch.next > retrieve.after || !batch.has_more)
+}
+
+/// A single item may be larger than what was asked for: it could never be read otherwise.
+fn is_short_enough(messages: &[StoredMessage], retrieve: &Retrieve) -> bool {
+    let bytes: usize = messages.iter().map(|item| item.encrypted_blob.len()).sum();
+    let max_bytes = usize::try_from(retrieve.max_bytes).unwrap_or(usize::MAX);
+    messages.len() <= usize::from(retrieve.max_items) && (bytes <= max_bytes || messages.len() == 1)
 }

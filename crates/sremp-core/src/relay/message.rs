@@ -13,6 +13,7 @@ use crate::{
         MAX_RECEIPT, MAX_RELAY_INVITE, MAX_SENDERS_SET,
     },
     contact_card::Endpoint,
+    error::ErrorCode,
     id::{EnvelopeId, IdentityKey, IntroToken},
     signature::Signature,
     time::UnixMillis,
@@ -47,7 +48,7 @@ pub struct Capabilities {
 }
 
 /// 0101 RELAY_REGISTER.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Register {
     /// The registering identity; its document came in HELLO.
     pub identity: IdentityKey,
@@ -59,6 +60,14 @@ pub struct Register {
     pub role: Role,
     /// What lets a newcomer in, 1 to 64 bytes.
     pub invite: Option<ByteBuf>,
+}
+
+impl std::fmt::Debug for Register {
+    /// Without the invite: whoever has it gets in.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { identity, role, .. } = self;
+        write!(f, "Register({identity:?}, {role:?})")
+    }
 }
 
 /// 0102 RELAY_GRANTED.
@@ -395,7 +404,7 @@ impl RelayMessage {
                 let named = |relay: &ReplyRelay| relay.endpoint().is_some();
                 body.ttl > 0 && body.reply_relay.as_ref().is_none_or(named)
             }
-            Self::StoreResponse(body) => body.success == body.error.is_none(),
+            Self::StoreResponse(body) => body.is_one_of_both(),
             Self::Subscribe(body) => {
                 (1..=MAX_CREDIT_ITEMS).contains(&body.credit_items)
                     && (1..=MAX_CREDIT_BYTES).contains(&body.credit_bytes)
@@ -429,6 +438,33 @@ fn one<T: DeserializeOwned + Serialize>(body: &[u8], max: usize) -> Result<T, Re
 
 fn confirmations(body: &[u8]) -> Result<Vec<Confirmation>, RelayDecodeError> {
     one(body, CONFIRMATION_LEN * MAX_CONFIRMATIONS)
+}
+
+impl StoreResponse {
+    /// The answer to a store that is refused.
+    pub fn refused(message_id: MessageId, code: ErrorCode) -> Self {
+        Self {
+            success: false,
+            stored_at: UnixMillis::ZERO,
+            message_id,
+            expires_at: UnixMillis::ZERO,
+            receipt_signature: ByteBuf::new(),
+            error: Some(code.to_u16()),
+        }
+    }
+
+    /// Whether it says yes with a receipt, or no with a code and nothing else.
+    fn is_one_of_both(&self) -> bool {
+        match (self.success, self.error) {
+            (true, None) => true,
+            (false, Some(_)) => {
+                self.stored_at == UnixMillis::ZERO
+                    && self.expires_at == UnixMillis::ZERO
+                    && self.receipt_signature.is_empty()
+            }
+            _ => false,
+        }
+    }
 }
 
 impl StoreMessage {

@@ -57,6 +57,11 @@ macro_rules! number {
 number!(MessageId);
 number!(Cursor);
 
+impl Cursor {
+    /// Before every item.
+    pub const START: Self = Self(0);
+}
+
 /// As what a connection registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

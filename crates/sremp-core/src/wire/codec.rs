@@ -5,7 +5,9 @@
 //! sorted unique keys. Everything has exactly one encoding: [`decode_exact`] encodes again what it
 //! decoded and requires the same bytes.
 
-use serde::{Serialize, de::DeserializeOwned};
+use std::io;
+
+use serde::{Deserialize, Serialize};
 
 use crate::constants::MAX_SMP1_DEPTH;
 
@@ -37,8 +39,8 @@ impl std::error::Error for DecodeError {}
 ///
 /// # Errors
 /// [`DecodeError`] for anything that [`encode`] would not have written.
-pub fn decode_exact<T: DeserializeOwned + Serialize>(
-    bytes: &[u8],
+pub fn decode_exact<'a, T: Deserialize<'a> + Serialize>(
+    bytes: &'a [u8],
     max: usize,
 ) -> Result<T, DecodeError> {
     if bytes.len() > max {
@@ -48,10 +50,28 @@ pub fn decode_exact<T: DeserializeOwned + Serialize>(
     // rmp counts down once more than it nests
     decoder.set_max_depth(MAX_SMP1_DEPTH + 1);
     let value = T::deserialize(&mut decoder).map_err(|_| DecodeError::Malformed)?;
-    if encode(&value) != bytes {
+    let mut expected = Expected(bytes);
+    if rmp_serde::encode::write(&mut expected, &value).is_err() || !expected.0.is_empty() {
         return Err(DecodeError::NotCanonical);
     }
     Ok(value)
+}
+
+/// Takes exactly these bytes and fails at the first other one: encoding again costs no memory.
+struct Expected<'a>(&'a [u8]);
+
+impl io::Write for Expected<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self
+            .0
+            .strip_prefix(bytes)
+            .ok_or(io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The SMP1 encoding of a value.
@@ -65,6 +85,8 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+
+    use serde::de::DeserializeOwned;
 
     use crate::wire::bytes::from_hex;
 

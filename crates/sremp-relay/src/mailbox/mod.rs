@@ -21,7 +21,7 @@ mod view;
 
 use std::path::Path;
 
-use sremp_core::{contact_card::RelayHint, id::ContactId, time::UnixMillis};
+use sremp_core::{contact_card::RelayHint, id::IdentityKey, time::UnixMillis};
 
 pub use error::StoreError;
 pub use ids::{BlobHash, Confirmation, Cursor, MessageId};
@@ -71,20 +71,20 @@ pub trait MailboxReader: Clone + Send + Sync + 'static {
     /// [`StoreError`] if the disk fails.
     fn page(
         &self,
-        owner: &ContactId,
+        owner: &IdentityKey,
         after: Cursor,
         max_items: usize,
         max_bytes: usize,
     ) -> Result<Page, StoreError>;
 
     /// What a mailbox holds; `None` if there is none. Without touching the disk.
-    fn mailbox(&self, owner: &ContactId) -> Option<MailboxInfo>;
+    fn mailbox(&self, owner: &IdentityKey) -> Option<MailboxInfo>;
 
     /// The prekeys of a mailbox; none without a mailbox.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
-    fn prekeys(&self, owner: &ContactId) -> Result<PrekeyCounts, StoreError>;
+    fn prekeys(&self, owner: &IdentityKey) -> Result<PrekeyCounts, StoreError>;
 
     /// At most `max` confirmations behind `after` that wait, in order.
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sremp_core::{
     contact_card::RelayHint,
     error::ErrorCode,
-    id::{ContactId, IntroToken},
+    id::{IdentityKey, IntroToken},
     time::UnixMillis,
 };
 
@@ -17,14 +17,14 @@ pub enum Op {
     /// Makes a mailbox, or notes that its owner was here. [`Outcome::Opened`], or FULL.
     OpenMailbox {
         /// Whose.
-        owner: ContactId,
+        owner: IdentityKey,
         /// Where a new mailbox's cursors begin: random, from 1 to 2^32 - 1 (D6.4).
         first: Cursor,
     },
     /// Notes that the owner was here. [`Outcome::Done`], also without a mailbox.
     Touch {
         /// Whose mailbox.
-        owner: ContactId,
+        owner: IdentityKey,
     },
     /// Keeps a message. [`Outcome::Stored`], or DENIED, QUOTA, CONFLICT, STORAGE.
     Store(Box<StoreOp>),
@@ -32,14 +32,14 @@ pub enum Op {
     /// [`Outcome::Confirmed`], or DENIED without a mailbox.
     Confirm {
         /// Whose mailbox.
-        owner: ContactId,
+        owner: IdentityKey,
         /// Signatures checked, `delivered_to` the owner.
         confirmations: Vec<Confirmation>,
     },
     /// Deletes unconfirmed. [`Outcome::Discarded`], or DENIED without a mailbox.
     Discard {
         /// Whose mailbox.
-        owner: ContactId,
+        owner: IdentityKey,
         /// Which items; unknown ones are passed over.
         cursors: Vec<Cursor>,
     },
@@ -47,7 +47,7 @@ pub enum Op {
     /// DENIED without a mailbox, or QUOTA beyond [`MAX_ONE_TIME_PREKEYS`](super::MAX_ONE_TIME_PREKEYS).
     PutPrekeys {
         /// Whose.
-        owner: ContactId,
+        owner: IdentityKey,
         /// As it will be given out, without a one-time prekey.
         bundle: Option<Vec<u8>>,
         /// Each as it will be given out.
@@ -56,9 +56,9 @@ pub enum Op {
     /// Takes a bundle, with a one-time prekey where that is due. [`Outcome::Bundle`], or NO_PREKEY.
     TakePrekey {
         /// Who asks.
-        asker: ContactId,
+        asker: IdentityKey,
         /// Whose prekeys.
-        recipient: ContactId,
+        recipient: IdentityKey,
         /// What lets a stranger have a one-time prekey.
         intro: Option<IntroToken>,
     },
@@ -67,11 +67,11 @@ pub enum Op {
     /// [`MAX_RULES`](super::MAX_RULES) keys or [`MAX_INTROS`](super::MAX_INTROS) tokens.
     SetSenders {
         /// Whose mailbox.
-        owner: ContactId,
+        owner: IdentityKey,
         /// May write up to the sender's quota.
-        accept: Vec<ContactId>,
+        accept: Vec<IdentityKey>,
         /// May not write.
-        block: Vec<ContactId>,
+        block: Vec<IdentityKey>,
         /// Replaces all tokens, if given.
         intro: Option<Vec<IntroRule>>,
     },
@@ -104,9 +104,9 @@ pub enum Op {
 #[derive(Clone, Debug)]
 pub struct StoreOp {
     /// Who signed it.
-    pub sender: ContactId,
+    pub sender: IdentityKey,
     /// Whose mailbox.
-    pub recipient: ContactId,
+    pub recipient: IdentityKey,
     /// The sender's name for it.
     pub message_id: MessageId,
     /// The envelope, at most 61440 bytes.

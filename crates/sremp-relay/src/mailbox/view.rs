@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sremp_core::{contact_card::RelayHint, id::ContactId, time::UnixMillis};
+use sremp_core::{contact_card::RelayHint, id::IdentityKey, time::UnixMillis};
 
 use super::{Confirmation, Cursor, MessageId};
 
@@ -14,7 +14,7 @@ pub struct Item {
     /// The sender's name for it.
     pub message_id: MessageId,
     /// Who stored it.
-    pub sender: ContactId,
+    pub sender: IdentityKey,
     /// When.
     pub stored_at: UnixMillis,
     /// The envelope.
@@ -75,10 +75,10 @@ impl ConfirmationId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// The sender, at this relay.
-    Sender(ContactId),
+    Sender(IdentityKey),
     /// Another relay, where the sender's mailbox is. The same relay under another address is
     /// another route: a false address must not hold up what goes to the true one.
-    Relay(RelayHint),
+    Relay(Box<RelayHint>),
 }
 
 /// A confirmation that waits.

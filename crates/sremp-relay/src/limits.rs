@@ -1,0 +1,166 @@
+//! Token buckets (D6.3): memory only, and no key of them can be read back to an address.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher as _, Hash},
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{Mutex, PoisonError},
+};
+
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+    middleware::NoOpMiddleware,
+    state::keyed::HashMapStateStore,
+};
+use sremp_core::id::IdentityKey;
+
+use crate::config::Rates;
+
+/// Buckets that are kept of one kind. Beyond, those that are full again are forgotten, and when
+/// none is, nobody new is served: a flood of new identities must not eat the memory.
+const MAX_BUCKETS: usize = 200_000;
+
+type Buckets<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock, NoOpMiddleware>;
+
+/// The buckets of one kind; none when there is no limit.
+struct Kind<K: Clone + Eq + Hash>(Option<Buckets<K>>);
+
+impl<K: Clone + Eq + Hash> Kind<K> {
+    fn per_minute(rate: u32) -> Self {
+        Self(NonZeroU32::new(rate).map(|rate| RateLimiter::hashmap(Quota::per_minute(rate))))
+    }
+
+    /// Takes a token, or says in how many seconds there is one.
+    fn take(&self, key: &K) -> Result<(), u32> {
+        let Some(buckets) = &self.0 else {
+            return Ok(());
+        };
+        if buckets.len() >= MAX_BUCKETS {
+            buckets.retain_recent();
+            if buckets.len() >= MAX_BUCKETS {
+                return Err(FULL_RETRY);
+            }
+        }
+        buckets.check_key(key).map_err(|not_yet| {
+            let wait = not_yet.wait_time_from(DefaultClock::default().now());
+            u32::try_from(wait.as_secs())
+                .unwrap_or(u32::MAX)
+                .saturating_add(1)
+        })
+    }
+
+    fn forget_full(&self) {
+        if let Some(buckets) = &self.0 {
+            buckets.retain_recent();
+        }
+    }
+}
+
+/// Seconds after which a sender may try again when there are too many buckets.
+const FULL_RETRY: u32 = 60;
+
+/// All buckets of a relay.
+pub(crate) struct Limits {
+    senders: Kind<[u8; 32]>,
+    mailboxes: Kind<[u8; 32]>,
+    addresses: Kind<u64>,
+    hasher: Mutex<RandomState>,
+}
+
+impl Limits {
+    pub(crate) fn new(rates: &Rates) -> Self {
+        Self {
+            senders: Kind::per_minute(rates.stores_per_sender),
+            mailboxes: Kind::per_minute(rates.stores_per_mailbox),
+            addresses: Kind::per_minute(rates.requests_per_address),
+            hasher: Mutex::default(),
+        }
+    }
+
+    /// The bucket of an address: an IPv4 address or an IPv6 /64 under a random key of the day.
+    pub(crate) fn address(&self, address: IpAddr) -> AddressBucket {
+        let prefix: u64 = match address.to_canonical() {
+            IpAddr::V4(v4) => v4.to_bits().into(),
+            IpAddr::V6(v6) => u64::try_from(v6.to_bits() >> 64).unwrap_or(u64::MAX),
+        };
+        let hasher = self.hasher.lock().unwrap_or_else(PoisonError::into_inner);
+        AddressBucket(hasher.hash_one((address.to_canonical().is_ipv4(), prefix)))
+    }
+
+    /// Any request.
+    pub(crate) fn request(&self, address: AddressBucket) -> Result<(), u32> {
+        self.addresses.take(&address.0)
+    }
+
+    /// A STORE_MESSAGE.
+    pub(crate) fn store(&self, sender: &IdentityKey, mailbox: &IdentityKey) -> Result<(), u32> {
+        self.senders.take(sender.as_bytes())?;
+        self.mailboxes.take(mailbox.as_bytes())
+    }
+
+    /// Forgets whoever has not asked lately.
+    pub(crate) fn tidy(&self) {
+        self.senders.forget_full();
+        self.mailboxes.forget_full();
+        self.addresses.forget_full();
+    }
+
+    /// A new day: no address can be recognised from the day before.
+    pub(crate) fn new_day(&self) {
+        *self.hasher.lock().unwrap_or_else(PoisonError::into_inner) = RandomState::new();
+    }
+}
+
+/// Stands for the address of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AddressBucket(u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(rate: u32) -> Limits {
+        Limits::new(&Rates {
+            stores_per_sender: rate,
+            stores_per_mailbox: 0,
+            requests_per_address: rate,
+        })
+    }
+
+    fn id(n: u8) -> IdentityKey {
+        IdentityKey::new([n; 32])
+    }
+
+    #[test]
+    fn whoever_asks_too_often_waits_and_others_do_not() {
+        let limits = limits(3);
+        for _ in 0..3 {
+            assert_eq!(limits.store(&id(1), &id(9)), Ok(()));
+        }
+        let wait = limits.store(&id(1), &id(9)).unwrap_err();
+        assert!((1..=21).contains(&wait), "{wait}");
+        assert_eq!(limits.store(&id(2), &id(9)), Ok(()));
+    }
+
+    #[test]
+    fn one_network_of_ipv6_shares_a_bucket_and_a_day_changes_all() {
+        let limits = limits(1);
+        let at = |text: &str| limits.address(text.parse().unwrap());
+        assert_eq!(at("2001:db8::1"), at("2001:db8::2:3"));
+        assert_ne!(at("2001:db8::1"), at("2001:db8:1::1"));
+        assert_eq!(at("::ffff:192.0.2.1"), at("192.0.2.1"));
+        let today = at("192.0.2.1");
+        limits.new_day();
+        assert_ne!(at("192.0.2.1"), today);
+    }
+
+    #[test]
+    fn no_limit_is_none() {
+        let limits = limits(0);
+        for _ in 0..10_000 {
+            assert_eq!(limits.store(&id(1), &id(1)), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Who is connected: a seat for each registered connection, found by identity key.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use sremp_core::{
+    error::ErrorCode,
+    id::{ContactId, IdentityKey},
+    relay::{RelayMessage, StoreResponse},
+    time::UnixMillis,
+};
+use sremp_net::{LinkCommand, LinkHandle, NotQueued};
+
+use crate::{confirmations::Lane, feed::Feed};
+
+/// A connection that answers go to.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) peer: ContactId,
+    handle: LinkHandle,
+    /// What is pushed of the peer's mailbox, once it has subscribed.
+    pub(crate) feed: Feed,
+    /// What is pushed of the confirmations that wait for the peer.
+    pub(crate) lane: Lane,
+}
+
+impl Seat {
+    pub(crate) fn new(peer: ContactId, handle: LinkHandle) -> Self {
+        Self {
+            peer,
+            handle,
+            feed: Feed::default(),
+            lane: Lane::default(),
+        }
+    }
+
+    pub(crate) fn key(&self) -> IdentityKey {
+        self.peer.into()
+    }
+
+    /// Sends a message. One that reads too slowly to take its answers is closed: what it was not
+    /// told it will ask again.
+    pub(crate) fn send(&self, message: &RelayMessage, req_id: u32) {
+        if self.try_send(message, req_id) == Err(NotQueued::Full) {
+            self.close(ErrorCode::Busy);
+        }
+    }
+
+    /// Sends a message if there is room for it.
+    pub(crate) fn try_send(&self, message: &RelayMessage, req_id: u32) -> Result<(), NotQueued> {
+        self.handle
+            .try_send(LinkCommand::Send(message.to_message(req_id)))
+    }
+
+    /// Refuses a request.
+    pub(crate) fn refuse(&self, req_id: u32, code: ErrorCode, retry_after_s: u32) {
+        let error = sremp_core::channel::ErrorReply {
+            retry_after_s,
+            ..code.into()
+        };
+        self.send(&RelayMessage::Error(error), req_id);
+    }
+
+    /// Refuses a store.
+    pub(crate) fn refuse_store(
+        &self,
+        req_id: u32,
+        message_id: sremp_core::relay::MessageId,
+        code: ErrorCode,
+    ) {
+        let response = StoreResponse {
+            success: false,
+            stored_at: UnixMillis::ZERO,
+            message_id,
+            expires_at: UnixMillis::ZERO,
+            receipt_signature: serde_bytes::ByteBuf::new(),
+            error: Some(code.to_u16()),
+        };
+        self.send(&RelayMessage::StoreResponse(response), req_id);
+    }
+
+    pub(crate) fn close(&self, code: ErrorCode) {
+        let _ = self.handle.try_send(LinkCommand::Close(code));
+    }
+}
+
+/// All seats.
+#[derive(Debug, Default)]
+pub(crate) struct Seats {
+    /// Those registered as owner or sender; confirmations go to the last.
+    registered: RwLock<HashMap<IdentityKey, Vec<Arc<Seat>>>>,
+    subscribers: RwLock<HashMap<IdentityKey, Arc<Seat>>>,
+    open: AtomicUsize,
+}
+
+impl Seats {
+    /// A connection has come; `false` if there are as many as may be.
+    pub(crate) fn enter(&self, max: usize) -> bool {
+        let admit = |open: usize| (open < max).then_some(open.saturating_add(1));
+        self.open
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, admit)
+            .is_ok()
+    }
+
+    /// It will get the confirmations for its peer.
+    pub(crate) fn register(&self, seat: &Arc<Seat>) {
+        let mut registered = self
+            .registered
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        registered.entry(seat.key()).or_default().push(seat.clone());
+    }
+
+    /// It reads its peer's mailbox from now on; who did so before is returned.
+    pub(crate) fn subscribe(&self, seat: &Arc<Seat>) -> Option<Arc<Seat>> {
+        let mut subscribers = self
+            .subscribers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = subscribers.insert(seat.key(), seat.clone());
+        before.filter(|before| !Arc::ptr_eq(before, seat))
+    }
+
+    pub(crate) fn subscriber(&self, owner: &IdentityKey) -> Option<Arc<Seat>> {
+        let subscribers = self
+            .subscribers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        subscribers.get(owner).cloned()
+    }
+
+    /// Who gets the confirmations for a sender.
+    pub(crate) fn sender(&self, sender: &IdentityKey) -> Option<Arc<Seat>> {
+        let registered = self
+            .registered
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        registered.get(sender)?.last().cloned()
+    }
+
+    /// A connection has ended.
+    pub(crate) fn leave(&self, seat: &Arc<Seat>) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        let key = seat.key();
+        let mut registered = self
+            .registered
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(seats) = registered.get_mut(&key) {
+            seats.retain(|other| !Arc::ptr_eq(other, seat));
+            if seats.is_empty() {
+                registered.remove(&key);
+            }
+        }
+        drop(registered);
+        let mut subscribers = self
+            .subscribers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if subscribers
+            .get(&key)
+            .is_some_and(|other| Arc::ptr_eq(other, seat))
+        {
+            subscribers.remove(&key);
+        }
+    }
+}
