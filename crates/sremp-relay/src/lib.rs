@@ -20,6 +20,7 @@ pub mod invite;
 mod limits;
 pub mod mailbox;
 pub mod metrics;
+pub mod operate;
 pub mod operations;
 pub mod run;
 mod seats;

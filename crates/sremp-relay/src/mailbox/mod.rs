@@ -13,6 +13,7 @@
 //! - an item goes by confirmation, discard or expiry, and by nothing else;
 //! - a one-time prekey is given once.
 
+pub mod embedded;
 mod error;
 mod ids;
 mod limits;
@@ -23,6 +24,7 @@ use std::path::Path;
 
 use sremp_core::{contact_card::RelayHint, id::IdentityKey, time::UnixMillis};
 
+pub use embedded::{EmbeddedReader, EmbeddedStore, backup, fsck, stats};
 pub use error::StoreError;
 pub use ids::{BlobHash, Confirmation, Cursor, MessageId};
 pub use limits::{

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{
     add, chat, completions, contacts, export, history, id, identity, init, invite, man, recv,
-    search, send, status, trust, up, verify, why,
+    relay, search, send, status, trust, up, verify, why,
 };
 
 const AFTER_HELP: &str = "\
@@ -108,6 +108,8 @@ pub(crate) enum Verb {
     Status(status::Args),
     /// Manage the identity's keys
     Identity(identity::Args),
+    /// Run a relay for yourself and others
+    Relay(relay::Args),
     /// Watch two people and a bot write to each other on this machine
     #[command(after_help = "Example:\n  sremp demo")]
     Demo,

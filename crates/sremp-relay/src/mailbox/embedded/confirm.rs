@@ -1,0 +1,182 @@
+//! Confirmations: from an owner, for whoever waits (D6.7).
+
+use rusqlite::OptionalExtension as _;
+use sremp_core::{
+    contact_card::{Endpoint, RelayHint},
+    error::ErrorCode,
+    id::ContactId,
+    time::UnixMillis,
+};
+
+use super::{
+    batch::{Answer, Batch, Mailbox},
+    index::{Change, PartyId, RelayId, RouteId},
+    sql::{damaged, vendor},
+};
+use crate::mailbox::{
+    Confirmation, ConfirmationId, Confirmed, MAX_WAITING, Outcome, Route, StoreError, Waits,
+};
+
+impl Batch<'_> {
+    pub(super) fn confirm(&mut self, mailbox: &Mailbox, confirmations: &[Confirmation]) -> Answer {
+        let confirmed = confirmations.iter().map(|c| self.confirm_one(mailbox, c));
+        confirmed.collect::<Result<_, _>>().map(Outcome::Confirmed)
+    }
+
+    fn confirm_one(
+        &mut self,
+        mailbox: &Mailbox,
+        confirmation: &Confirmation,
+    ) -> Result<Confirmed, StoreError> {
+        let Some(sender) = self.party(&confirmation.sender)? else {
+            return Ok(Confirmed::Refused);
+        };
+        let found = self.find(mailbox.id, sender, confirmation.message_id)?;
+        let Some(row) = found.filter(|row| row.hash == confirmation.blob_hash) else {
+            return Ok(Confirmed::Refused);
+        };
+        if row.gone {
+            return Ok(Confirmed::Before);
+        }
+        self.bury(&row)?;
+        let (at, route) = match row.relay {
+            None => (RouteId::Sender(sender), Route::Sender(confirmation.sender)),
+            Some(id) => (
+                RouteId::Relay(id),
+                Route::Relay(Box::new(relay_hint(self.tx, id)?)),
+            ),
+        };
+        let expires = UnixMillis::saturating(row.expires);
+        let waits = self.queue(sender, at, route, confirmation, expires)?;
+        Ok(waits.map_or(Confirmed::Dropped, Confirmed::Now))
+    }
+
+    pub(super) fn add_confirmation(
+        &mut self,
+        sender: &Mailbox,
+        confirmation: &Confirmation,
+        expires: UnixMillis,
+    ) -> Answer {
+        let at = RouteId::Sender(sender.id);
+        let route = Route::Sender(sender.owner);
+        let waits = self.queue(sender.id, at, route, confirmation, expires)?;
+        Ok(waits.map_or(Outcome::Refused(ErrorCode::Quota), Outcome::Queued))
+    }
+
+    /// `None` if too many wait there.
+    fn queue(
+        &mut self,
+        sender: PartyId,
+        at: RouteId,
+        route: Route,
+        confirmation: &Confirmation,
+        expires: UnixMillis,
+    ) -> Result<Option<Waits>, StoreError> {
+        const SQL: &str = "INSERT INTO confirmation (id, sender, relay, message_id, delivered_to, at, hash, signature, expires) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        if self
+            .ledger
+            .waiting
+            .get(&at)
+            .is_some_and(|&n| n >= MAX_WAITING)
+        {
+            return Ok(None);
+        }
+        let id = self.ledger.next_confirmation;
+        self.ledger.next_confirmation += 1;
+        let row = (
+            id.cast_signed(),
+            sender,
+            at.relay(),
+            confirmation.message_id.get().cast_signed(),
+            confirmation.delivered_to.as_bytes(),
+            confirmation.timestamp.get().cast_signed(),
+            confirmation.blob_hash.as_bytes(),
+            confirmation.signature.as_bytes(),
+            expires.get().cast_signed(),
+        );
+        self.tx
+            .prepare_cached(SQL)
+            .and_then(|mut s| s.execute(row))
+            .map_err(vendor)?;
+        Ok(Some(self.waits(id, at, route)))
+    }
+
+    pub(super) fn confirmations_taken(&mut self, route: &Route, ids: &[ConfirmationId]) -> Answer {
+        const SQL: &str = "DELETE FROM confirmation WHERE id = ?1 AND relay IS ?2 AND (?3 IS NULL OR sender = ?3)";
+        let at = match route {
+            Route::Sender(sender) => self.party(sender)?.map(RouteId::Sender),
+            Route::Relay(hint) => self.known_relay(hint)?.map(RouteId::Relay),
+        };
+        let Some(at) = at else {
+            return Ok(Outcome::Done);
+        };
+        for id in ids {
+            let deleted = self
+                .tx
+                .prepare_cached(SQL)
+                .and_then(|mut s| s.execute((id.get().cast_signed(), at.relay(), at.sender())))
+                .map_err(vendor)?;
+            if deleted == 1 {
+                self.forget_confirmation(at, id.get());
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn forget_confirmation(&mut self, at: RouteId, id: u64) {
+        self.ledger.waited(at);
+        self.changes.push(Change::Taken(at, id));
+    }
+
+    pub(super) fn known_relay(&self, hint: &RelayHint) -> Result<Option<RelayId>, StoreError> {
+        relay_number(self.tx, hint)
+    }
+}
+
+impl RouteId {
+    fn relay(self) -> Option<RelayId> {
+        match self {
+            Self::Relay(id) => Some(id),
+            Self::Sender(_) => None,
+        }
+    }
+
+    fn sender(self) -> Option<PartyId> {
+        match self {
+            Self::Sender(id) => Some(id),
+            Self::Relay(_) => None,
+        }
+    }
+}
+
+/// The number of another relay, if it has one.
+pub(super) fn relay_number(
+    conn: &rusqlite::Connection,
+    hint: &RelayHint,
+) -> Result<Option<RelayId>, StoreError> {
+    let host = hint.endpoint.host();
+    conn.prepare_cached("SELECT id FROM relay WHERE key = ?1 AND host = ?2 AND port = ?3")
+        .and_then(|mut s| {
+            let key = (hint.relay.as_bytes(), host, hint.endpoint.port());
+            s.query_row(key, |row| row.get(0)).optional()
+        })
+        .map_err(vendor)
+}
+
+/// Where another relay is.
+pub(super) fn relay_hint(
+    conn: &rusqlite::Connection,
+    id: RelayId,
+) -> Result<RelayHint, StoreError> {
+    let (key, host, port): ([u8; 32], String, u16) = conn
+        .prepare_cached("SELECT key, host, port FROM relay WHERE id = ?1")
+        .and_then(|mut s| s.query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))))
+        .map_err(vendor)?;
+    Ok(RelayHint {
+        relay: ContactId::parse(&key).map_err(|_| damaged("the key of a relay is none"))?,
+        endpoint: Endpoint::new(&host, port)
+            .map_err(|_| damaged("the address of a relay is none"))?,
+        priority: 0,
+    })
+}
