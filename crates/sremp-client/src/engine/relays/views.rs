@@ -55,11 +55,14 @@ impl Engine {
                 relay: key.to_string(),
                 endpoint: relay.endpoint.to_string(),
                 own: relay.mailbox.is_some(),
-                state: relay.state(),
+                state: match self.online {
+                    true => relay.state(),
+                    false => RelayState::Idle,
+                },
                 last_error: relay.last_error.clone(),
                 next_try: relay
                     .due
-                    .filter(|_| matches!(relay.phase, Phase::Down))
+                    .filter(|_| self.online && matches!(relay.phase, Phase::Down))
                     .map(|due| Rfc3339(calendar(due, now))),
                 prekeys: relay
                     .mailbox
