@@ -18,6 +18,7 @@ mod forward;
 pub mod home;
 pub mod invite;
 mod limits;
+pub mod load;
 pub mod mailbox;
 pub mod metrics;
 pub mod operate;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-pub use sremp_core::contact_card::RelayLink;
+pub use sremp_core::contact_card::{RelayLink, RelayLinkError};
 use sremp_core::{
     channel::LocalIdentity, contact_card::Endpoint, error::ErrorCode, identity::SecretIdentity,
 };

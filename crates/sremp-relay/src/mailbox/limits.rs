@@ -11,6 +11,10 @@ pub const MAX_WAITING: usize = 10_000;
 /// One asker gets one one-time prekey of a recipient in this time, in milliseconds (D6.3).
 pub const PREKEY_INTERVAL: u64 = 60 * 60 * 1_000;
 
+/// The owner's last visit is noted when the one noted is older than this, in milliseconds: one write
+/// a day and mailbox suffices for a limit of half a year.
+pub(super) const VISIT_ROUNDED: u64 = 24 * 60 * 60 * 1_000;
+
 /// Bounds on mailboxes (D6.3), the same for all of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -17,6 +17,7 @@ pub mod embedded;
 mod error;
 mod ids;
 mod limits;
+mod memory;
 mod op;
 mod view;
 
@@ -30,6 +31,7 @@ pub use ids::{BlobHash, Confirmation, Cursor, MessageId};
 pub use limits::{
     DiskGuard, Limits, MAX_INTROS, MAX_ONE_TIME_PREKEYS, MAX_RULES, MAX_WAITING, PREKEY_INTERVAL,
 };
+pub use memory::{MemoryReader, MemoryStore};
 pub use op::{
     Confirmed, IntroHash, IntroRule, Op, Outcome, Purged, StoreOp, Stored, TakenBundle, Waits,
 };

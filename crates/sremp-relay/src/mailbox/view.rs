@@ -52,7 +52,7 @@ pub struct PrekeyCounts {
     pub one_time: u32,
 }
 
-/// A confirmation's name in this store; increasing.
+/// A confirmation's name in this store; increasing until the store is opened again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConfirmationId(u64);
 

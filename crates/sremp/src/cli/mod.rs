@@ -15,6 +15,7 @@ mod welcome;
 mod words;
 
 mod add;
+mod bench;
 mod chat;
 mod completions;
 mod contacts;
@@ -83,6 +84,7 @@ fn run(typed: Typed) -> Ending {
         Verb::Completions(args) => return args.run(),
         Verb::Man(args) => return args.run(),
         Verb::Relay(args) => return args.run(&typed.shared, out),
+        Verb::Bench(args) => return args.run(out),
         _ => {}
     }
     let context = Context::meant(typed.shared, out)?;
@@ -105,7 +107,7 @@ fn run(typed: Typed) -> Ending {
         Verb::Export(args) => args.run(&context),
         Verb::Up(args) => args.run(&context),
         Verb::Status(args) => args.run(&context),
-        Verb::Demo | Verb::Completions(_) | Verb::Man(_) | Verb::Relay(_) => {
+        Verb::Demo | Verb::Completions(_) | Verb::Man(_) | Verb::Relay(_) | Verb::Bench(_) => {
             Ok(ErrorKind::Failed.exit_code())
         }
     }

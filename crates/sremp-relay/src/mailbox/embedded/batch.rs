@@ -9,11 +9,9 @@ use super::{
     ledger::{Account, Ledger},
     sql::{damaged, vendor},
 };
-use crate::mailbox::{Cursor, Limits, Op, Outcome, PrekeyCounts, Route, StoreError, Waits};
-
-/// The owner's last visit is written when it is older than this, in milliseconds: one write a day
-/// and mailbox suffices for a limit of half a year.
-const VISIT_ROUNDED: u64 = 24 * 60 * 60 * 1_000;
+use crate::mailbox::{
+    Cursor, Limits, Op, Outcome, PrekeyCounts, Route, StoreError, Waits, limits::VISIT_ROUNDED,
+};
 
 /// A batch on its way. The ledger is already changed, the index is told after the commit.
 pub(super) struct Batch<'a> {
@@ -26,7 +24,7 @@ pub(super) struct Batch<'a> {
     pub(super) changes: Vec<Change>,
 }
 
-/// What an op comes to; `Err(Ok(code))` is a refusal.
+/// What an op comes to.
 pub(super) type Answer = Result<Outcome, StoreError>;
 
 /// A mailbox that is open.

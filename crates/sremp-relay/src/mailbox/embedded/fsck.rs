@@ -49,7 +49,7 @@ const CHECKS: [(&str, &str); 10] = [
     (
         "a confirmation goes to nobody",
         "SELECT id FROM confirmation WHERE sender NOT IN (SELECT id FROM party) \
-         OR relay NOT IN (SELECT id FROM relay)",
+         OR (relay IS NOT NULL AND relay NOT IN (SELECT id FROM relay))",
     ),
     (
         "a prekey, rule or token is of no open mailbox",

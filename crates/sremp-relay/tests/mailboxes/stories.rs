@@ -1,0 +1,600 @@
+//! What holds in every store (D6.3 to D6.7), one story for each property.
+
+use sremp_core::error::ErrorCode;
+use sremp_relay::mailbox::{
+    ConfirmationId, Confirmed, Cursor, Limits, MAX_INTROS, MAX_ONE_TIME_PREKEYS,
+    MailboxReader as _, MailboxStore as _, Op, Outcome, PrekeyCounts, Route, TakenBundle,
+};
+
+use crate::mailboxes::*;
+
+fn with_bob<B: Backend>(limits: Limits) -> B {
+    let mut backend = B::new(limits);
+    backend.run(at(0), open(BOB));
+    backend.run(at(0), accept(BOB, &[ANN]));
+    backend
+}
+
+pub(crate) fn a_message_is_read_as_it_was_stored<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    for (id, len) in [1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 61_440, 1, 48]
+        .into_iter()
+        .enumerate()
+    {
+        let op = sized(ANN, BOB, id as u64, len);
+        let stored = backend.put(at(id as u64), op.clone());
+        backend.restart();
+        let item = backend.items(BOB).pop().unwrap();
+        assert!(item.blob[..] == op.blob[..], "{len}");
+        assert_eq!(item.cursor, stored.cursor);
+        assert_eq!(item.sender, op.sender);
+        assert_eq!(item.stored_at, at(id as u64));
+        assert_eq!(stored.expires_at, at(id as u64 + 14 * DAY));
+        assert!(stored.first);
+    }
+}
+
+pub(crate) fn the_same_message_again_gets_the_first_answer_also_when_it_is_gone<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    let first = backend.put(at(0), message(ANN, BOB, 1));
+    let again = |backend: &mut B| {
+        let again = backend.put(at(5), message(ANN, BOB, 1));
+        assert!(!again.first);
+        assert_eq!(
+            (again.cursor, again.stored_at),
+            (first.cursor, first.stored_at)
+        );
+        let mut other = message(ANN, BOB, 2);
+        other.message_id = message(ANN, BOB, 1).message_id;
+        assert_eq!(backend.refused(at(5), other), ErrorCode::Conflict);
+    };
+    again(&mut backend);
+    backend.confirm(BOB, vec![confirmation(ANN, BOB, 1)]);
+    again(&mut backend);
+    backend.restart();
+    again(&mut backend);
+    assert!(backend.items(BOB).is_empty());
+    // of another sender it is another message
+    backend.run(at(0), accept(BOB, &[EVE]));
+    assert!(backend.put(at(6), message(EVE, BOB, 1)).first);
+}
+
+pub(crate) fn within_a_batch_each_op_sees_those_before_it<B: Backend>() {
+    let mut backend = B::new(Limits::default());
+    let store = |id| Op::Store(Box::new(message(ANN, BOB, id)));
+    let outcomes = backend.batch(
+        at(0),
+        vec![
+            store(1),
+            open(BOB),
+            store(1),
+            store(1),
+            store(2),
+            confirm(BOB, vec![confirmation(ANN, BOB, 1)]),
+            store(1),
+        ],
+    );
+    assert_eq!(outcomes[0], Outcome::Refused(ErrorCode::Denied));
+    let firsts: Vec<_> = outcomes
+        .iter()
+        .filter_map(|outcome| match outcome {
+            Outcome::Stored(stored) => Some(stored.first),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(firsts, [true, false, true, false]);
+    assert_eq!(backend.ids(BOB), [2]);
+}
+
+pub(crate) fn cursors_rise_and_are_never_used_twice<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    let mut last = Cursor::new(1_000_000 * u64::from(BOB) - 1);
+    for round in 0..6 {
+        // the clock goes backward; the cursors do not
+        let now = at(100 - round);
+        let stored = backend.put(now, message(ANN, BOB, round));
+        assert!(stored.cursor > last, "round {round}");
+        last = stored.cursor;
+        if round % 2 == 0 {
+            backend.confirm(BOB, vec![confirmation(ANN, BOB, round)]);
+        }
+        if round > 1 {
+            backend.purge(at(0), at(20 * DAY), at(0));
+            assert!(backend.items(BOB).is_empty());
+        }
+        backend.restart();
+        let head = backend.store().reader().mailbox(&somebody(BOB)).unwrap();
+        assert_eq!(head.head, last);
+    }
+    // also after the mailbox was removed for want of use, and asked for again
+    let purged = backend.purge(at(200 * DAY), at(0), at(180 * DAY));
+    assert_eq!(purged.mailboxes, 1);
+    assert_eq!(backend.store().reader().mailbox(&somebody(BOB)), None);
+    backend.restart();
+    backend.run(at(200 * DAY), open(BOB));
+    backend.run(at(200 * DAY), accept(BOB, &[ANN]));
+    assert!(backend.put(at(0), message(ANN, BOB, 99)).cursor > last);
+}
+
+pub(crate) fn pages_give_every_item_once_whatever_the_clock_did<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    for id in 0..50 {
+        backend.put(at((id * 7) % 13), message(ANN, BOB, id));
+    }
+    assert_eq!(backend.ids(BOB), (0..50).collect::<Vec<_>>());
+    let reader = backend.store().reader();
+    let page = reader
+        .page(&somebody(BOB), Cursor::START, 100, 2_500)
+        .unwrap();
+    assert_eq!(
+        (page.items.len(), page.more),
+        (2, true),
+        "at most the bytes"
+    );
+    let page = reader.page(&somebody(BOB), page.next, 100, 1).unwrap();
+    assert_eq!(page.items.len(), 1, "one at least");
+    let nobody = reader.page(&somebody(EVE), Cursor::START, 100, 1).unwrap();
+    assert!(nobody.items.is_empty() && !nobody.more);
+    // a gap does not stop a page
+    backend.confirm(BOB, (3..40).map(|id| confirmation(ANN, BOB, id)).collect());
+    let left: Vec<_> = (0..3).chain(40..50).collect();
+    assert_eq!(backend.ids(BOB), left);
+    let end = reader.mailbox(&somebody(BOB)).unwrap().head;
+    assert!(
+        reader
+            .page(&somebody(BOB), end, 9, 9)
+            .unwrap()
+            .items
+            .is_empty()
+    );
+}
+
+pub(crate) fn a_confirmation_deletes_one_item_and_waits_for_its_sender<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    backend.put(at(0), message(ANN, BOB, 1));
+    backend.put(at(0), message(ANN, BOB, 2));
+    let sent = confirmation(ANN, BOB, 1);
+    let confirmed = backend.confirm(BOB, vec![sent.clone()]);
+    let [Confirmed::Now(waits)] = &confirmed[..] else {
+        panic!("{confirmed:?}");
+    };
+    assert_eq!(backend.ids(BOB), [2]);
+    let again = backend.confirm(BOB, vec![sent.clone()]);
+    assert_eq!(
+        again,
+        [Confirmed::Before],
+        "idempotent, and nothing is sent twice"
+    );
+    backend.restart();
+    let route = Route::Sender(somebody(ANN));
+    assert_eq!(waits.route, route);
+    let reader = backend.store().reader();
+    let waiting = reader.waiting(&route, ConfirmationId::START, 9).unwrap();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].confirmation, sent, "as it was signed");
+    assert_eq!(
+        (waiting[0].id, waiting[0].expires),
+        (waits.id, at(14 * DAY))
+    );
+    assert!(reader.waiting(&route, waits.id, 9).unwrap().is_empty());
+    // only whom it waits for can take it
+    let taken = |whom| Op::ConfirmationsTaken {
+        route: Route::Sender(somebody(whom)),
+        ids: vec![waits.id],
+    };
+    backend.run(at(0), taken(BOB));
+    assert_eq!(backend.store().stats().confirmations, 1);
+    backend.run(at(0), taken(ANN));
+    assert_eq!(backend.store().stats().confirmations, 0);
+}
+
+pub(crate) fn case_24_a_false_confirmation_keeps_the_item<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    backend.run(at(0), open(EVE));
+    backend.put(at(0), message(ANN, BOB, 1));
+    let mut wrong_hash = confirmation(ANN, BOB, 1);
+    wrong_hash.blob_hash = confirmation(ANN, BOB, 2).blob_hash;
+    let unknown = confirmation(ANN, BOB, 7);
+    let of_nobody = confirmation(99, BOB, 1);
+    let refused = backend.confirm(BOB, vec![wrong_hash, unknown, of_nobody]);
+    assert_eq!(refused, vec![Confirmed::Refused; 3]);
+    let not_hers = backend.confirm(EVE, vec![confirmation(ANN, BOB, 1)]);
+    assert_eq!(not_hers, [Confirmed::Refused]);
+    assert_eq!(backend.ids(BOB), [1]);
+}
+
+pub(crate) fn a_confirmation_for_another_relay_waits_for_that_one<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    for (id, host) in [(1, "one.example"), (2, "two.example"), (3, "one.example")] {
+        let mut op = message(ANN, BOB, id);
+        op.reply_relay = Some(relay(host));
+        backend.put(at(0), op);
+    }
+    let all = [1, 2, 3].map(|id| confirmation(ANN, BOB, id));
+    backend.confirm(BOB, all.to_vec());
+    backend.restart();
+    let reader = backend.store().reader();
+    let mut relays: Vec<_> = reader.relays().unwrap();
+    relays.sort_by_key(|hint| hint.endpoint.host().to_owned());
+    assert_eq!(relays, [relay("one.example"), relay("two.example")]);
+    let route = Route::Relay(Box::new(relay("one.example")));
+    let waiting = reader.waiting(&route, ConfirmationId::START, 9).unwrap();
+    let ids: Vec<_> = waiting
+        .iter()
+        .map(|w| w.confirmation.message_id.get())
+        .collect();
+    assert_eq!(ids, [1, 3], "the same relay elsewhere is another route");
+    let ids = waiting.iter().map(|w| w.id).collect();
+    backend.run(at(0), Op::ConfirmationsTaken { route, ids });
+    assert_eq!(
+        backend.store().reader().relays().unwrap(),
+        [relay("two.example")]
+    );
+}
+
+pub(crate) fn another_relays_confirmation_is_taken_for_those_who_have_a_mailbox<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    let bring = |to: u8| Op::AddConfirmation {
+        confirmation: Box::new(confirmation(to, EVE, 5)),
+        expires: at(DAY),
+    };
+    let denied = Outcome::Refused(ErrorCode::Denied);
+    assert_eq!(backend.run(at(0), bring(ANN)), denied);
+    let Outcome::Queued(waits) = backend.run(at(0), bring(BOB)) else {
+        panic!("not queued");
+    };
+    assert_eq!(waits.route, Route::Sender(somebody(BOB)));
+    let purged = backend.purge(at(0), at(DAY + 1), at(0));
+    assert_eq!(purged.confirmations, 1);
+    assert_eq!(backend.store().stats().confirmations, 0);
+}
+
+pub(crate) fn what_is_discarded_is_gone_without_a_word<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    let cursors: Vec<_> = (1..4)
+        .map(|id| backend.put(at(0), message(ANN, BOB, id)).cursor)
+        .collect();
+    let discard = |of, cursors: &[Cursor]| Op::Discard {
+        owner: somebody(of),
+        cursors: cursors.to_vec(),
+    };
+    backend.run(at(0), open(EVE));
+    assert_eq!(
+        backend.run(at(0), discard(EVE, &cursors)),
+        Outcome::Discarded(0)
+    );
+    let twice = [cursors[0], cursors[0], cursors[2], Cursor::new(7)];
+    assert_eq!(
+        backend.run(at(0), discard(BOB, &twice)),
+        Outcome::Discarded(2)
+    );
+    backend.restart();
+    assert_eq!(backend.ids(BOB), [2]);
+    assert_eq!(backend.store().stats().confirmations, 0);
+    let late = backend.confirm(BOB, vec![confirmation(ANN, BOB, 1)]);
+    assert_eq!(late, [Confirmed::Before]);
+}
+
+pub(crate) fn case_24_unknown_mailboxes_and_blocked_senders_are_denied_alike<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    backend.run(at(0), senders(BOB, &[EVE], &[EVE], None));
+    assert_eq!(
+        backend.refused(at(0), message(EVE, BOB, 1)),
+        ErrorCode::Denied
+    );
+    assert_eq!(
+        backend.refused(at(0), message(EVE, 77, 1)),
+        ErrorCode::Denied
+    );
+    // the latest word holds
+    backend.run(at(0), accept(BOB, &[EVE]));
+    backend.restart();
+    backend.put(at(0), message(EVE, BOB, 1));
+    backend.run(at(0), senders(BOB, &[], &[EVE], None));
+    assert_eq!(
+        backend.refused(at(0), message(EVE, BOB, 1)),
+        ErrorCode::Denied
+    );
+    assert_eq!(
+        backend.run(at(0), accept(77, &[ANN])),
+        Outcome::Refused(ErrorCode::Denied)
+    );
+}
+
+pub(crate) fn case_24_quotas_hold_for_each_sender_for_strangers_together_and_for_the_mailbox<
+    B: Backend,
+>() {
+    let limits = Limits {
+        items: 9,
+        bytes: 64 * 1_024,
+        sender_items: 4,
+        sender_bytes: 8 * 1_024,
+        request_items: 2,
+        request_size: 2_048,
+        ..Limits::default()
+    };
+    let mut backend = with_bob::<B>(limits);
+    for id in 0..4 {
+        backend.put(at(0), message(ANN, BOB, id));
+    }
+    assert_eq!(
+        backend.refused(at(0), message(ANN, BOB, 4)),
+        ErrorCode::Quota
+    );
+    assert!(
+        !backend.put(at(0), message(ANN, BOB, 3)).first,
+        "what is there is answered"
+    );
+    backend.restart();
+    assert_eq!(
+        backend.refused(at(0), message(ANN, BOB, 4)),
+        ErrorCode::Quota
+    );
+    // strangers share
+    assert_eq!(
+        backend.refused(at(0), sized(EVE, BOB, 0, 4_096)),
+        ErrorCode::Quota
+    );
+    backend.put(at(0), message(EVE, BOB, 0));
+    backend.put(at(0), message(9, BOB, 0));
+    backend.restart();
+    assert_eq!(
+        backend.refused(at(0), message(10, BOB, 0)),
+        ErrorCode::Quota
+    );
+    // bytes of an accepted sender
+    backend.run(at(0), accept(BOB, &[11, 12]));
+    backend.put(at(0), sized(11, BOB, 1, 4_096));
+    assert_eq!(
+        backend.refused(at(0), sized(11, BOB, 2, 8_192)),
+        ErrorCode::Quota
+    );
+    // the mailbox
+    backend.put(at(0), message(12, BOB, 1));
+    backend.put(at(0), message(12, BOB, 2));
+    assert_eq!(
+        backend.refused(at(0), message(12, BOB, 3)),
+        ErrorCode::Quota
+    );
+    // what is confirmed makes room
+    backend.confirm(BOB, vec![confirmation(EVE, BOB, 0)]);
+    backend.put(at(0), message(10, BOB, 0));
+}
+
+pub(crate) fn a_token_lets_a_stranger_in_and_a_one_time_token_once<B: Backend>() {
+    let limits = Limits {
+        request_items: 0,
+        ..Limits::default()
+    };
+    let mut backend = with_bob::<B>(limits);
+    let tokens = Some(vec![rule(1, false), rule(2, true)]);
+    backend.run(at(0), senders(BOB, &[], &[], tokens));
+    let with = |id, n| {
+        let mut op = message(EVE, BOB, id);
+        op.intro = Some(token(n));
+        op
+    };
+    assert_eq!(
+        backend.refused(at(0), message(EVE, BOB, 1)),
+        ErrorCode::Quota
+    );
+    assert_eq!(backend.refused(at(0), with(1, 3)), ErrorCode::Quota);
+    backend.put(at(0), with(1, 1));
+    backend.put(at(0), with(2, 1));
+    backend.put(at(0), with(3, 2));
+    assert!(
+        !backend.put(at(0), with(3, 2)).first,
+        "lost answers do not burn"
+    );
+    backend.restart();
+    assert_eq!(backend.refused(at(0), with(4, 2)), ErrorCode::Quota);
+    // nil leaves the list as it is, another list replaces it
+    backend.run(at(0), senders(BOB, &[], &[], None));
+    backend.put(at(0), with(5, 1));
+    backend.run(at(0), senders(BOB, &[], &[], Some(Vec::new())));
+    assert_eq!(backend.refused(at(0), with(6, 1)), ErrorCode::Quota);
+    let many = (0..=MAX_INTROS).map(|n| rule(n as u8, false)).collect();
+    let refused = backend.run(at(0), senders(BOB, &[], &[], Some(many)));
+    assert_eq!(refused, Outcome::Refused(ErrorCode::Quota));
+}
+
+fn put_prekeys(of: u8, bundle: Option<u8>, one_time: std::ops::Range<u8>) -> Op {
+    Op::PutPrekeys {
+        owner: somebody(of),
+        bundle: bundle.map(|n| vec![n; 99]),
+        one_time: one_time.map(|n| vec![n; 50]).collect(),
+    }
+}
+
+fn take(asker: u8, of: u8, intro: Option<u8>) -> Op {
+    Op::TakePrekey {
+        asker: somebody(asker),
+        recipient: somebody(of),
+        intro: intro.map(token),
+    }
+}
+
+fn given<B: Backend>(backend: &mut B, now: u64, asker: u8, intro: Option<u8>) -> TakenBundle {
+    match backend.run(at(now), take(asker, BOB, intro)) {
+        Outcome::Bundle(taken) => taken,
+        other => panic!("no bundle: {other:?}"),
+    }
+}
+
+pub(crate) fn a_one_time_prekey_is_given_once_and_one_an_hour_to_each<B: Backend>() {
+    const HOUR: u64 = 60 * 60 * 1_000;
+    let mut backend = with_bob::<B>(Limits::default());
+    let none = Outcome::Refused(ErrorCode::NoPrekey);
+    assert_eq!(backend.run(at(0), take(ANN, BOB, None)), none);
+    assert_eq!(backend.run(at(0), take(ANN, 77, None)), none);
+    let counts = PrekeyCounts {
+        bundle: true,
+        one_time: 3,
+    };
+    assert_eq!(
+        backend.run(at(0), put_prekeys(BOB, Some(9), 0..3)),
+        Outcome::Prekeys(counts)
+    );
+    let first = given(&mut backend, 0, ANN, None);
+    assert_eq!(
+        (first.bundle, first.one_time, first.left),
+        (vec![9; 99], Some(vec![0; 50]), 2)
+    );
+    backend.restart();
+    assert_eq!(given(&mut backend, HOUR - 1, ANN, None).one_time, None);
+    assert_eq!(
+        given(&mut backend, HOUR, ANN, None).one_time,
+        Some(vec![1; 50])
+    );
+    // the last one, and then the bundle alone
+    assert_eq!(
+        given(&mut backend, 2 * HOUR, ANN, None).one_time,
+        Some(vec![2; 50])
+    );
+    assert_eq!(given(&mut backend, 3 * HOUR, ANN, None).one_time, None);
+    // a new bundle replaces, one-time prekeys add up
+    backend.run(at(0), put_prekeys(BOB, Some(8), 5..6));
+    let ask = backend.run(at(0), put_prekeys(BOB, None, 0..0));
+    let counts = PrekeyCounts {
+        bundle: true,
+        one_time: 1,
+    };
+    assert_eq!(ask, Outcome::Prekeys(counts));
+    assert_eq!(
+        backend.store().reader().prekeys(&somebody(BOB)).unwrap(),
+        counts
+    );
+    let much = put_prekeys(BOB, None, 0..MAX_ONE_TIME_PREKEYS as u8);
+    assert_eq!(backend.run(at(0), much), Outcome::Refused(ErrorCode::Quota));
+}
+
+pub(crate) fn case_24_a_flood_of_askers_does_not_empty_the_stock<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    let tokens = Some(vec![rule(1, true), rule(2, false)]);
+    backend.run(at(0), senders(BOB, &[], &[EVE], tokens));
+    backend.run(at(0), put_prekeys(BOB, Some(9), 0..9));
+    for asker in 20..40 {
+        assert_eq!(
+            given(&mut backend, 0, asker, None).one_time,
+            None,
+            "a stranger"
+        );
+    }
+    let none = Outcome::Refused(ErrorCode::NoPrekey);
+    assert_eq!(
+        backend.run(at(0), take(EVE, BOB, None)),
+        none,
+        "who is blocked"
+    );
+    assert!(given(&mut backend, 0, 20, Some(1)).one_time.is_some());
+    for asker in 21..40 {
+        assert_eq!(
+            given(&mut backend, 0, asker, Some(1)).one_time,
+            None,
+            "one token"
+        );
+    }
+    assert!(given(&mut backend, 0, 40, Some(2)).one_time.is_some());
+    assert_eq!(given(&mut backend, 0, 40, Some(2)).one_time, None);
+}
+
+pub(crate) fn what_is_over_goes_and_nothing_else<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    for id in 0..6 {
+        let mut op = message(ANN, BOB, id);
+        op.ttl = if id < 3 { 60 } else { 600 };
+        backend.put(at(0), op);
+    }
+    backend.confirm(
+        BOB,
+        vec![confirmation(ANN, BOB, 0), confirmation(ANN, BOB, 3)],
+    );
+    let purged = backend.purge(at(DAY), at(60_000), at(0));
+    assert_eq!(
+        (purged.expired, purged.tombstones),
+        (0, 0),
+        "not at its expiry, after it"
+    );
+    let purged = backend.purge(at(DAY), at(60_001), at(0));
+    assert_eq!(
+        (purged.expired, purged.tombstones, purged.confirmations),
+        (2, 1, 1)
+    );
+    assert_eq!(backend.ids(BOB), [4, 5]);
+    backend.restart();
+    assert!(
+        backend.put(at(DAY), message(ANN, BOB, 0)).first,
+        "a new life"
+    );
+    assert!(!backend.put(at(DAY), message(ANN, BOB, 3)).first);
+}
+
+pub(crate) fn an_unused_mailbox_goes_with_all_in_it_and_a_used_one_stays<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    backend.run(at(0), open(ANN));
+    backend.run(at(0), put_prekeys(BOB, Some(9), 0..9));
+    backend.put(at(0), message(ANN, BOB, 1));
+    backend.run(
+        at(2 * DAY),
+        Op::Touch {
+            owner: somebody(ANN),
+        },
+    );
+    let purged = backend.purge(at(180 * DAY), at(0), at(DAY));
+    assert_eq!(purged.mailboxes, 1);
+    for _ in 0..2 {
+        let reader = backend.store().reader();
+        assert!(reader.mailbox(&somebody(ANN)).is_some());
+        assert_eq!(reader.mailbox(&somebody(BOB)), None);
+        assert_eq!(
+            reader.prekeys(&somebody(BOB)).unwrap(),
+            PrekeyCounts::default()
+        );
+        let stats = backend.store().stats();
+        assert_eq!((stats.mailboxes, stats.items, stats.bytes), (1, 0, 0));
+        backend.restart();
+    }
+    assert_eq!(
+        backend.refused(at(0), message(ANN, BOB, 2)),
+        ErrorCode::Denied
+    );
+    let opened = backend.run(at(180 * DAY), open(BOB));
+    assert!(matches!(opened, Outcome::Opened { new: true, .. }));
+    assert!(backend.items(BOB).is_empty());
+}
+
+pub(crate) fn beyond_the_bound_there_are_no_new_mailboxes_and_old_ones_open<B: Backend>() {
+    let limits = Limits {
+        mailboxes: 2,
+        ..Limits::default()
+    };
+    let mut backend = B::new(limits);
+    for of in [ANN, BOB, ANN] {
+        assert!(matches!(
+            backend.run(at(0), open(of)),
+            Outcome::Opened { .. }
+        ));
+    }
+    let refused = Outcome::Refused(ErrorCode::Full);
+    assert_eq!(backend.run(at(0), open(EVE)), refused);
+    backend.restart();
+    assert_eq!(backend.run(at(0), open(EVE)), refused);
+}
+
+pub(crate) fn the_statistics_count_what_waits<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    for id in 0..5 {
+        backend.put(at(id), message(ANN, BOB, id));
+    }
+    backend.confirm(BOB, vec![confirmation(ANN, BOB, 0)]);
+    for _ in 0..2 {
+        let stats = backend.store().stats();
+        assert_eq!(
+            (stats.mailboxes, stats.items, stats.bytes),
+            (1, 4, 4 * 1_024)
+        );
+        assert_eq!((stats.confirmations, stats.oldest), (1, Some(at(1))));
+        backend.store().rest().unwrap();
+        backend.restart();
+    }
+}
