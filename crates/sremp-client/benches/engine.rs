@@ -43,6 +43,7 @@ fn init(path: &Path, name: &str) {
         passphrase: Passphrase::None,
         listen: Some("127.0.0.1:0".to_owned()),
         advertise: None,
+        relays: Vec::new(),
     };
     client::init(&Home::at(path), &params).expect("a home");
 }

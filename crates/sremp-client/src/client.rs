@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sremp_core::identity::{SecretIdentity, Username};
+use sremp_core::{
+    contact_card::RelayLink,
+    identity::{SecretIdentity, Username},
+};
 
 use crate::{
     clock,
-    config::Config,
+    config::{Config, check_relays},
     control::{ControlServer, Remote},
     home::{Home, HomeLock, Passphrase},
     runtime::Runtime,
@@ -23,6 +26,8 @@ pub struct InitParams {
     pub listen: Option<String>,
     /// The endpoint on the card, `HOST:PORT`.
     pub advertise: Option<String>,
+    /// Links of relays, the preferred one first.
+    pub relays: Vec<String>,
 }
 
 /// Makes an identity and its home.
@@ -39,10 +44,14 @@ pub fn init(home: &Home, params: &InitParams) -> Result<IdView, CommandError> {
             .parse::<sremp_core::contact_card::Endpoint>()
             .map_err(|_| usage(format!("{advertise} is no endpoint; give HOST:PORT")))?;
     }
+    let relays: Result<Vec<RelayLink>, _> = params.relays.iter().map(|l| l.parse()).collect();
+    let relays = relays.map_err(|e| usage(e.to_string()))?;
+    check_relays(&relays).map_err(usage)?;
     let listen = params.listen.as_deref().map(fix_port).transpose()?;
     let config = Config {
         listen,
         advertise: params.advertise.clone(),
+        relays,
         ..Config::default()
     };
     let mut rng = rand::rng();

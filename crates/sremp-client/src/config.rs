@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
+use sremp_core::{constants::MAX_RELAY_HINTS, contact_card::RelayLink};
 
 /// Settings of a home, `config.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -22,8 +23,9 @@ pub struct Config {
     pub allow_private_addresses: bool,
     /// A command whose output is the passphrase.
     pub passphrase_command: Option<String>,
-    /// One's relays, as links.
-    pub relays: Vec<String>,
+    /// One's relays, the preferred one first; at most three.
+    #[serde(deserialize_with = "relays")]
+    pub relays: Vec<RelayLink>,
     /// Rendezvous servers, as links.
     pub rendezvous: Vec<String>,
 }
@@ -101,6 +103,7 @@ impl Config {
         };
         let text = |value: &str| toml::Value::from(value).to_string();
         let list = |values: &[String]| toml::Value::from(values.to_vec()).to_string();
+        let relays: Vec<String> = self.relays.iter().map(ToString::to_string).collect();
         let optional = |key: &str, value: &Option<String>, example: &str| match value {
             Some(value) => format!("{key} = {}", text(value)),
             None => format!("# {key} = {}", text(example)),
@@ -126,8 +129,10 @@ impl Config {
                 &self.passphrase_command,
                 "secret-tool lookup sremp home",
             ),
-            "\n\n# Your relays and the rendezvous servers that you use, as links.\nrelays = ",
-            &list(&self.relays),
+            "\n\n# Your relays, at most three, the preferred one first: links as `sremp relay` prints them. A\n\
+             # relay keeps what is sent to you while you are away.\nrelays = ",
+            &list(&relays),
+            "\n\n# The rendezvous servers that you use, as links.",
             "\nrendezvous = ",
             &list(&self.rendezvous),
             "\n",
@@ -148,6 +153,33 @@ fn listen<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
             "`listen` has to be an address and a port, such as \"0.0.0.0:33399\" or \"[::]:33399\"",
         )),
     }
+}
+
+fn relays<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<RelayLink>, D::Error> {
+    let links = Vec::<String>::deserialize(d)?;
+    let links: Result<Vec<RelayLink>, _> = links.iter().map(|text| text.parse()).collect();
+    let links = links.map_err(|e| D::Error::custom(format!("`relays`: {e}")))?;
+    check_relays(&links).map_err(D::Error::custom)?;
+    Ok(links)
+}
+
+/// At most three relays, and none twice.
+pub(crate) fn check_relays(links: &[RelayLink]) -> Result<(), String> {
+    if links.len() > MAX_RELAY_HINTS {
+        return Err(format!(
+            "`relays` has {} links, and at most {MAX_RELAY_HINTS} are used; keep the best",
+            links.len()
+        ));
+    }
+    for (n, link) in links.iter().enumerate() {
+        if links.iter().take(n).any(|l| l.relay() == link.relay()) {
+            return Err(format!(
+                "`relays` names the relay at {} twice; keep one of the links",
+                link.endpoint()
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn advertise<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
@@ -171,6 +203,17 @@ fn advertise<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn relay(n: u8) -> RelayLink {
+        let identity = sremp_core::identity::SecretIdentity::from_keys(
+            &[n; 32],
+            sremp_core::key::NoiseSecret::from_bytes(&[2; 32]),
+            &sremp_core::identity::Username::parse("relay").unwrap(),
+            sremp_core::time::UnixMillis::ZERO,
+        );
+        let endpoint = "relay.example.org:33401".parse().unwrap();
+        RelayLink::new(identity.id(), endpoint, Some(vec![n; 8])).unwrap()
+    }
 
     fn error(text: &str) -> String {
         Config::parse(text).unwrap_err().to_string()
@@ -220,8 +263,8 @@ mod tests {
             direct: Direct::Never,
             allow_private_addresses: true,
             passphrase_command: Some("echo \"a # b\" \\\n'c'".into()),
-            relays: vec!["sremp-relay:1#a\"b".into(), "x".into()],
-            rendezvous: vec!["y".into()],
+            relays: vec![relay(1), relay(2)],
+            rendezvous: vec!["a\"b".into()],
         };
         assert_eq!(Config::parse(&config.to_toml()), Ok(config));
     }
@@ -243,6 +286,11 @@ mod tests {
         assert!(error("\nadvertise = \"host\"").starts_with("line 2: `advertise` has to be"));
         assert!(error("advertise = \"host:0\"").contains("has to be"));
         assert!(error("relays = \"x\"").starts_with("line 1: "));
+        assert!(error("\nrelays = [\"x\"]").starts_with("line 2: `relays`: this is no complete"));
+        let twice = format!("relays = ['{0}', '{0}']", relay(1));
+        assert!(error(&twice).contains("twice; keep one"));
+        let four: Vec<String> = (1..5).map(|n| format!("'{}'", relay(n))).collect();
+        assert!(error(&format!("relays = [{}]", four.join(","))).contains("at most 3"));
         assert!(error("a = \nb = 1").starts_with("line 1: "));
         assert!(error("direct = \"never\"\ndirect = \"never\"").starts_with("line 2: "));
     }

@@ -1,9 +1,11 @@
 //! Carries out what the engine decides: one thread for the engine and its store, one small tokio
-//! runtime for the network. The only asynchronous file of this crate.
+//! runtime for the network. The only asynchronous part of this crate.
+
+mod listen;
 
 use std::{
     collections::HashMap,
-    net::{SocketAddr, ToSocketAddrs as _},
+    net::SocketAddr,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         mpsc::{SyncSender, sync_channel},
@@ -15,10 +17,11 @@ use std::{
 use sremp_core::{error::ErrorCode, id::ContactId, time::Tick};
 use sremp_net::{
     Admission, AdmissionLimits, DialTarget, LinkCommand, LinkEvent, LinkHandle, LinkId, Listening,
-    LocalIdentity, Network,
+    LocalIdentity, Network, Service,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::listen::{listen_on, parse_listen, remembered};
 use crate::{
     clock,
     config::Config,
@@ -211,6 +214,14 @@ impl Clock {
     }
 }
 
+/// What the shell knows of a connection.
+struct Known {
+    handle: LinkHandle,
+    service: Service,
+    /// Whom it was dialled for, until it is open.
+    dialled: Option<ContactId>,
+}
+
 /// The engine's thread.
 struct Shell {
     store: Store,
@@ -228,7 +239,7 @@ struct Shell {
     last_step: u64,
     asked: HashMap<Ticket, SyncSender<Answer>>,
     answers: HashMap<LinkId, oneshot::Sender<Admission>>,
-    links: HashMap<LinkId, (LinkHandle, Option<ContactId>)>,
+    links: HashMap<LinkId, Known>,
     stop: bool,
 }
 
@@ -311,6 +322,7 @@ impl Shell {
                 self.answers.insert(link, answer);
                 Input::Shown {
                     link,
+                    service: self.service_of(link),
                     identity: Box::new(identity),
                     intro,
                 }
@@ -319,24 +331,35 @@ impl Shell {
                 link,
                 direction,
                 peer,
+                channel_binding,
                 handle,
-                ..
             } => {
+                let service = self.service_of(link);
                 // from now on its end is no failed dial
-                self.links.insert(link, (handle, None));
+                let dialled = None;
+                let known = Known {
+                    handle,
+                    service,
+                    dialled,
+                };
+                self.links.insert(link, known);
                 Input::Opened {
                     link,
+                    service,
                     direction,
                     identity: Box::new(peer),
+                    binding: channel_binding,
                 }
             }
             LinkEvent::Message { link, message } => Input::Message { link, message },
             LinkEvent::Pong { link } => Input::Pong(link),
             LinkEvent::Closed { link, reason, .. } => {
                 self.answers.remove(&link);
-                let dialled = self.links.remove(&link).and_then(|(_, dialled)| dialled);
+                let service = self.service_of(link);
+                let dialled = self.links.remove(&link).and_then(|known| known.dialled);
                 Input::Closed {
                     link,
+                    service,
                     dialled,
                     reason,
                 }
@@ -369,19 +392,30 @@ impl Shell {
     }
 
     fn dial(&mut self, target: DialTarget) {
-        let dialled = target.expected;
+        let (service, dialled) = (target.service, target.expected);
         let _inside = self.handle.enter();
         let (link, handle) = self.network.dial(target);
-        self.links.insert(link, (handle, dialled));
+        let known = Known {
+            handle,
+            service,
+            dialled,
+        };
+        self.links.insert(link, known);
+    }
+
+    /// What a connection is for: whoever dials us is a person.
+    fn service_of(&self, link: LinkId) -> Service {
+        let known = self.links.get(&link);
+        known.map_or(Service::P2p, |known| known.service)
     }
 
     /// A connection whose queue is full reads too slowly: it is closed, and everything unconfirmed
     /// is sent again on the next one.
     fn tell(&mut self, link: LinkId, command: LinkCommand) {
-        if let Some((handle, _)) = self.links.get(&link)
-            && handle.try_send(command).is_err()
+        if let Some(known) = self.links.get(&link)
+            && known.handle.try_send(command).is_err()
         {
-            let _ = handle.try_send(LinkCommand::Close(ErrorCode::Busy));
+            let _ = known.handle.try_send(LinkCommand::Close(ErrorCode::Busy));
         }
     }
 
@@ -399,8 +433,8 @@ impl Shell {
         for (_, answer) in self.answers.drain() {
             let _ = answer.send(Admission::Close(ErrorCode::Busy));
         }
-        for (_, (handle, _)) in self.links.drain() {
-            let _ = handle.try_send(LinkCommand::Close(ErrorCode::Busy));
+        for (_, known) in self.links.drain() {
+            let _ = known.handle.try_send(LinkCommand::Close(ErrorCode::Busy));
         }
         // room on a disk can be made; anything else means that what is written cannot be relied on
         if !matches!(error, StoreError::Full | StoreError::ReadOnly) {
@@ -432,59 +466,6 @@ fn load(
     store
         .transaction(|tx| Engine::load(tx, config.clone(), online, now, &mut rand::rng()))
         .map_err(<CommandError as From<StoreError>>::from)
-}
-
-/// The address that was listened on last.
-fn remembered(store: &mut Store) -> Result<Option<SocketAddr>, CommandError> {
-    let stored = store
-        .transaction(|tx| tx.setting("endpoint"))
-        .map_err(<CommandError as From<StoreError>>::from)?;
-    Ok(stored.and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok()))
-}
-
-/// Binds the listener. Port 0 means any free port, but rather the one of last time or of the config
-/// file, if it is still free: cards that name it stay good.
-fn listen_on(
-    tokio: &tokio::runtime::Runtime,
-    network: &Network,
-    listen: &str,
-    known: impl Iterator<Item = SocketAddr>,
-) -> Result<Listening, CommandError> {
-    let wanted = parse_listen(listen)?;
-    let same_host = known.filter(|known| known.ip() == wanted.ip() && wanted.port() == 0);
-    for address in same_host {
-        if let Ok(listening) = tokio.block_on(network.listen(address)) {
-            return Ok(listening);
-        }
-    }
-    tokio.block_on(network.listen(wanted)).map_err(|error| {
-        let what = match error.kind() {
-            std::io::ErrorKind::AddrInUse => format!(
-                "port {} on {} is in use by another program; choose another with --listen, or \
-                 port 0 for any free one",
-                wanted.port(),
-                wanted.ip()
-            ),
-            std::io::ErrorKind::AddrNotAvailable => format!(
-                "{} is not an address of this machine; choose one of its own with --listen",
-                wanted.ip()
-            ),
-            std::io::ErrorKind::PermissionDenied => format!(
-                "port {} needs privileges that this user does not have; choose one above 1023",
-                wanted.port()
-            ),
-            _ => format!("cannot listen on {wanted}: {error}; choose another with --listen"),
-        };
-        CommandError::new(ErrorKind::Network, what)
-    })
-}
-
-fn parse_listen(listen: &str) -> Result<SocketAddr, CommandError> {
-    let resolved = listen.to_socket_addrs().ok();
-    resolved.and_then(|mut all| all.next()).ok_or_else(|| {
-        let message = format!("{listen} is no address to listen on; give ADDR:PORT, as 0.0.0.0:0");
-        CommandError::new(ErrorKind::Usage, message)
-    })
 }
 
 fn failed(message: &str) -> CommandError {

@@ -1,6 +1,13 @@
 //! Plain data that faces ask for, draw and print: commands, replies, events. The JSON form of every
 //! type here is the scripting contract.
 
+mod relay;
+mod why;
+
+pub use self::{
+    relay::{RelayState, RelayView},
+    why::{WhyStep, WhyView},
+};
 use serde::{Deserialize, Serialize};
 pub use sremp_core::identity::{Trust, VerifiedVia};
 
@@ -94,6 +101,11 @@ pub enum Command {
         /// Most messages in the reply.
         limit: u32,
     },
+    /// The way of one message.
+    Why {
+        /// The message's id, 32 hex digits, or at least 6 of the first.
+        msg_id: String,
+    },
     /// What the client is doing.
     Status,
     /// A new noise key at the next version of the identity.
@@ -153,6 +165,7 @@ pub enum Reply {
     Verify(VerifyView),
     Sent(SentView),
     Status(StatusView),
+    Why(WhyView),
     Invites { invites: Vec<InviteView> },
     Contacts { contacts: Vec<ContactView> },
     Events { events: Vec<Event> },
@@ -391,6 +404,10 @@ pub struct StatusView {
     pub connected: Vec<String>,
     /// Messages that wait in the outbox.
     pub queued: u64,
+    /// When the oldest of them was written that no relay keeps.
+    pub oldest_unsent: Option<Rfc3339>,
+    /// Relays in use, one's own first.
+    pub relays: Vec<RelayView>,
     /// Requests that wait for an answer.
     pub requests: u64,
     /// Number of contacts.

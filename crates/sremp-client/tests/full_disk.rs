@@ -21,6 +21,7 @@ fn make(path: &Path, name: &str) -> Home {
         passphrase: Passphrase::None,
         listen: Some("127.0.0.1:0".to_owned()),
         advertise: None,
+        relays: Vec::new(),
     };
     init(&home, &params).unwrap();
     home

@@ -8,7 +8,7 @@ use sremp_client::{
     view::{Command, CommandError, Reply, StatusView},
 };
 use sremp_core::{
-    channel::{Admission, Direction, Message},
+    channel::{Admission, Direction, HandshakeHash, Message, Service},
     error::ErrorCode,
     id::ContactId,
     identity::{Identity, SecretIdentity, Username},
@@ -40,7 +40,7 @@ impl Alone {
     /// The same with other randomness.
     pub fn seeded(name: &str, seed: u64) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let node = Node::new(name, now_at(0), &mut rng);
+        let node = Node::new(name, |_| (), now_at(0), &mut rng);
         let mut alone = Self {
             node,
             rng,
@@ -132,6 +132,7 @@ impl Alone {
         let link = self.new_link();
         let shown = Input::Shown {
             link,
+            service: Service::P2p,
             identity: Box::new(identity.clone()),
             intro: None,
         };
@@ -152,6 +153,8 @@ impl Alone {
     pub fn open(&mut self, link: LinkId, identity: &Identity) -> Vec<Output> {
         self.give(Input::Opened {
             link,
+            service: Service::P2p,
+            binding: HandshakeHash::new([7; HandshakeHash::LEN]),
             direction: Direction::Inbound,
             identity: Box::new(identity.clone()),
         })
@@ -175,6 +178,7 @@ impl Alone {
         let link = self.new_link();
         self.give(Input::Closed {
             link,
+            service: Service::P2p,
             dialled: Some(contact),
             reason: CloseReason::Local(ErrorCode::Timeout),
         })

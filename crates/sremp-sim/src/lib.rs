@@ -3,12 +3,16 @@
 //! connection can break at any time; what was committed stays.
 
 mod alone;
+mod connections;
 mod node;
 mod people;
+mod relay;
+mod relays;
 mod scripted;
 mod world;
 
 pub use alone::{Alone, closed, dials};
 pub use node::Node;
+pub use relay::{Malice, Relay};
 pub use scripted::Scripted;
 pub use world::{Faults, World};

@@ -24,18 +24,24 @@ pub struct Node {
     pub(crate) engine: Engine,
     pub(crate) replies: BTreeMap<Ticket, Result<Reply, CommandError>>,
     next_ticket: u64,
-    config: Config,
+    pub(crate) config: Config,
 }
 
 impl Node {
-    pub(crate) fn new(name: &str, now: Now, rng: &mut ChaCha20Rng) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        set: impl FnOnce(&mut Config),
+        now: Now,
+        rng: &mut ChaCha20Rng,
+    ) -> Self {
         let username = Username::parse(name).expect("a test's name is valid");
         let identity = SecretIdentity::generate(&username, now.wall, rng);
         let mut store = Store::in_memory().expect("memory holds a store");
-        let config = Config {
+        let mut config = Config {
             advertise: Some(format!("{name}:4000")),
             ..Config::default()
         };
+        set(&mut config);
         let engine = store
             .transaction(|tx| {
                 tx.save_own_identity(&identity.to_parts())?;

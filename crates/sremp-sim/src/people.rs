@@ -5,6 +5,8 @@ use sremp_client::{
     view::{Command, CommandError, Event, MessageKind, MessageView, Reply, Status},
 };
 
+use sremp_core::id::ContactId;
+
 use crate::{Node, World, world::NodeIndex};
 
 impl World {
@@ -68,6 +70,35 @@ impl World {
             .filter(|line| line.kind == MessageKind::Received)
             .map(|line| line.text)
             .collect()
+    }
+
+    /// The same, however many: through the events, which come in the order of arrival.
+    pub fn all_received(&mut self, node: NodeIndex, contact: &str) -> Vec<String> {
+        let mut texts = Vec::new();
+        let mut before = None;
+        loop {
+            let command = Command::History {
+                contact: contact.to_owned(),
+                before,
+                limit: 1_000,
+            };
+            let Reply::Messages { messages } = self.command(node, command) else {
+                panic!("no history");
+            };
+            let Some(first) = messages.first() else {
+                texts.reverse();
+                return texts;
+            };
+            before = Some(first.seq);
+            let received = messages.into_iter().rev();
+            let received = received.filter(|m| m.kind == MessageKind::Received);
+            texts.extend(received.map(|m| m.text));
+        }
+    }
+
+    /// A node's id.
+    pub fn id(&mut self, node: NodeIndex) -> ContactId {
+        self.nodes[node].engine.own().id()
     }
 
     /// The statuses of what a node has sent to a contact.

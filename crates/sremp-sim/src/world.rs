@@ -7,20 +7,15 @@ use std::{
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use sremp_client::{
+    config::Config,
     engine::{Input, Now, Output, Ticket},
     store::StoreError,
     view::CommandError,
 };
-use sremp_core::{
-    channel::{Admission, Direction, Message},
-    contact_card::Endpoint,
-    error::ErrorCode,
-    identity::Identity,
-    time::{Tick, UnixMillis},
-};
-use sremp_net::{CloseReason, DialTarget, LinkId};
+use sremp_core::time::{Tick, UnixMillis};
+use sremp_net::LinkId;
 
-use crate::{Node, alone::BEGIN};
+use crate::{Node, Relay, alone::BEGIN, connections::End};
 
 /// What may go wrong, in chances of a thousand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,27 +29,18 @@ pub struct Faults {
 }
 
 /// Longest delay of a message in milliseconds.
-const MAX_DELAY: u64 = 200;
+pub(crate) const MAX_DELAY: u64 = 200;
+/// A person, or from [`RELAYS`] on a relay.
 pub(crate) type NodeIndex = usize;
+/// The number of the first relay.
+pub(crate) const RELAYS: NodeIndex = 1_000;
 
 /// Something on its way.
-struct Flight {
-    to: NodeIndex,
+pub(crate) struct Flight {
+    pub(crate) to: NodeIndex,
     /// The node's life for which it is meant; a restarted node is another.
-    life: u64,
-    what: Input,
-}
-
-/// One node's end of a connection.
-struct End {
-    other: LinkId,
-    other_node: NodeIndex,
-    node: NodeIndex,
-    direction: Direction,
-    identity_of_other: Identity,
-    /// When the last thing sent from here arrives: order is kept.
-    last_arrival: u64,
-    admitted: bool,
+    pub(crate) life: u64,
+    pub(crate) what: Input,
 }
 
 /// Nodes, connections and time.
@@ -66,19 +52,20 @@ pub struct World {
     pub(crate) rng: ChaCha20Rng,
     /// The calendar at the world's beginning, in Unix milliseconds.
     begin: u64,
-    millis: u64,
+    pub(crate) millis: u64,
     pub(crate) nodes: Vec<Node>,
-    lives: Vec<u64>,
+    pub(crate) relays: Vec<Relay>,
+    lives: BTreeMap<NodeIndex, u64>,
     /// How much each node's calendar is ahead of the world's, in milliseconds.
     ahead: Vec<i64>,
-    unreachable: BTreeSet<NodeIndex>,
-    flights: BTreeMap<(u64, u64), Flight>,
-    ends: BTreeMap<LinkId, End>,
+    pub(crate) unreachable: BTreeSet<NodeIndex>,
+    pub(crate) flights: BTreeMap<(u64, u64), Flight>,
+    pub(crate) ends: BTreeMap<LinkId, End>,
     next_link: u64,
-    dials: u64,
-    messages: u64,
+    pub(crate) dials: u64,
+    pub(crate) messages: u64,
     refused_by_disks: u64,
-    next_urgent: u64,
+    pub(crate) next_urgent: u64,
     next_flight: u64,
     deadlines: BinaryHeap<Reverse<(u64, NodeIndex)>>,
 }
@@ -93,7 +80,8 @@ impl World {
             begin: BEGIN,
             millis: 0,
             nodes: Vec::new(),
-            lives: Vec::new(),
+            relays: Vec::new(),
+            lives: BTreeMap::new(),
             ahead: Vec::new(),
             unreachable: BTreeSet::new(),
             flights: BTreeMap::new(),
@@ -118,9 +106,13 @@ impl World {
 
     /// A new person.
     pub fn join(&mut self, name: &str) -> NodeIndex {
+        self.join_with(name, |_| ())
+    }
+
+    /// A new person with settings of one's own.
+    pub fn join_with(&mut self, name: &str, set: impl FnOnce(&mut Config)) -> NodeIndex {
         let now = self.now();
-        self.nodes.push(Node::new(name, now, &mut self.rng));
-        self.lives.push(0);
+        self.nodes.push(Node::new(name, set, now, &mut self.rng));
         self.ahead.push(0);
         let index = self.nodes.len() - 1;
         self.schedule(index);
@@ -167,12 +159,15 @@ impl World {
 
     /// A node's process dies and starts again.
     pub fn restart(&mut self, node: NodeIndex) {
-        self.lives[node] += 1;
+        *self.lives.entry(node).or_default() += 1;
         self.flights.retain(|_, flight| flight.to != node);
         let links: Vec<_> = self.ends.iter().filter(|(_, e)| e.node == node).collect();
         let links: Vec<_> = links.into_iter().map(|(link, _)| *link).collect();
         for link in links {
             self.cut(link);
+        }
+        if let Some(relay) = node.checked_sub(RELAYS) {
+            return self.relays[relay].restart();
         }
         let now = self.now_of(node);
         self.nodes[node].restart(now, &mut self.rng);
@@ -204,6 +199,7 @@ impl World {
                 break;
             };
             self.millis = self.millis.max(next);
+            self.hand_confirmations_over();
             if flight == Some(next) {
                 self.arrive();
             } else if let Some(Reverse((_, node))) = self.deadlines.pop() {
@@ -217,7 +213,7 @@ impl World {
         let Some((_, flight)) = self.flights.pop_first() else {
             return;
         };
-        if self.lives[flight.to] != flight.life {
+        if self.life(flight.to) != flight.life {
             return;
         }
         self.give(flight.to, flight.what);
@@ -225,6 +221,9 @@ impl World {
 
     /// One step of a node, with the faults of the world.
     pub(crate) fn give(&mut self, node: NodeIndex, input: Input) {
+        if let Some(relay) = node.checked_sub(RELAYS) {
+            return self.give_relay(relay, input);
+        }
         if self.chance(self.faults.die_before_commit) {
             let now = self.now_of(node);
             self.nodes[node].step_without_commit(input, now, &mut self.rng);
@@ -297,199 +296,27 @@ impl World {
         }
     }
 
-    fn dial(&mut self, node: NodeIndex, target: &DialTarget) {
-        self.dials += 1;
-        let link = self.new_link();
-        let hosts = || target.endpoints.iter().map(Endpoint::host);
-        let called = self
-            .nodes
-            .iter()
-            .position(|n| hosts().any(|host| host == n.name));
-        let blocked = |n: &NodeIndex| self.unreachable.contains(n);
-        let called = called.filter(|n| !blocked(n) && !blocked(&node));
-        let Some(called) = called else {
-            let input = Input::Closed {
-                link,
-                dialled: target.expected,
-                reason: CloseReason::Local(ErrorCode::Timeout),
-            };
-            return self.fly(node, MAX_DELAY, input);
-        };
-        let other = self.new_link();
-        let caller_identity = self.nodes[node].engine.own().identity().clone();
-        let called_identity = self.nodes[called].engine.own().identity().clone();
-        let end = |node, other_node, other, direction, identity| End {
-            other,
-            other_node,
-            node,
-            direction,
-            identity_of_other: identity,
-            last_arrival: 0,
-            admitted: false,
-        };
-        let outbound = end(node, called, other, Direction::Outbound, called_identity);
-        let inbound = end(
-            called,
-            node,
-            link,
-            Direction::Inbound,
-            caller_identity.clone(),
-        );
-        self.ends.insert(link, outbound);
-        self.ends.insert(other, inbound);
-        let call = Input::Shown {
-            link: other,
-            identity: Box::new(caller_identity),
-            intro: target.intro,
-        };
-        self.send_over(link, call);
-    }
-
-    /// The responder lets the caller in, then shows itself; then the caller decides.
-    fn admit(&mut self, link: LinkId, admission: Admission) {
-        let Some(end) = self.ends.get_mut(&link) else {
-            return;
-        };
-        if admission != Admission::Accept {
-            return self.close(link, ErrorCode::Refused);
-        }
-        end.admitted = true;
-        let (other, direction, node) = (end.other, end.direction, end.node);
-        if direction == Direction::Inbound {
-            let Some(caller) = self.ends.get(&other) else {
-                return;
-            };
-            let identity = Box::new(caller.identity_of_other.clone());
-            let shown = Input::Shown {
-                link: other,
-                identity,
-                intro: None,
-            };
-            self.opened(node, link);
-            self.send_over(link, shown);
-        } else {
-            self.opened(node, link);
-        }
-    }
-
-    fn opened(&mut self, node: NodeIndex, link: LinkId) {
-        let Some(end) = self.ends.get(&link) else {
-            return;
-        };
-        let input = Input::Opened {
-            link,
-            direction: end.direction,
-            identity: Box::new(end.identity_of_other.clone()),
-        };
-        // before any message on this connection
-        self.next_urgent += 1;
-        let (life, what) = (self.lives[node], input);
-        let flight = Flight {
-            to: node,
-            life,
-            what,
-        };
-        self.flights.insert((self.millis, self.next_urgent), flight);
-    }
-
-    fn transmit(&mut self, link: LinkId, message: Message) {
-        let Some(end) = self.ends.get(&link) else {
-            return;
-        };
-        let other = end.other;
-        self.messages += 1;
-        if self.chance(self.faults.cut) {
-            return self.break_both(link);
-        }
-        let input = Input::Message {
-            link: other,
-            message,
-        };
-        self.send_over(link, input);
-    }
-
-    /// Sends to the other end, in order.
-    fn send_over(&mut self, link: LinkId, what: Input) {
-        let delay = 1 + Node::below(&mut self.rng, MAX_DELAY);
-        let Some(end) = self.ends.get_mut(&link) else {
-            return;
-        };
-        let at = (self.millis + delay).max(end.last_arrival);
-        end.last_arrival = at;
-        let to = end.other_node;
-        self.fly_at(to, at, what);
-    }
-
-    fn close(&mut self, link: LinkId, code: ErrorCode) {
-        let Some(end) = self.ends.remove(&link) else {
-            return;
-        };
-        let reason = CloseReason::Own(code);
-        let dialled = dialled(&end);
-        let own = Input::Closed {
-            link,
-            dialled,
-            reason,
-        };
-        self.fly(end.node, 0, own);
-        self.cut_other(&end);
-    }
-
-    /// This end is gone without a word; the other sees the connection break.
-    fn cut(&mut self, link: LinkId) {
-        if let Some(end) = self.ends.remove(&link) {
-            self.cut_other(&end);
-        }
-    }
-
-    fn cut_other(&mut self, end: &End) {
-        if let Some(other) = self.ends.remove(&end.other) {
-            let input = Input::Closed {
-                link: end.other,
-                dialled: dialled(&other),
-                reason: CloseReason::Truncated,
-            };
-            // after everything that was sent before
-            let at = end.last_arrival.max(self.millis + 1);
-            self.fly_at(other.node, at, input);
-        }
-    }
-
-    fn break_both(&mut self, link: LinkId) {
-        let Some(end) = self.ends.get(&link) else {
-            return;
-        };
-        let (node, dialled) = (end.node, dialled(end));
-        let input = Input::Closed {
-            link,
-            dialled,
-            reason: CloseReason::Truncated,
-        };
-        self.fly(node, 1, input);
-        self.cut(link);
-    }
-
-    fn fly(&mut self, to: NodeIndex, delay: u64, what: Input) {
+    pub(crate) fn fly(&mut self, to: NodeIndex, delay: u64, what: Input) {
         self.fly_at(to, self.millis + delay, what);
     }
 
-    fn fly_at(&mut self, to: NodeIndex, at: u64, what: Input) {
+    pub(crate) fn fly_at(&mut self, to: NodeIndex, at: u64, what: Input) {
         self.next_flight += 1;
-        let life = self.lives[to];
+        let life = self.life(to);
         self.flights
             .insert((at, self.next_flight), Flight { to, life, what });
     }
 
-    fn new_link(&mut self) -> LinkId {
+    pub(crate) fn life(&self, node: NodeIndex) -> u64 {
+        self.lives.get(&node).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn new_link(&mut self) -> LinkId {
         self.next_link += 1;
         LinkId::simulated(self.next_link)
     }
 
-    fn chance(&mut self, of_a_thousand: u64) -> bool {
+    pub(crate) fn chance(&mut self, of_a_thousand: u64) -> bool {
         of_a_thousand > 0 && Node::below(&mut self.rng, 1_000) < of_a_thousand
     }
-}
-
-fn dialled(end: &End) -> Option<sremp_core::id::ContactId> {
-    (end.direction == Direction::Outbound).then(|| end.identity_of_other.id())
 }

@@ -236,6 +236,7 @@ fn dialled_instead(ben: &mut Alone, link: sremp_net::LinkId) -> Vec<String> {
     };
     ben.command(send).unwrap();
     let done = ben.give(sremp_client::engine::Input::Closed {
+        service: sremp_core::channel::Service::P2p,
         link,
         dialled: None,
         reason: sremp_net::CloseReason::Truncated,

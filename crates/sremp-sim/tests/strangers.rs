@@ -38,6 +38,7 @@ fn one_stranger_too_many_is_refused_while_contacts_come_in() {
     assert!(closed(&ben.hear(link, P2pMessage::PrekeyReq.to_message(1))).is_empty());
     // a place that becomes free is given again
     ben.give(sremp_client::engine::Input::Closed {
+        service: sremp_core::channel::Service::P2p,
         link: links[0],
         dialled: None,
         reason: sremp_net::CloseReason::Truncated,

@@ -227,6 +227,7 @@ fn a_connection_that_lasts_ends_the_pauses_and_one_that_breaks_at_once_does_not(
         ann.pass(lived);
         let reason = CloseReason::Truncated;
         let done = ann.give(Input::Closed {
+            service: sremp_core::channel::Service::P2p,
             link,
             dialled: None,
             reason,
@@ -244,6 +245,7 @@ fn another_noise_key_is_believed_at_the_next_dial_and_that_is_no_sooner_than_oth
     let link = ann.connect(ben.identity.identity());
     ann.pass(MINUTE);
     ann.give(Input::Closed {
+        service: sremp_core::channel::Service::P2p,
         link,
         dialled: None,
         reason: CloseReason::Truncated,
@@ -253,6 +255,7 @@ fn another_noise_key_is_believed_at_the_next_dial_and_that_is_no_sooner_than_oth
     let mismatch = |ann: &mut Alone| {
         let link = ann.new_link();
         let mut done = ann.give(Input::Closed {
+            service: sremp_core::channel::Service::P2p,
             link,
             dialled: Some(ben.identity.id()),
             reason: CloseReason::Local(ErrorCode::StaticMismatch),
@@ -306,6 +309,7 @@ fn a_contact_that_withdraws_its_identity_over_a_new_connection_is_left_at_once()
     ben.identity = ben.identity.with_tombstone(ann.now().wall).unwrap();
     let other = ann.new_link();
     let done = ann.give(Input::Shown {
+        service: sremp_core::channel::Service::P2p,
         link: other,
         identity: Box::new(ben.identity.identity().clone()),
         intro: None,
@@ -394,6 +398,7 @@ fn a_message_that_waits_for_somebody_turned_away_says_so() {
     let withdrawn = ben.identity.with_tombstone(ann.now().wall).unwrap();
     let link = ann.new_link();
     ann.give(Input::Shown {
+        service: sremp_core::channel::Service::P2p,
         link,
         identity: Box::new(withdrawn.identity().clone()),
         intro: None,

@@ -4,7 +4,7 @@ use sremp_client::{
     client::Face,
     view::{
         Command, CommandError, ContactView, ErrorKind, Event, IdView, InviteView, MessageView,
-        Reply, SentView, StatusView, VerifyView,
+        Reply, SentView, StatusView, VerifyView, WhyView,
     },
 };
 
@@ -55,6 +55,7 @@ answer! {
     VerifyView: Reply::Verify(view) => view;
     SentView: Reply::Sent(view) => view;
     StatusView: Reply::Status(view) => view;
+    WhyView: Reply::Why(view) => view;
     Vec<InviteView>: Reply::Invites { invites } => invites;
     Vec<ContactView>: Reply::Contacts { contacts } => contacts;
     Vec<Event>: Reply::Events { events } => events;

@@ -16,6 +16,9 @@ impl Engine {
         ticket: Ticket,
         command: Command,
     ) -> Result<(), StoreError> {
+        if changes_senders(&command) {
+            self.senders_changed();
+        }
         let answer = match command {
             Command::Send {
                 contact,
@@ -52,6 +55,7 @@ impl Engine {
             Command::Search { words, limit } => {
                 self.search(step, &words, limit.clamp(1, MAX_PAGE)).map(Ok)
             }
+            Command::Why { msg_id } => self.why(step, &msg_id),
             Command::Status => self.status(step).map(|view| Ok(Reply::Status(view))),
             Command::RotateNoiseKey => {
                 self.rotate_noise_key(step)?;
@@ -64,4 +68,16 @@ impl Engine {
         };
         self.answer(step, ticket, answer)
     }
+}
+
+/// Whether relays may have to be told of other senders afterwards.
+const fn changes_senders(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Add { .. }
+            | Command::SetTrust { .. }
+            | Command::Verify { .. }
+            | Command::Invite { .. }
+            | Command::RevokeInvite { .. }
+    )
 }

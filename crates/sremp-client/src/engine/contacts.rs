@@ -1,7 +1,7 @@
 //! Contacts: cards, requests, verification, trust.
 
 use sremp_core::{
-    contact_card::{CardContent, ContactCard, Intro},
+    contact_card::{CardContent, CardError, ContactCard, Intro},
     error::ErrorCode,
     id::{ContactId, IntroToken},
     identity::{Trust, VerifiedVia},
@@ -45,19 +45,29 @@ impl Engine {
         expires: Option<UnixMillis>,
     ) -> Result<ContactCard, StoreError> {
         let endpoints = self.own_endpoints(step.tx)?;
-        let content = CardContent {
+        let mut content = CardContent {
             expires,
             intro: intro.map(|token| Intro {
                 token,
                 one_time: true,
             }),
+            relays: self.own_relay_hints(),
             dial: !endpoints.is_empty(),
             endpoints,
             username: Some(self.own.identity.identity().username().clone()),
             ..CardContent::default()
         };
-        // a name of 160 bytes and one endpoint fit into 512 bytes
-        ContactCard::issue(&self.own.identity, content).map_err(|_| StoreError::Damaged)
+        loop {
+            match ContactCard::issue(&self.own.identity, content.clone()) {
+                Ok(card) => return Ok(card),
+                // long host names: the preferred relays have to do, then the name goes
+                Err(CardError::TooLong) if content.relays.len() > 1 => {
+                    content.relays.pop();
+                }
+                Err(CardError::TooLong) if content.username.is_some() => content.username = None,
+                Err(_) => return Err(StoreError::Damaged),
+            }
+        }
     }
 
     /// `add`: the contact of a card, or the request of somebody named.
@@ -145,6 +155,9 @@ impl Engine {
         }
         if !card.dialable().is_empty() {
             record.endpoints = card.dialable().to_vec();
+        }
+        if !card.content().relays.is_empty() {
+            record.relays = card.content().relays.clone();
         }
         if let Some(intro) = card.content().intro {
             record.intro = Some(intro.token);

@@ -7,7 +7,7 @@ use sremp_core::{
 };
 use sremp_net::{CloseReason, DialTarget, Service};
 
-use super::{Engine, Output, Step};
+use super::{Engine, Output, Step, peers::Peer};
 use crate::{config::Direct, store::StoreError};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -16,6 +16,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// A connection that has stood this long was a success.
 const LASTING: Duration = Duration::from_secs(30);
+/// After a failed dial what waits goes to relays at once for this time (D7.2).
+const FAILED_LATELY: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Debug, Default)]
 struct Attempt {
@@ -29,6 +31,8 @@ struct Attempt {
     last: Option<Tick>,
     /// Why the last dial failed.
     failure: Option<String>,
+    /// When a dial last failed.
+    failed: Option<Tick>,
 }
 
 impl Attempt {
@@ -68,6 +72,7 @@ impl Dialling {
             attempt.in_progress = false;
             attempt.unpinned = false;
             attempt.failure = None;
+            attempt.failed = None;
             attempt.due = None;
         }
     }
@@ -92,6 +97,17 @@ impl Dialling {
     /// Why the last dial of this contact failed.
     pub(super) fn failure(&self, contact: &ContactId) -> Option<&str> {
         self.0.get(contact)?.failure.as_deref()
+    }
+
+    /// Whether a dial of this contact has failed within ten minutes: others do not wait for it.
+    pub(super) fn failed_lately(&self, contact: &ContactId, now: Tick) -> bool {
+        let failed = self.0.get(contact).and_then(|attempt| attempt.failed);
+        failed.is_some_and(|at| now.since(at) < FAILED_LATELY)
+    }
+
+    /// When this contact is dialled next.
+    pub(super) fn next(&self, contact: &ContactId) -> Option<Tick> {
+        self.0.get(contact)?.due
     }
 
     /// The contact is not to be dialled.
@@ -142,6 +158,7 @@ impl Dialling {
             return;
         }
         attempt.unpinned = false;
+        attempt.failed = Some(now);
         attempt.pause(now, rng);
     }
 }
@@ -187,15 +204,9 @@ impl Engine {
         let Some(peer) = self.peers.take(step.tx, key)? else {
             return Ok(None);
         };
-        let allowed = peer.is_accepted()
-            && match self.config.direct {
-                Direct::Accepted => true,
-                Direct::Trusted => peer.record.trust == Trust::Trusted,
-                Direct::Never => false,
-            };
         let unpinned = self.dialling.0.get(key).is_some_and(|a| a.unpinned);
-        let waiting = !step.tx.outbox(peer.record.row, 0, 1)?.is_empty();
-        let reachable = allowed && waiting && !peer.record.endpoints.is_empty();
+        let waiting = step.tx.outbox_waiting(peer.record.row, 0, 1)?;
+        let reachable = self.may_dial(&peer) && !waiting.is_empty();
         let target = reachable.then(|| DialTarget {
             endpoints: peer.record.endpoints.clone(),
             expected: Some(*key),
@@ -212,14 +223,31 @@ impl Engine {
         Ok(target)
     }
 
-    /// A dial has failed before its connection was open.
+    /// Whether a contact may be dialled, and can be (D7.1).
+    pub(super) fn may_dial(&self, peer: &Peer) -> bool {
+        let allowed = match self.config.direct {
+            Direct::Accepted => true,
+            Direct::Trusted => peer.record.trust == Trust::Trusted,
+            Direct::Never => false,
+        };
+        allowed && peer.is_accepted() && !peer.record.endpoints.is_empty()
+    }
+
+    /// A dial has failed before its connection was open: what waits need not wait for it.
     pub(super) fn dial_failed(
         &mut self,
         step: &mut Step<'_, '_>,
         key: &ContactId,
         reason: &CloseReason,
-    ) {
+    ) -> Result<(), StoreError> {
         self.dialling.failed(key, reason, step.now.tick, step.rng);
+        let Some(peer) = self.peers.take(step.tx, key)? else {
+            return Ok(());
+        };
+        self.route_later(step, &peer);
+        let (row, cause) = (peer.record.row, reason.to_string());
+        self.peers.put(peer);
+        step.tx.note_attempt(row, None, &cause, step.now.wall)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Invites: single-use cards, whose intro tokens are stored as hashes.
 
-use sha2::{Digest as _, Sha256};
-use sremp_core::{constants::INVITE_EXPIRY, id::IntroToken, wire::bytes::Hex};
+use sremp_core::{constants::INVITE_EXPIRY, id::IntroToken, relay::IntroHash, wire::bytes::Hex};
 
 use super::{
     Engine, Step,
@@ -86,11 +85,7 @@ impl Engine {
 
 /// What of an intro token is stored, and named in invites.
 fn token_hash(token: &IntroToken) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(b"SREMP/1/token")
-        .chain_update(token.as_bytes())
-        .finalize()
-        .into()
+    *IntroHash::of(token).as_bytes()
 }
 
 fn invite_name(token_hash: &[u8; 32]) -> String {

@@ -20,6 +20,8 @@ use crate::store::StoreError;
 
 /// Envelopes are sent again on a connection on which none was confirmed for this time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// A peer that is connected has this time to fetch from its relays what they keep.
+const LATE: Duration = Duration::from_secs(60);
 /// `last_seen` is not written more often than this.
 const LAST_SEEN_STEP: Duration = Duration::from_secs(60);
 /// Peers whose last prekey request is remembered, with the bundle that they got.
@@ -63,6 +65,9 @@ pub(super) struct Link {
     pub(super) progress: Tick,
     /// Nothing was confirmed for a while: the peer may have another envelope key by now.
     pub(super) doubtful: Doubt,
+    /// The connection has stood for a while: what relays keep and nobody has confirmed is sent on it
+    /// as well.
+    pub(super) late: bool,
     /// Whether this is a contact that the user wants to hear from.
     welcome: bool,
     /// Envelopes of a stranger that were not taken.
@@ -96,6 +101,10 @@ impl Link {
         !self.in_flight.is_empty() && now.since(self.progress) >= ANSWER_TIMEOUT
     }
 
+    fn is_late(&self, now: Tick) -> bool {
+        now.since(self.opened) >= LATE
+    }
+
     fn bundle_overdue(&self, now: Tick) -> bool {
         self.bundle_request
             .is_some_and(|(_, asked)| now.since(asked) >= PREKEY_REQUEST_INTERVAL)
@@ -111,7 +120,8 @@ impl Link {
         let bundle = self
             .bundle_request
             .map(|(_, asked)| asked.plus(PREKEY_REQUEST_INTERVAL));
-        let all = [stalled, bundle, self.stranger_until()];
+        let late = (!self.late).then(|| self.opened.plus(LATE));
+        let all = [stalled, bundle, late, self.stranger_until()];
         all.into_iter().flatten().min()
     }
 }
@@ -252,6 +262,7 @@ impl Engine {
                 bundle_request: None,
                 progress: step.now.tick,
                 doubtful: Doubt::No,
+                late: false,
                 welcome,
                 refused: 0,
                 next_request: 0,
@@ -305,6 +316,7 @@ impl Engine {
 
     fn use_link(&mut self, key: &ContactId, link: LinkId) {
         self.links.active.insert(*key, link);
+        self.route_directly(key);
         self.push_soon(key);
     }
 
@@ -342,6 +354,7 @@ impl Engine {
     /// Sends again what a peer has left without an answer, and asks again for a bundle.
     pub(super) fn retry_unanswered(&mut self, step: &Step<'_, '_>) {
         let now = step.now.tick;
+        let mut silent = Vec::new();
         for link in self.links.open.values_mut() {
             let (stalled, overdue) = (link.is_stalled(now), link.bundle_overdue(now));
             if stalled {
@@ -353,9 +366,16 @@ impl Engine {
             if overdue {
                 link.bundle_request = None;
             }
-            if stalled || overdue {
+            if stalled {
+                silent.push(link.peer);
+            }
+            let late = link.is_late(now) && !std::mem::replace(&mut link.late, true);
+            if stalled || overdue || late {
                 self.to_push.insert(link.peer);
             }
+        }
+        for peer in silent {
+            self.route_now(&peer, now);
         }
     }
 
@@ -377,7 +397,7 @@ impl Engine {
         self.links.admitted.remove(&link);
         let Some(closed) = self.links.open.remove(&link) else {
             if let Some(key) = dialled {
-                self.dial_failed(step, &key, reason);
+                self.dial_failed(step, &key, reason)?;
             }
             return Ok(());
         };
@@ -411,10 +431,10 @@ impl Engine {
         let Some(peer) = self.peers.take(step.tx, key)? else {
             return Ok(());
         };
-        let waiting = !step.tx.outbox(peer.record.row, 0, 1)?.is_empty();
+        let waiting = step.tx.outbox_waiting(peer.record.row, 0, 1)?;
         self.peers.put(peer);
-        if waiting {
-            self.dialling.want(*key, step.now.tick);
+        if !waiting.is_empty() {
+            self.push_soon(key);
         }
         Ok(())
     }

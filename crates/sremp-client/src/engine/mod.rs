@@ -16,10 +16,12 @@ mod own;
 mod peers;
 mod profile;
 mod receiving;
+mod relays;
 mod requests;
 mod sending;
 mod views;
 mod waits;
+mod why;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,7 +30,7 @@ use std::{
 };
 
 use sremp_core::{
-    channel::{Admission, Message},
+    channel::{Admission, HandshakeHash, Message, Service},
     error::ErrorCode,
     id::{ContactId, IntroToken},
     identity::Identity,
@@ -38,7 +40,8 @@ use sremp_core::{
 use sremp_net::{CloseReason, DialTarget, Direction, LinkId};
 
 use self::{
-    accounting::Refusals, dialling::Dialling, links::Links, own::Own, peers::Peers, waits::Waits,
+    accounting::Refusals, dialling::Dialling, links::Links, own::Own, peers::Peers, relays::Relays,
+    waits::Waits,
 };
 use crate::{
     config::Config,
@@ -75,6 +78,8 @@ pub enum Input {
     Shown {
         /// The connection.
         link: LinkId,
+        /// What it was made for.
+        service: Service,
         /// The verified identity of the peer, whose static key it is.
         identity: Box<Identity>,
         /// The intro token that the peer brought.
@@ -84,10 +89,14 @@ pub enum Input {
     Opened {
         /// The connection.
         link: LinkId,
+        /// What it was made for.
+        service: Service,
         /// Who dialled.
         direction: Direction,
         /// The verified identity of the peer.
         identity: Box<Identity>,
+        /// The handshake hash, which no other connection has.
+        binding: HandshakeHash,
     },
     /// A message came over an open connection.
     Message {
@@ -102,6 +111,8 @@ pub enum Input {
     Closed {
         /// The connection.
         link: LinkId,
+        /// What it was made for.
+        service: Service,
         /// Whom it was dialled for, if it was.
         dialled: Option<ContactId>,
         /// Why.
@@ -121,7 +132,7 @@ pub enum Output {
         /// The answer.
         result: Box<Result<Reply, CommandError>>,
     },
-    /// Opens a connection to a contact; the outcome is [`Input::Opened`] or [`Input::Closed`].
+    /// Opens a connection to a contact or a relay; the outcome is [`Input::Opened`] or [`Input::Closed`].
     Dial(Box<DialTarget>),
     /// Answers [`Input::Shown`].
     Admit {
@@ -163,6 +174,7 @@ pub struct Engine {
     peers: Peers,
     links: Links,
     dialling: Dialling,
+    relays: Relays,
     waits: Waits,
     /// Contacts whose outbox has to be moved along at the end of the step.
     to_push: BTreeSet<ContactId>,
@@ -215,6 +227,7 @@ impl Engine {
         let mut engine = Self {
             peers: Peers::new(own.identity.id()),
             own,
+            relays: Relays::new(&config, now.tick),
             config,
             online,
             listening: None,
@@ -234,7 +247,7 @@ impl Engine {
         };
         for (row, _) in tx.outbox_contacts()? {
             if let Some(contact) = tx.contact(row)? {
-                engine.dialling.want(contact.key, now.tick);
+                engine.push_soon(&contact.key);
             }
         }
         Ok(engine)
@@ -266,6 +279,7 @@ impl Engine {
             self.close_peer(&mut step, &key, ErrorCode::Refused);
         }
         self.run_pushes(&mut step)?;
+        self.run_relays(&mut step)?;
         self.dial_due(&mut step)?;
         self.answer_waits(&mut step)?;
         self.peers.save(step.tx)?;
@@ -277,6 +291,7 @@ impl Engine {
         const PAUSE: Duration = Duration::from_secs(30);
         self.next_maintenance = now.tick.plus(PAUSE);
         self.dialling.postpone(now.tick.plus(PAUSE));
+        self.relays.postpone(now.tick.plus(PAUSE));
     }
 
     /// When [`Input::Deadline`] is due.
@@ -285,6 +300,7 @@ impl Engine {
             self.dialling.deadline(self.online),
             self.links.deadline(),
             self.waits.deadline(),
+            self.relays.deadline(self.online),
         ]
         .into_iter()
         .flatten()
@@ -302,21 +318,37 @@ impl Engine {
             Input::Listening(address) => self.handle_listening(step, address),
             Input::Shown {
                 link,
+                service,
                 identity,
                 intro,
-            } => self.handle_shown(step, link, &identity, intro),
+            } => match service {
+                Service::Relay => self.handle_relay_shown(step, link, &identity),
+                _ => self.handle_shown(step, link, &identity, intro),
+            },
             Input::Opened {
                 link,
+                service,
                 direction,
                 identity,
-            } => self.handle_opened(step, link, direction, &identity),
+                binding,
+            } => match service {
+                Service::Relay => self.handle_relay_opened(step, link, &identity, &binding),
+                _ => self.handle_opened(step, link, direction, &identity),
+            },
+            Input::Message { link, message } if self.relays.has_link(link) => {
+                self.handle_relay_message(step, link, &message)
+            }
             Input::Message { link, message } => self.handle_message(step, link, &message),
             Input::Pong(link) => self.handle_pong(step, link),
             Input::Closed {
                 link,
+                service,
                 dialled,
                 reason,
-            } => self.handle_closed(step, link, dialled, &reason),
+            } => match service {
+                Service::Relay => self.handle_relay_closed(step, link, dialled, &reason),
+                _ => self.handle_closed(step, link, dialled, &reason),
+            },
             Input::Deadline => Ok(()),
         }
     }

@@ -169,6 +169,26 @@ impl Own {
     }
 }
 
+impl Own {
+    /// One-time prekeys to be put at a relay, as they travel; durable with the step.
+    pub(super) fn one_time_prekeys(
+        &self,
+        tx: &mut Tx<'_>,
+        count: usize,
+        now: UnixMillis,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut made = Vec::with_capacity(count);
+        for _ in 0..count {
+            let id = free_id(tx, PrekeyKind::OneTime, rng)?;
+            let key = OneTimePrekey::generate(&self.identity, id, now, rng);
+            tx.save_prekey(PrekeyKind::OneTime, id.get(), now, &key.to_bytes())?;
+            made.push(key.public_bytes());
+        }
+        Ok(made)
+    }
+}
+
 /// Whether a key is older than it may be, or of a time that has not come.
 fn is_due(created: UnixMillis, rotation: Duration, now: UnixMillis) -> bool {
     now.since(created) >= rotation || created > now.plus(CLOCK_SKEW)
@@ -255,6 +275,8 @@ impl Engine {
             Some(_) => INTERVAL,
         });
         self.own.renew(step.tx, now.wall, step.rng)?;
+        self.watch_relays(step)?;
+        self.senders_changed();
         let made = step.tx.setting(NOISE_KEY_MADE)?;
         let made = made.and_then(|b| Some(u64::from_le_bytes(b.try_into().ok()?)));
         match made.and_then(UnixMillis::new) {
@@ -265,6 +287,7 @@ impl Engine {
                 .set_setting(NOISE_KEY_MADE, &now.wall.get().to_le_bytes())?,
         }
         self.refresh_profile(step)?;
+        self.refresh_bundles(step)?;
         let doubted = self.doubts_calendar(step, last)?;
         if last.is_none() || doubted {
             return Ok(());
@@ -311,6 +334,8 @@ impl Engine {
         let now = step.now.wall;
         self.own.age(step.tx, now)?;
         step.tx.prune_key_uses(now)?;
+        step.tx.prune_evidence(now)?;
+        self.end_relay_storage(step)?;
         for contact in step.tx.contact_names()? {
             if let Some(mut peer) = self.peers.take(step.tx, &contact.key)? {
                 let own = &self.own;
@@ -336,6 +361,7 @@ impl Engine {
             .set_setting(NOISE_KEY_MADE, &now.get().to_le_bytes())?;
         self.own.identity = next;
         step.outputs.push(Output::IdentityChanged);
+        self.refresh_bundles(step)?;
         self.refresh_profile(step)
     }
 }

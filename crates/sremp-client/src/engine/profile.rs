@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use sremp_core::{
-    constants::RESET_AFTER,
-    contact_card::Endpoint,
+    constants::{MAX_RELAY_HINTS, RESET_AFTER},
+    contact_card::{Endpoint, RelayHint},
     id::ContactId,
     identity::{Identity, VersionRecord, VersionVerdict},
     session::{
@@ -47,6 +47,12 @@ impl Engine {
         Ok(endpoint.into_iter().collect())
     }
 
+    /// One's relays as others are told of them.
+    pub(super) fn own_relay_hints(&self) -> Vec<RelayHint> {
+        let links = (0..).zip(&self.config.relays);
+        links.map(|(priority, link)| link.hint(priority)).collect()
+    }
+
     /// The client listens, or has ceased to.
     pub(super) fn handle_listening(
         &mut self,
@@ -73,7 +79,7 @@ impl Engine {
         Ok(ProfileUpdate {
             rev,
             identity: Some(self.own.identity.identity().into()),
-            relay_hints: None,
+            relay_hints: Some(self.own_relay_hints()),
             env: self.own_envelope_key(),
             endpoints: Some(self.own_endpoints(tx)?),
         })
@@ -88,12 +94,16 @@ impl Engine {
         ))
     }
 
-    /// Tells contacts when one's identity, envelope key or endpoint has changed.
+    /// Tells contacts when one's identity, envelope key, endpoint or relays have changed.
     pub(super) fn refresh_profile(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
         let mut hash = Sha256::new();
         hash.update(self.own.identity.identity().verified_hash());
         for endpoint in self.own_endpoints(step.tx)? {
             hash.update(endpoint.to_string());
+        }
+        for hint in self.own_relay_hints() {
+            hash.update(hint.relay.as_bytes());
+            hash.update(hint.endpoint.to_string());
         }
         if let Some(key) = self.own.newest_envelope_key() {
             hash.update(key.id().get().to_le_bytes());
@@ -178,7 +188,7 @@ impl Engine {
         let env = self.own_envelope_key().ok_or(StoreError::Damaged)?;
         let request = ContactRequest {
             identity: self.own.identity.identity().into(),
-            relay_hints: Vec::new(),
+            relay_hints: self.own_relay_hints(),
             text,
             env,
             endpoints: self.own_endpoints(step.tx)?,
@@ -215,6 +225,9 @@ impl Engine {
             return Ok(());
         }
         peer.edit().peer_profile_rev = update.rev;
+        if let Some(hints) = &update.relay_hints {
+            self.apply_relays(peer, hints);
+        }
         self.apply_addresses(step, peer, update.env.as_ref(), update.endpoints.as_deref())
     }
 
@@ -227,6 +240,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         self.apply_identity(step, peer, &request.identity)?;
         if peer.record.peer_profile_rev == 0 {
+            self.apply_relays(peer, &request.relay_hints);
             self.apply_addresses(step, peer, Some(&request.env), Some(&request.endpoints))?;
         }
         Ok(())
@@ -246,6 +260,24 @@ impl Engine {
                 self.refusals.count("profile-identity");
                 Ok(())
             }
+        }
+    }
+
+    /// A contact is reached through these relays from now on.
+    pub(super) fn apply_relays(&mut self, peer: &mut Peer, hints: &[RelayHint]) {
+        let mut relays: Vec<RelayHint> = Vec::new();
+        for hint in hints.iter().take(MAX_RELAY_HINTS) {
+            if !relays.iter().any(|known| known.relay == hint.relay) {
+                relays.push(hint.clone());
+            }
+        }
+        relays.sort_by_key(|hint| hint.priority);
+        for (priority, hint) in (0..).zip(&mut relays) {
+            hint.priority = priority;
+        }
+        if peer.record.relays != relays {
+            peer.edit().relays = relays;
+            self.push_soon(&peer.key());
         }
     }
 
@@ -359,8 +391,9 @@ impl Engine {
     /// Envelopes of a session cannot be read any more: a new one is to be begun (D3.12).
     pub(super) fn want_reset(&mut self, step: &mut Step<'_, '_>, key: &ContactId) {
         self.resets.insert(*key);
-        if let Some(link) = self.links.active(key) {
-            self.ask_for_bundle(step, link);
+        match self.links.active(key) {
+            Some(link) => self.ask_for_bundle(step, link),
+            None => self.push_soon(key),
         }
     }
 

@@ -4,7 +4,7 @@ use sremp_core::{
     channel::P2pMessage,
     constants::{ANSWER_AFTER, MAX_PENDING_REQUESTS},
     error::ErrorCode,
-    id::{ContactId, EnvelopeId, MsgId},
+    id::{ContactId, EnvelopeId, IntroToken, MsgId},
     session::{
         DecryptError,
         book::{Incoming, SessionBook},
@@ -15,12 +15,12 @@ use sremp_core::{
 };
 use sremp_net::LinkId;
 
-use super::{Engine, Output, Step, own::Prekeys, peers::Peer};
+use super::{Engine, Output, Step, own::Prekeys, peers::Peer, relays::Arrival};
 use crate::{
     clock::Rfc3339,
     config::Strangers,
     store::{NewContact, NewMessage, PrekeyKind, StoreError},
-    view::{EventKind, MessageKind, Path, Standing},
+    view::{EventKind, MessageKind, Standing},
 };
 
 /// Missing messages that get a line each; a longer gap gets one line.
@@ -55,13 +55,15 @@ impl Engine {
         };
         let committed = match peer {
             None => {
-                if let Err(cause) = self.receive_request(step, link, key, &plaintext)? {
+                let intro = self.links.get(link).and_then(|l| l.intro);
+                let way = Arrival::Direct;
+                if let Err(cause) = self.receive_request(step, key, &plaintext, intro, way)? {
                     self.refuse_stranger(step, link, cause);
                 }
                 false
             }
             Some(mut peer) => {
-                let committed = self.receive(step, &mut peer, &plaintext, Path::Direct)?;
+                let committed = self.receive(step, &mut peer, &plaintext, Arrival::Direct)?;
                 self.peers.put(peer);
                 committed
             }
@@ -86,7 +88,11 @@ impl Engine {
         }
     }
 
-    fn open_envelope(&mut self, key: &ContactId, bytes: &[u8]) -> Option<EnvelopePlaintext> {
+    pub(super) fn open_envelope(
+        &mut self,
+        key: &ContactId,
+        bytes: &[u8],
+    ) -> Option<EnvelopePlaintext> {
         let opened = envelope::key_id(bytes).ok().and_then(|id| {
             let key = self.own.envelope_key(id)?;
             envelope::open(key, bytes).ok()
@@ -99,12 +105,12 @@ impl Engine {
     }
 
     /// An envelope of a contact. Returns whether it is committed with this step, or was before.
-    fn receive(
+    pub(super) fn receive(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         plaintext: &EnvelopePlaintext,
-        path: Path,
+        arrival: Arrival,
     ) -> Result<bool, StoreError> {
         match self.decrypt(step, &mut peer.book, plaintext)? {
             Ok(incoming) => {
@@ -112,7 +118,7 @@ impl Engine {
                 if incoming.moved {
                     self.seal_anew(step, peer)?;
                 }
-                self.handle_content(step, peer, &incoming, path)?;
+                self.handle_content(step, peer, &incoming, arrival)?;
                 peer.unanswered += 1;
                 if peer.unanswered >= ANSWER_AFTER {
                     self.turn_ratchet(step, peer)?;
@@ -160,15 +166,21 @@ impl Engine {
 
     /// The first envelope of somebody who is no contact: a request, or nothing (D3.21). Nothing is
     /// answered until the user accepts.
-    fn receive_request(
+    pub(super) fn receive_request(
         &mut self,
         step: &mut Step<'_, '_>,
-        link: LinkId,
         key: &ContactId,
         plaintext: &EnvelopePlaintext,
+        intro: Option<IntroToken>,
+        arrival: Arrival,
     ) -> Result<Result<(), &'static str>, StoreError> {
-        let intro = self.links.get(link).and_then(|l| l.intro);
-        let invited = self.invite_is_open(step, intro.as_ref())?;
+        let by_token = self.invite_is_open(step, intro.as_ref())?;
+        // a relay does not say who brought a token, but gives one-time prekeys only to those who did
+        let by_prekey = plaintext
+            .init()
+            .is_some_and(|c| c.one_time_prekey.is_some());
+        let by_prekey = by_prekey && matches!(arrival, Arrival::Mailbox { .. });
+        let invited = self.config.strangers != Strangers::Never && (by_token || by_prekey);
         let pending = usize::try_from(step.tx.pending_requests()?).unwrap_or(usize::MAX);
         if !invited && pending >= MAX_PENDING_REQUESTS {
             return Ok(Err("requests-full"));
@@ -202,8 +214,9 @@ impl Engine {
             return Ok(Err("profile-identity"));
         }
         self.take_one_time_prekey(step, key, &incoming)?;
-        if let Some(token) = intro.filter(|_| invited) {
+        if let Some(token) = intro.filter(|_| by_token) {
             self.burn_invite(step, &token)?;
+            self.senders_changed();
         }
         let mut peer = self.peers.insert(
             step.tx,
@@ -221,7 +234,7 @@ impl Engine {
         record.peer_prev = *ContentHash::of(&incoming.content).as_bytes();
         record.last_seen = Some(step.now.wall);
         let clean = text::clean(&request.text);
-        step.tx.insert_message(&NewMessage {
+        let line = step.tx.insert_message(&NewMessage {
             contact: peer.record.row,
             msg_id: Some(msg_id),
             kind: MessageKind::Received,
@@ -230,8 +243,9 @@ impl Engine {
             sent,
             received: Some(step.now.wall),
             status: None,
-            path: Some(Path::Direct),
+            path: Some(arrival.path()),
         })?;
+        self.note_arrival(step, line, arrival)?;
         let event = EventKind::Request {
             from: key.to_string(),
             username: peer
@@ -252,7 +266,7 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         incoming: &Incoming,
-        path: Path,
+        way: Arrival,
     ) -> Result<(), StoreError> {
         let first_answer = !peer.record.confirmed;
         if first_answer {
@@ -268,12 +282,12 @@ impl Engine {
         self.note_order(step, peer, &content, &incoming.content)?;
         let line = |text: &str| text::clean(text);
         match &content.body {
-            Body::Text(text) => self.show(step, peer, &content, line(text), path)?,
-            Body::Reply { text, .. } => self.show(step, peer, &content, line(text), path)?,
+            Body::Text(text) => self.show(step, peer, &content, line(text), way)?,
+            Body::Reply { text, .. } => self.show(step, peer, &content, line(text), way)?,
             Body::ContactRequest(request) => {
                 self.apply_request(step, peer, request)?;
                 if !request.text.is_empty() {
-                    self.show(step, peer, &content, line(&request.text), path)?;
+                    self.show(step, peer, &content, line(&request.text), way)?;
                 }
                 if first_answer || !peer.record.introduced {
                     self.accept(step, peer)?;
@@ -290,6 +304,8 @@ impl Engine {
                     self.emit(step, &event)?;
                     // what was sent before this was ignored, as a stranger's
                     self.rewind_link(&peer.key());
+                    step.tx.forget_relay_storage(peer.record.row)?;
+                    self.push_soon(&peer.key());
                 }
             }
             Body::ProfileUpdate(update) => self.apply_update(step, peer, update)?,
@@ -301,7 +317,7 @@ impl Engine {
             | Body::Timer { .. }
             | Body::Unknown(_) => {
                 let text = "[a message of a kind that needs a newer version of sremp]".to_owned();
-                self.show(step, peer, &content, text, path)?;
+                self.show(step, peer, &content, text, way)?;
             }
         }
         if first_answer {
@@ -318,9 +334,10 @@ impl Engine {
         peer: &mut Peer,
         content: &Content,
         text: String,
-        path: Path,
+        arrival: Arrival,
     ) -> Result<(), StoreError> {
         let now = step.now.wall;
+        let path = arrival.path();
         let shown = step.tx.insert_message(&NewMessage {
             contact: peer.record.row,
             msg_id: Some(content.msg_id),
@@ -335,6 +352,7 @@ impl Engine {
         if shown.is_none() {
             return Ok(());
         }
+        self.note_arrival(step, shown, arrival)?;
         self.emit(
             step,
             &EventKind::Message {
@@ -347,6 +365,21 @@ impl Engine {
                 path,
             },
         )
+    }
+
+    /// Remembers by which relay a line came.
+    fn note_arrival(
+        &self,
+        step: &mut Step<'_, '_>,
+        line: Option<i64>,
+        arrival: Arrival,
+    ) -> Result<(), StoreError> {
+        match (line, arrival) {
+            (Some(line), Arrival::Mailbox { relay, stored }) => {
+                step.tx.set_message_relay(line, relay, stored)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Follows the sender's sequence and hash chain (D3.10): what is missing gets a line in its

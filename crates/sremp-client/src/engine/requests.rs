@@ -142,15 +142,32 @@ impl Engine {
         if asked.is_none_or(|(id, _)| id != req_id) {
             return Ok(());
         }
+        if self.use_bundle(step, key, bytes)? {
+            if let Some(state) = self.links.get_mut(link) {
+                state.bundle_request = None;
+            }
+            self.push_soon(key);
+        }
+        Ok(())
+    }
+
+    /// Begins a session with a bundle that the contact or one of its relays gave. Returns whether
+    /// there is one to send on now.
+    pub(super) fn use_bundle(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        bytes: &[u8],
+    ) -> Result<bool, StoreError> {
         let Ok(bundle) = PrekeyBundle::verify(bytes, key, step.now.wall) else {
             self.refusals.count(ErrorCode::BundleInvalid.name());
-            return Ok(());
+            return Ok(false);
         };
         if !self.learn_identity(step, bundle.identity())? {
-            return Ok(());
+            return Ok(false);
         }
         let Some(mut peer) = self.peers.take(step.tx, key)? else {
-            return Ok(());
+            return Ok(false);
         };
         let sealed_to = peer.envelope_key.map(|key| key.id());
         peer.set_envelope_key(*bundle.envelope_key());
@@ -164,13 +181,7 @@ impl Engine {
             self.seal_anew(step, &mut peer)?;
         }
         self.peers.put(peer);
-        if started {
-            if let Some(state) = self.links.get_mut(link) {
-                state.bundle_request = None;
-            }
-            self.push_soon(key);
-        }
-        Ok(())
+        Ok(started)
     }
 
     /// Starts a session if there is none to send on. A bundle without a usable prekey is refused

@@ -176,7 +176,7 @@ impl Engine {
     /// Encrypts a queued content under the contact's session, if there is one to send on. The
     /// envelope is stored in the same transaction as the chain that made it, and is what every
     /// retry sends.
-    fn seal(
+    pub(super) fn seal(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
@@ -235,6 +235,10 @@ impl Engine {
     fn push(&mut self, step: &mut Step<'_, '_>, key: &ContactId) -> Result<(), StoreError> {
         let Some(link) = self.links.active(key) else {
             self.dialling.want(*key, step.now.tick);
+            if let Some(peer) = self.peers.take(step.tx, key)? {
+                self.route_later(step, &peer);
+                self.peers.put(peer);
+            }
             return Ok(());
         };
         let Some(mut peer) = self.peers.take(step.tx, key)? else {
@@ -279,7 +283,12 @@ impl Engine {
                 return Ok(());
             }
             let limit = u32::try_from(room).unwrap_or(1);
-            let items = step.tx.outbox(peer.record.row, state.cursor, limit)?;
+            let (row, after) = (peer.record.row, state.cursor);
+            // what a relay keeps comes from there; but not for ever, if the relay is no good
+            let items = match state.late {
+                true => step.tx.outbox(row, after, limit)?,
+                false => step.tx.outbox_waiting(row, after, limit)?,
+            };
             if items.is_empty() {
                 return Ok(());
             }
@@ -360,7 +369,7 @@ impl Engine {
         self.message_status(step, peer, msg_id, Status::OnDevice, Some(path))
     }
 
-    fn message_status(
+    pub(super) fn message_status(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &Peer,

@@ -118,6 +118,8 @@ impl Engine {
             advertised: advertised.first().map(ToString::to_string),
             connected,
             queued: step.tx.outbox_contacts()?.iter().map(|(_, n)| n).sum(),
+            oldest_unsent: step.tx.oldest_waiting()?.map(Rfc3339),
+            relays: self.relay_views(step.now),
             requests: step.tx.pending_requests()?,
             contacts: contacts.count() as u64,
             last_event: self.last_event,

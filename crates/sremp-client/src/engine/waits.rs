@@ -44,6 +44,12 @@ impl Waits {
         sends.chain(self.events.iter().map(|w| w.until)).min()
     }
 
+    /// Whether somebody looks on: a face waits for events, or a `send` for its message. Then
+    /// confirmations need not hide when the reader is there (D3.16).
+    pub(super) fn someone_looks_on(&self, now: Tick) -> bool {
+        !self.sends.is_empty() || self.events.iter().any(|w| w.until > now)
+    }
+
     fn is_full(&self) -> bool {
         self.sends.len() + self.events.len() >= MAX_WAITS
     }
@@ -149,12 +155,12 @@ impl Engine {
                 continue;
             }
             let known = step.tx.message(Some(wait.contact), &wait.msg_id)?;
-            let status = known.as_ref().and_then(|m| m.status);
+            let known_status = known.as_ref().and_then(|m| m.status);
             let sent = SentView {
                 msg_id: wait.msg_id.to_string(),
-                status: status.unwrap_or(Status::Queued),
+                status: known_status.unwrap_or(Status::Queued),
                 path: known.and_then(|m| m.path),
-                reason: self.why_waiting(step, wait.contact)?,
+                reason: self.why_waiting(step, wait.contact, known_status)?,
             };
             step.reply(wait.ticket, Ok(Reply::Sent(sent)));
         }
@@ -178,16 +184,19 @@ impl Engine {
 
 impl Engine {
     /// Why a message to this contact still waits.
-    fn why_waiting(
+    pub(super) fn why_waiting(
         &mut self,
         step: &mut Step<'_, '_>,
         contact: ContactRow,
+        status: Option<Status>,
     ) -> Result<Option<String>, StoreError> {
         let Some(record) = step.tx.contact(contact)? else {
             return Ok(None);
         };
         let name = record.name();
-        let reason = if record.is_withdrawn() {
+        let reason = if status == Some(Status::AtRelay) {
+            format!("a relay keeps it; {name} has not fetched and confirmed it yet")
+        } else if record.is_withdrawn() {
             format!("{name} has withdrawn this identity for good; ask for a new card")
         } else if record.trust == Trust::Rejected {
             format!("{name} is rejected; undo that with `sremp trust {name}`")
@@ -196,6 +205,8 @@ impl Engine {
                 true => format!("{name} is connected but has not confirmed it yet"),
                 false => format!("{name} is connected but has not accepted you as a contact yet"),
             }
+        } else if let Some(cause) = self.relays_fail(&record) {
+            format!("no relay of {name} takes it: {cause}")
         } else if record.endpoints.is_empty() {
             format!("no address of {name} is known: ask for a newer card, or wait for a connection")
         } else {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Row, params};
 use sremp_core::{
-    contact_card::Endpoint,
+    contact_card::{Endpoint, RelayHint},
     id::{ContactId, IntroToken},
     identity::{Identity, Trust, VerifiedVia, VersionRecord},
     time::UnixMillis,
@@ -62,6 +62,8 @@ pub struct ContactRecord {
     pub forked: bool,
     /// Where it may be dialled.
     pub endpoints: Vec<Endpoint>,
+    /// Its relays, the preferred one first.
+    pub relays: Vec<RelayHint>,
     /// Its ENV public key with what belongs to it, as the engine encodes it.
     pub envelope_key: Option<Vec<u8>>,
     /// The token of its card, to be presented.
@@ -92,7 +94,8 @@ macro_rules! select {
             "SELECT c.row, c.key, c.alias, c.standing, c.declined, c.trust, c.verified_via,
                     c.trusted_at, c.first_seen, c.forked, c.confirmed, c.introduced,
                     c.peer_profile_rev, c.sent_profile_rev, c.intro, c.envelope_key, c.endpoints,
-                    c.identity, f.last_seen, f.next_seq, f.prev, f.peer_seq, f.peer_prev, b.state
+                    c.relays, c.identity, f.last_seen, f.next_seq, f.prev, f.peer_seq, f.peer_prev,
+                    b.state
              FROM contact c JOIN contact_flow f ON f.contact = c.row
                             JOIN contact_book b ON b.contact = c.row ",
             $rest
@@ -101,7 +104,7 @@ macro_rules! select {
 }
 
 fn read(row: &Row<'_>) -> Result<ContactRecord> {
-    let identity = row.opt_blob(17)?.map(Identity::verify).transpose();
+    let identity = row.opt_blob(18)?.map(Identity::verify).transpose();
     Ok(ContactRecord {
         row: ContactRow(row.int(0)?),
         key: row.contact_id(1)?,
@@ -120,13 +123,14 @@ fn read(row: &Row<'_>) -> Result<ContactRecord> {
         intro: row.opt_bytes(14)?.map(IntroToken::new),
         envelope_key: row.opt_blob(15)?.map(<[u8]>::to_vec),
         endpoints: endpoints_from(&row.text(16)?)?,
+        relays: relays_from(&row.text(17)?)?,
         identity: identity.map_err(|_| StoreError::Damaged)?,
-        last_seen: row.opt_time(18)?,
-        next_seq: row.counter(19)?,
-        prev: row.bytes(20)?,
-        peer_seq: row.counter(21)?,
-        peer_prev: row.bytes(22)?,
-        book: row.opt_blob(23)?.map(<[u8]>::to_vec),
+        last_seen: row.opt_time(19)?,
+        next_seq: row.counter(20)?,
+        prev: row.bytes(21)?,
+        peer_seq: row.counter(22)?,
+        peer_prev: row.bytes(23)?,
+        book: row.opt_blob(24)?.map(<[u8]>::to_vec),
     })
 }
 
@@ -142,6 +146,27 @@ fn endpoints_to(endpoints: &[Endpoint]) -> String {
     serde_json::Value::from_iter(endpoints.iter().map(pair)).to_string()
 }
 
+fn relays_from(json: &str) -> Result<Vec<RelayHint>> {
+    let hints: Vec<(String, String, u16)> =
+        serde_json::from_str(json).map_err(|_| StoreError::Damaged)?;
+    let hint = |(priority, (key, host, port)): (u8, (String, String, u16))| {
+        Some(RelayHint {
+            relay: key.parse().ok()?,
+            endpoint: Endpoint::new(&host, port).ok()?,
+            priority,
+        })
+    };
+    let hints: Option<_> = (0..).zip(hints).map(hint).collect();
+    hints.ok_or(StoreError::Damaged)
+}
+
+fn relays_to(relays: &[RelayHint]) -> String {
+    let hint = |r: &RelayHint| {
+        serde_json::json!([r.relay.to_string(), r.endpoint.host(), r.endpoint.port()])
+    };
+    serde_json::Value::from_iter(relays.iter().map(hint)).to_string()
+}
+
 impl Tx<'_> {
     /// Adds a contact: Unknown, no identity yet, nothing said on either side.
     ///
@@ -151,8 +176,8 @@ impl Tx<'_> {
         let row = self.insert(
             "INSERT INTO contact (key, alias, standing, declined, trust, verified_via, first_seen,
                                   forked, confirmed, introduced, peer_profile_rev,
-                                  sent_profile_rev, endpoints)
-             VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, 0, 0, 0, 0, 0, '[]')",
+                                  sent_profile_rev, endpoints, relays)
+             VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, 0, 0, 0, 0, 0, '[]', '[]')",
             params![
                 new.key.as_bytes(),
                 new.alias,
@@ -204,12 +229,13 @@ impl Tx<'_> {
              SET alias = ?2, username = ?3, standing = ?4, declined = ?5, trust = ?6,
                  verified_via = ?7, trusted_at = ?8, forked = ?9, confirmed = ?10,
                  introduced = ?11, peer_profile_rev = ?12, sent_profile_rev = ?13, intro = ?14,
-                 envelope_key = ?15, endpoints = ?16, identity = ?17
+                 envelope_key = ?15, endpoints = ?16, identity = ?17, relays = ?18
              WHERE row = ?1 AND
                 (alias, username, standing, declined, trust, verified_via, trusted_at, forked,
                  confirmed, introduced, peer_profile_rev, sent_profile_rev, intro, envelope_key,
-                 endpoints, identity)
-                IS NOT (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                 endpoints, identity, relays)
+                IS NOT (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                        ?18)",
             params![
                 contact.row.0,
                 contact.alias,
@@ -227,7 +253,8 @@ impl Tx<'_> {
                 contact.intro.as_ref().map(IntroToken::as_bytes),
                 contact.envelope_key,
                 endpoints_to(&contact.endpoints),
-                contact.identity.as_ref().map(Identity::as_bytes)
+                contact.identity.as_ref().map(Identity::as_bytes),
+                relays_to(&contact.relays)
             ],
         )?;
         Ok(())

@@ -202,6 +202,26 @@ impl Tx<'_> {
         self.get(sql, params![msg_id.as_bytes(), contact], read)
     }
 
+    /// Sent and received messages whose id begins so, at most `limit`: between two ids inclusive.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn messages_between(
+        &mut self,
+        lowest: &MsgId,
+        highest: &MsgId,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM message m WHERE m.msg_id BETWEEN ?1 AND ?2 AND m.erased = 0 AND m.kind < 2
+              ORDER BY m.msg_id, m.contact, m.kind LIMIT ?3"
+        );
+        let params = params![lowest.as_bytes(), highest.as_bytes(), limit];
+        self.list(sql, params, read)
+    }
+
     /// The latest `limit` lines of a conversation before a place, oldest first.
     ///
     /// # Errors

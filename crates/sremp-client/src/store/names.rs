@@ -56,7 +56,33 @@ fn shown(alias: Option<&str>, username: Option<&str>, key: &ContactId) -> String
     }
 }
 
+/// Whether a contact may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContactStanding {
+    /// `identity_key`.
+    pub key: ContactId,
+    /// Added or accepted.
+    pub accepted: bool,
+    /// The user's assessment.
+    pub trust: Trust,
+}
+
 impl Tx<'_> {
+    /// Who is a contact and who is turned away, in the order of first contact.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn contact_standings(&mut self) -> Result<Vec<ContactStanding>, StoreError> {
+        let sql = "SELECT key, standing, trust FROM contact ORDER BY row";
+        self.list(sql, [], |row| {
+            Ok(ContactStanding {
+                key: row.contact_id(0)?,
+                accepted: row.code::<Standing>(1)? == Standing::Accepted,
+                trust: row.code(2)?,
+            })
+        })
+    }
+
     /// The names of all contacts and requests, in the order of first contact.
     ///
     /// # Errors

@@ -46,6 +46,12 @@ pub struct OutboxItem {
     pub envelope: Option<Vec<u8>>,
     /// The envelope's id.
     pub envelope_id: Option<EnvelopeId>,
+    /// What relays are told that the envelope is called.
+    pub message_id: Option<u64>,
+    /// When a relay last promised to keep the envelope.
+    pub relay_at: Option<UnixMillis>,
+    /// Until when a relay keeps it; `None`: none does.
+    pub relay_until: Option<UnixMillis>,
     /// When it was made.
     pub created: UnixMillis,
     /// When it is given up.
@@ -61,14 +67,17 @@ impl std::fmt::Debug for OutboxItem {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, contact, msg_id, content, session, envelope, envelope_id, created, expires
+            "SELECT id, contact, msg_id, content, session, envelope, envelope_id, created, expires,
+                    message_id, relay_at, relay_until
              FROM outbox ",
             $rest
         )
     };
 }
 
-fn read(row: &Row<'_>) -> Result<OutboxItem> {
+pub(super) use select;
+
+pub(super) fn read(row: &Row<'_>) -> Result<OutboxItem> {
     Ok(OutboxItem {
         id: row.int(0)?,
         contact: ContactRow(row.int(1)?),
@@ -79,6 +88,9 @@ fn read(row: &Row<'_>) -> Result<OutboxItem> {
         envelope_id: row.opt_bytes(6)?.map(EnvelopeId::new),
         created: row.time(7)?,
         expires: row.time(8)?,
+        message_id: row.opt_int(9)?.map(i64::cast_unsigned),
+        relay_at: row.opt_time(10)?,
+        relay_until: row.opt_time(11)?,
     })
 }
 
@@ -123,7 +135,8 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if it cannot be written.
     pub fn clear_envelopes(&mut self, contact: ContactRow) -> Result<u64> {
-        let sql = "UPDATE outbox SET session = NULL, envelope = NULL, envelope_id = NULL
+        let sql = "UPDATE outbox SET session = NULL, envelope = NULL, envelope_id = NULL,
+                                     message_id = NULL, relay_at = NULL, relay_until = NULL
                    WHERE contact = ?1 AND envelope IS NOT NULL";
         Ok(self.execute(sql, [contact.0])? as u64)
     }
@@ -140,6 +153,44 @@ impl Tx<'_> {
     ) -> Result<Vec<OutboxItem>> {
         let sql = select!("WHERE contact = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
         self.list(sql, params![contact.0, after, limit], read)
+    }
+
+    /// A contact's items after a number that no relay keeps, in the order of making.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn outbox_waiting(
+        &mut self,
+        contact: ContactRow,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<OutboxItem>> {
+        let sql = select!(
+            "INDEXED BY outbox_waiting
+             WHERE contact = ?1 AND id > ?2 AND relay_until IS NULL ORDER BY id LIMIT ?3"
+        );
+        self.list(sql, params![contact.0, after, limit], read)
+    }
+
+    /// An item by its number.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn outbox_item(&mut self, id: i64) -> Result<Option<OutboxItem>> {
+        self.get(select!("WHERE id = ?1"), [id], read)
+    }
+
+    /// The number of a message's item.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn outbox_of_message(
+        &mut self,
+        contact: ContactRow,
+        msg_id: &MsgId,
+    ) -> Result<Option<i64>> {
+        let sql = "SELECT id FROM outbox WHERE contact = ?1 AND msg_id = ?2";
+        self.get(sql, params![contact.0, msg_id.as_bytes()], |row| row.int(0))
     }
 
     /// The item of an envelope.

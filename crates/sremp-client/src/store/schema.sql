@@ -43,6 +43,7 @@ CREATE TABLE contact (
     intro            BLOB,
     envelope_key     BLOB,
     endpoints        TEXT NOT NULL,
+    relays           TEXT NOT NULL,
     identity         BLOB
 ) STRICT;
 CREATE INDEX contact_request ON contact (declined) WHERE standing = 1;
@@ -144,11 +145,91 @@ CREATE TABLE outbox (
     expires     INTEGER NOT NULL,
     session     BLOB,
     envelope_id BLOB,
+    -- what a relay is told the envelope is called; when one first promised to keep it, and until when
+    message_id  INTEGER,
+    relay_at    INTEGER,
+    relay_until INTEGER,
     content     BLOB NOT NULL,
     envelope    BLOB
 ) STRICT;
 -- Also answers which item an envelope is: a search from the oldest, and those are confirmed first.
 CREATE INDEX outbox_contact ON outbox (contact, id, expires, envelope_id);
+-- what no relay keeps: thousands that one does keep are not walked over for one that is new
+CREATE INDEX outbox_waiting ON outbox (contact, id) WHERE relay_until IS NULL;
+CREATE INDEX outbox_relay ON outbox (relay_until) WHERE relay_until IS NOT NULL;
+
+-- Relays that were used, one's own and others': how far one's own mailbox there was read, and the
+-- hash of the senders that the relay was last told of.
+CREATE TABLE relay (
+    row     INTEGER PRIMARY KEY,
+    key     BLOB NOT NULL UNIQUE,
+    host    TEXT NOT NULL,
+    port    INTEGER NOT NULL,
+    cursor  INTEGER NOT NULL DEFAULT 0,
+    senders BLOB
+) STRICT;
+
+-- What was read and committed, and is still to be confirmed to the relay, or without a sender, to be
+-- discarded there (D3.14).
+CREATE TABLE relay_read (
+    relay      INTEGER NOT NULL REFERENCES relay,
+    cursor     INTEGER NOT NULL,
+    message_id INTEGER NOT NULL,
+    sender     BLOB,
+    envelope   BLOB NOT NULL,
+    at         INTEGER NOT NULL,
+    PRIMARY KEY (relay, cursor)
+) STRICT, WITHOUT ROWID;
+
+-- Relays' signed promises to keep envelopes, and which message each was; kept beyond the envelope.
+CREATE TABLE receipt (
+    id         INTEGER PRIMARY KEY,
+    contact    INTEGER NOT NULL REFERENCES contact ON DELETE CASCADE,
+    msg_id     BLOB NOT NULL,
+    relay      INTEGER NOT NULL REFERENCES relay,
+    message_id INTEGER NOT NULL,
+    envelope   BLOB NOT NULL,
+    received   INTEGER NOT NULL,
+    stored     INTEGER NOT NULL,
+    expires    INTEGER NOT NULL,
+    signature  BLOB NOT NULL
+) STRICT;
+CREATE INDEX receipt_message ON receipt (contact, msg_id);
+CREATE INDEX receipt_envelope ON receipt (envelope, relay);
+CREATE INDEX receipt_age ON receipt (expires);
+
+-- Contacts' signed words that they have a message, by way of a relay.
+CREATE TABLE confirmation (
+    id         INTEGER PRIMARY KEY,
+    contact    INTEGER NOT NULL REFERENCES contact ON DELETE CASCADE,
+    msg_id     BLOB NOT NULL,
+    relay      INTEGER NOT NULL REFERENCES relay,
+    message_id INTEGER NOT NULL,
+    envelope   BLOB NOT NULL,
+    at         INTEGER NOT NULL,
+    received   INTEGER NOT NULL,
+    signature  BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX confirmation_message ON confirmation (contact, msg_id);
+CREATE INDEX confirmation_age ON confirmation (received);
+
+-- Received messages that a relay kept, and since when it says it did.
+CREATE TABLE message_relay (
+    message INTEGER PRIMARY KEY REFERENCES message ON DELETE CASCADE,
+    relay   INTEGER NOT NULL REFERENCES relay,
+    stored  INTEGER NOT NULL
+) STRICT;
+
+-- What went wrong on the way to a contact: one row a cause, directly (no relay) or at a relay.
+CREATE TABLE attempt (
+    contact INTEGER NOT NULL REFERENCES contact ON DELETE CASCADE,
+    relay   BLOB NOT NULL,
+    cause   TEXT NOT NULL,
+    first   INTEGER NOT NULL,
+    last    INTEGER NOT NULL,
+    count   INTEGER NOT NULL,
+    PRIMARY KEY (contact, relay, cause)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE event (
     seq  INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
+use sha2::{Digest as _, Sha256};
 
 use super::{Confirmation, Cursor, MessageId, Role};
 use crate::{
@@ -25,6 +26,16 @@ use crate::{
 public_bytes! {
     /// `H("SREMP/1/token" ‖ token)`: what a relay knows of an intro token.
     IntroHash, 32
+}
+
+impl IntroHash {
+    /// The hash of a token.
+    pub fn of(token: &IntroToken) -> Self {
+        let hash = Sha256::new()
+            .chain_update(b"SREMP/1/token")
+            .chain_update(token.as_bytes());
+        Self::new(hash.finalize().into())
+    }
 }
 
 /// What a client wishes and a relay grants.

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{
     add, bench, chat, completions, contacts, export, history, id, identity, init, invite, man,
-    recv, relay, search, send, status, trust, up, verify,
+    recv, relay, search, send, status, trust, up, verify, why,
 };
 
 const AFTER_HELP: &str = "\
@@ -98,6 +98,8 @@ pub(crate) enum Verb {
     History(history::Args),
     /// Find messages by their words
     Search(search::Args),
+    /// Tell the way of one message: tries, receipts, confirmation
+    Why(why::Args),
     /// Write conversations to a file
     Export(export::Args),
     /// Run the client, for other verbs to use

@@ -13,7 +13,8 @@ use super::{DONE, Ending, Failure, context::Context, peer, qr, terminal};
 #[command(after_help = "\
 Examples:
   sremp init --name ann
-  sremp init --name ann --listen 0.0.0.0:4017 --advertise ann.example.org:4017")]
+  sremp init --name ann --listen 0.0.0.0:4017 --advertise ann.example.org:4017
+  sremp init --name ann --relay 'sremp-relay:1#…'")]
 pub(crate) struct Args {
     /// What you want to be called; stands on your card
     #[arg(long)]
@@ -24,6 +25,9 @@ pub(crate) struct Args {
     /// Address that others dial, if it differs from the one to listen on
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<String>,
+    /// A relay that keeps your messages while you are away; up to three, the preferred one first
+    #[arg(long = "relay", value_name = "LINK")]
+    relays: Vec<String>,
     /// Protect the home by its file permissions alone
     #[arg(long)]
     no_passphrase: bool,
@@ -49,6 +53,7 @@ impl Args {
             },
             listen: self.listen,
             advertise: self.advertise,
+            relays: self.relays,
         };
         let id: IdView = client::init(&context.home, &params)?;
         context.out.one(&id, |to| {

@@ -35,6 +35,7 @@ mod status;
 mod trust;
 mod up;
 mod verify;
+mod why;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -102,6 +103,7 @@ fn run(typed: Typed) -> Ending {
         Verb::Recv(args) => args.run(&context),
         Verb::History(args) => args.run(&context),
         Verb::Search(args) => args.run(&context),
+        Verb::Why(args) => args.run(&context),
         Verb::Export(args) => args.run(&context),
         Verb::Up(args) => args.run(&context),
         Verb::Status(args) => args.run(&context),

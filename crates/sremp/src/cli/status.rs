@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use sremp_client::view::{Command, StatusView};
+use sremp_client::view::{Command, RelayState, RelayView, StatusView};
 
 use super::{DONE, Ending, context::Context, peer, words};
 use crate::ask::Ask as _;
@@ -58,7 +58,7 @@ fn show(to: &mut dyn Write, shown: &Shown) -> io::Result<()> {
             "connected",
             or_none(Some(connected.join(", ").as_str()).filter(|c| !c.is_empty())),
         ),
-        row("queued", status.queued.to_string()),
+        row("queued", queued(status)),
         row("contacts", status.contacts.to_string()),
         row("requests", status.requests.to_string()),
         row(
@@ -69,6 +69,7 @@ fn show(to: &mut dyn Write, shown: &Shown) -> io::Result<()> {
             ),
         ),
     ];
+    rows.extend(status.relays.iter().map(|r| row("relay", relay(r))));
     rows.extend(
         status
             .refused
@@ -76,4 +77,41 @@ fn show(to: &mut dyn Write, shown: &Shown) -> io::Result<()> {
             .map(|(cause, count)| row("refused", format!("{count} × {}", peer::line(cause)))),
     );
     words::table(to, &rows)
+}
+
+fn queued(status: &StatusView) -> String {
+    match status.oldest_unsent {
+        Some(oldest) => format!(
+            "{}, the oldest unsent since {}",
+            status.queued,
+            words::moment(oldest)
+        ),
+        None => status.queued.to_string(),
+    }
+}
+
+/// One relay, `host:port (id) connected, 50 prekeys`.
+fn relay(view: &RelayView) -> String {
+    let whose = if view.own { "" } else { "a contact's, " };
+    let state = match view.state {
+        RelayState::Idle => "idle",
+        RelayState::Waiting => "waiting",
+        RelayState::Connecting => "connecting",
+        RelayState::Connected => "connected",
+    };
+    let mut text = format!(
+        "{} ({}) {whose}{state}",
+        peer::line(&view.endpoint),
+        words::short(&view.relay)
+    );
+    if let Some(left) = view.prekeys {
+        text.push_str(&format!(", {left} prekeys"));
+    }
+    if let Some(error) = &view.last_error {
+        text.push_str(&format!("; {}", peer::line(error)));
+    }
+    if let Some(next) = view.next_try {
+        text.push_str(&format!("; next try {}", words::moment(next)));
+    }
+    text
 }

@@ -57,6 +57,7 @@ impl Person {
                 passphrase: passphrase(),
                 listen: Some(ANY_PORT.to_owned()),
                 advertise: None,
+                relays: Vec::new(),
             },
         )?;
         person.wake()?;

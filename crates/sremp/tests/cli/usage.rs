@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::support::{Home, parse_lines};
 
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 21] = [
     "init",
     "id",
     "invite",
@@ -18,6 +18,7 @@ const VERBS: [&str; 20] = [
     "recv",
     "history",
     "search",
+    "why",
     "export",
     "up",
     "status",

@@ -1,0 +1,455 @@
+//! One connection a relay: dialled with growing pauses, registered, closed when of no use.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sremp_core::{
+    channel::{Admission, HandshakeHash, Message},
+    constants::{MAX_ENVELOPE, RELAY_STORAGE},
+    error::ErrorCode,
+    id::ContactId,
+    identity::{Identity, VersionRecord, VersionVerdict},
+    rand_core::CryptoRng,
+    relay::{Capabilities, RelayClient, RelayEvent, Role},
+    time::Tick,
+};
+use sremp_net::{CloseReason, DialTarget, LinkId, Service};
+
+use super::{
+    super::{Engine, Output, Step},
+    IDLE, Phase, Relay, Session,
+};
+use crate::store::StoreError;
+
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 60);
+/// A relay that does not want us is asked again after this time.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// After another connection took over the mailbox.
+const SUPERSEDED_PAUSE: Duration = Duration::from_secs(30);
+/// A connection that has stood this long was a success.
+const LASTING: Duration = Duration::from_secs(30);
+
+/// What is asked of a relay; what it grants may be less.
+const WISHED: Capabilities = Capabilities {
+    max_message_size: MAX_ENVELOPE as u32,
+    max_storage_duration: RELAY_STORAGE.as_secs() as u32,
+};
+
+/// 2 s · 2^failures, at most 10 min, ± 25 %.
+fn pause_after(failures: u32, rng: &mut dyn CryptoRng) -> Duration {
+    let pause = FIRST_PAUSE
+        .saturating_mul(1 << failures.min(9))
+        .min(LONGEST_PAUSE);
+    pause * (75 + rng.next_u32() % 51) / 100
+}
+
+impl Relay {
+    /// The connection failed or ended: dialled again after a pause, if there is work.
+    fn fall(&mut self, cause: String, least: Duration, now: Tick, rng: &mut dyn CryptoRng) {
+        let lived = self.session().filter(|s| s.granted);
+        if lived.is_some_and(|s| now.since(s.opened) >= LASTING) {
+            self.failures = 0;
+        }
+        let pause = pause_after(self.failures, rng).max(least);
+        self.failures = self.failures.saturating_add(1);
+        self.last_error = Some(cause);
+        self.phase = Phase::Down;
+        self.due = Some(now.plus(pause));
+        if let Some(mailbox) = &mut self.mailbox {
+            mailbox.disconnected();
+        }
+    }
+
+    /// Something is to be done: dialled at once, or when its pause is over.
+    pub(super) fn want(&mut self, now: Tick) {
+        if matches!(self.phase, Phase::Down) {
+            self.due.get_or_insert(now);
+        }
+    }
+}
+
+impl Engine {
+    /// At the end of a step: what is due with relays is done.
+    pub(in super::super) fn run_relays(
+        &mut self,
+        step: &mut Step<'_, '_>,
+    ) -> Result<(), StoreError> {
+        if !self.online {
+            return Ok(());
+        }
+        self.leave_unanswering(step)?;
+        self.run_routes(step)?;
+        let relays: Vec<ContactId> = self.relays.known.keys().copied().collect();
+        for key in relays {
+            self.fill_relay(step, &key)?;
+            self.refresh_mailbox(step, &key)?;
+            self.tell_relay(step, &key)?;
+            self.leave_if_idle(step, &key);
+            self.dial_relay(step, &key);
+        }
+        Ok(())
+    }
+
+    fn dial_relay(&mut self, step: &mut Step<'_, '_>, key: &ContactId) {
+        let Some(relay) = self.relays.known.get_mut(key) else {
+            return;
+        };
+        let due = relay.due.is_some_and(|due| due <= step.now.tick);
+        if !matches!(relay.phase, Phase::Down) || !due {
+            return;
+        }
+        relay.due = None;
+        if !relay.has_work() {
+            return;
+        }
+        relay.phase = Phase::Dialling;
+        step.outputs.push(Output::Dial(Box::new(DialTarget {
+            endpoints: vec![relay.endpoint.clone()],
+            expected: Some(*key),
+            pinned_noise_key: None,
+            intro: None,
+            service: Service::Relay,
+        })));
+    }
+
+    /// Whether what answered is the relay that was dialled, in a version that may be used.
+    pub(in super::super) fn handle_relay_shown(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        identity: &Identity,
+    ) -> Result<(), StoreError> {
+        let admission = self.judge_relay(step, identity)?;
+        match admission {
+            Admission::Accept => {}
+            Admission::Close(code) => self.refusals.count(code.name()),
+            Admission::Stale { .. } => self.refusals.count(ErrorCode::StaleIdentity.name()),
+        }
+        step.outputs.push(Output::Admit { link, admission });
+        Ok(())
+    }
+
+    fn judge_relay(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        identity: &Identity,
+    ) -> Result<Admission, StoreError> {
+        const REFUSED: Admission = Admission::Close(ErrorCode::Refused);
+        let key = identity.id();
+        let awaited = self.relays.known.get(&key);
+        if awaited.is_none_or(|r| !matches!(r.phase, Phase::Dialling)) {
+            return Ok(Admission::Close(ErrorCode::WrongPeer));
+        }
+        let known = step.tx.version_record(&key)?;
+        Ok(match VersionRecord::judge(known.as_ref(), identity) {
+            VersionVerdict::Newer => {
+                let record = VersionRecord::of(identity);
+                step.tx.save_version_record(&key, &record)?;
+                self.welcome(identity)
+            }
+            VersionVerdict::Same => self.welcome(identity),
+            VersionVerdict::Stale { seen } => Admission::Stale { seen },
+            VersionVerdict::Fork | VersionVerdict::Tombstoned => REFUSED,
+        })
+    }
+
+    fn welcome(&self, identity: &Identity) -> Admission {
+        match identity.flags().is_relay_server && !identity.is_tombstone() {
+            true => Admission::Accept,
+            false => Admission::Close(ErrorCode::Refused),
+        }
+    }
+
+    pub(in super::super) fn handle_relay_opened(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        identity: &Identity,
+        binding: &HandshakeHash,
+    ) -> Result<(), StoreError> {
+        let key = identity.id();
+        let now = step.now.tick;
+        let own = &self.own.identity;
+        let Some(relay) = self.relays.known.get_mut(&key) else {
+            step.outputs.push(Output::Close {
+                link,
+                code: ErrorCode::GoingAway,
+            });
+            return Ok(());
+        };
+        let record = step.tx.remember_relay(&key, &relay.endpoint)?;
+        relay.row = Some(record.row);
+        let role = match relay.mailbox {
+            Some(_) => Role::Owner,
+            None => Role::Sender,
+        };
+        let mut machine = RelayClient::new(own.id(), key);
+        let invite = relay.mailbox.as_ref().and_then(|m| m.invite.clone());
+        let Ok(message) = machine.register(own, binding, role, WISHED, invite) else {
+            return Ok(());
+        };
+        relay.phase = Phase::Up(Box::new(Session {
+            link,
+            machine,
+            opened: now,
+            active: now,
+            progress: now,
+            granted: false,
+            subscribed: None,
+            stores: BTreeMap::new(),
+            bundle_requests: BTreeMap::new(),
+            errands: BTreeMap::new(),
+        }));
+        self.relays.links.insert(link, key);
+        step.outputs.push(Output::Send { link, message });
+        Ok(())
+    }
+
+    pub(in super::super) fn handle_relay_closed(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        dialled: Option<ContactId>,
+        reason: &CloseReason,
+    ) -> Result<(), StoreError> {
+        let key = match self.relays.links.remove(&link) {
+            Some(key) => key,
+            None => match dialled {
+                Some(key) => key,
+                None => return Ok(()),
+            },
+        };
+        let current = match self.relays.known.get(&key).map(|r| &r.phase) {
+            Some(Phase::Up(session)) => session.link == link,
+            Some(Phase::Dialling) => true,
+            Some(Phase::Down) | None => false,
+        };
+        match current {
+            true => self.relay_failed(step, &key, reason.to_string(), Duration::ZERO),
+            false => Ok(()),
+        }
+    }
+
+    /// A message of a relay.
+    pub(in super::super) fn handle_relay_message(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: LinkId,
+        message: &Message,
+    ) -> Result<(), StoreError> {
+        let now = step.now.tick;
+        let Some((key, session)) = self.relays.session_of(link) else {
+            return Ok(());
+        };
+        session.active = now;
+        session.progress = now;
+        match session.machine.handle(message) {
+            Ok(Some(event)) => self.handle_relay_event(step, &key, message.req_id, event),
+            Ok(None) => Ok(()),
+            Err(code) => {
+                self.refusals.count(code.name());
+                self.leave_relay(step, &key, code, code.to_string(), Duration::ZERO)
+            }
+        }
+    }
+
+    fn handle_relay_event(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        req_id: u32,
+        event: RelayEvent,
+    ) -> Result<(), StoreError> {
+        match event {
+            RelayEvent::Granted(_) => self.granted(step, key),
+            RelayEvent::Counts(counts) => {
+                self.errand_done(step, key, req_id, &[])?;
+                self.prekeys_left(step, key, counts)
+            }
+            RelayEvent::Bundle { bundle, .. } => self.bundle_from_relay(step, key, req_id, &bundle),
+            RelayEvent::Stored { claim, receipt, .. } => {
+                self.stored_at_relay(step, key, req_id, &claim, receipt)
+            }
+            RelayEvent::Refused {
+                code,
+                retry_after_s,
+                ..
+            } => {
+                let code = ErrorCode::from_u16(code).unwrap_or(ErrorCode::NotAllowed);
+                let retry_after = Duration::from_secs(retry_after_s.into());
+                self.request_refused(step, key, req_id, code, retry_after)
+            }
+            RelayEvent::Item(item) => self.read_item(step, key, &item),
+            RelayEvent::Confirmations {
+                confirmations,
+                refused,
+                ..
+            } => self.take_confirmations(step, key, req_id, &confirmations, refused),
+            RelayEvent::Done { .. } => self.errand_done(step, key, req_id, &[]),
+            RelayEvent::Confirmed { refused, .. } => self.errand_done(step, key, req_id, &refused),
+            RelayEvent::Superseded => self.superseded(step, key),
+            // pages are not asked for: everything is pushed
+            RelayEvent::Batch { .. } => Ok(()),
+        }
+    }
+
+    fn request_refused(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        req_id: u32,
+        code: ErrorCode,
+        retry_after: Duration,
+    ) -> Result<(), StoreError> {
+        let Some(session) = self.relays.known.get(key).and_then(Relay::session) else {
+            return Ok(());
+        };
+        if !session.granted {
+            self.registration_refused(step, key, code, retry_after)
+        } else if session.stores.contains_key(&req_id) {
+            self.store_refused(step, key, req_id, code, retry_after)
+        } else if session.bundle_requests.contains_key(&req_id) {
+            self.bundle_refused(step, key, req_id, code, retry_after)
+        } else {
+            self.errand_refused(step, key, req_id, code, retry_after)
+        }
+    }
+
+    /// Closes the connection; the relay is left alone for a while.
+    pub(super) fn leave_relay(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        code: ErrorCode,
+        cause: String,
+        least: Duration,
+    ) -> Result<(), StoreError> {
+        if let Some(session) = self.relays.known.get(key).and_then(Relay::session) {
+            let link = session.link;
+            self.relays.links.remove(&link);
+            step.outputs.push(Output::Close { link, code });
+        }
+        self.relay_failed(step, key, cause, least)
+    }
+
+    /// What was to go by this relay goes by the next one, if there is one.
+    fn relay_failed(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        cause: String,
+        least: Duration,
+    ) -> Result<(), StoreError> {
+        let now = step.now.tick;
+        let Some(relay) = self.relays.known.get_mut(key) else {
+            return Ok(());
+        };
+        let mut stranded: Vec<ContactId> = relay.queue.keys().copied().collect();
+        stranded.extend(std::mem::take(&mut relay.bundles));
+        if let Some(session) = relay.session() {
+            stranded.extend(session.stores.values().map(|s| s.contact));
+            stranded.extend(session.bundle_requests.values());
+        }
+        relay.queue.clear();
+        relay.fall(cause.clone(), least, now, step.rng);
+        stranded.sort_unstable();
+        stranded.dedup();
+        for contact in stranded {
+            self.relays.routes.soon(contact, now);
+            if let Some(peer) = self.peers.take(step.tx, &contact)? {
+                let noted = step
+                    .tx
+                    .note_attempt(peer.record.row, Some(key), &cause, step.now.wall);
+                self.peers.put(peer);
+                noted?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A relay that does not answer is as good as none.
+    fn leave_unanswering(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        let now = step.now.tick;
+        let overdue = |s: &Session| s.answer_until().is_some_and(|until| until <= now);
+        let silent = self.relays.known.iter();
+        let silent = silent.filter(|(_, r)| r.session().is_some_and(overdue));
+        let silent: Vec<ContactId> = silent.map(|(key, _)| *key).collect();
+        for key in silent {
+            let cause = "the relay does not answer".to_owned();
+            self.leave_relay(step, &key, ErrorCode::GoingAway, cause, Duration::ZERO)?;
+        }
+        Ok(())
+    }
+
+    fn leave_if_idle(&mut self, step: &mut Step<'_, '_>, key: &ContactId) {
+        let now = step.now.tick;
+        let Some(relay) = self.relays.known.get_mut(key) else {
+            return;
+        };
+        if relay.has_work() {
+            return;
+        }
+        let Phase::Up(session) = &relay.phase else {
+            return;
+        };
+        if session.unanswered() > 0 || now.since(session.active) < IDLE {
+            return;
+        }
+        let link = session.link;
+        relay.phase = Phase::Down;
+        relay.failures = 0;
+        relay.due = None;
+        self.relays.links.remove(&link);
+        step.outputs.push(Output::Close {
+            link,
+            code: ErrorCode::GoingAway,
+        });
+    }
+
+    /// A registration was refused: nothing can be done here for a while.
+    pub(super) fn registration_refused(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        code: ErrorCode,
+        retry_after: Duration,
+    ) -> Result<(), StoreError> {
+        let cause = match code {
+            ErrorCode::InviteRequired => {
+                "the relay asks for an invite: get a link with one from its operator".to_owned()
+            }
+            ErrorCode::Full => "the relay takes no new mailboxes".to_owned(),
+            code => code.meaning().to_owned(),
+        };
+        let least = retry_after.max(REFUSED_PAUSE);
+        self.leave_relay(step, key, ErrorCode::GoingAway, cause, least)
+    }
+
+    /// Another connection has taken over one's mailbox: the same identity runs elsewhere.
+    pub(super) fn superseded(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+    ) -> Result<(), StoreError> {
+        self.refusals.count(ErrorCode::Superseded.name());
+        let cause = "another connection of this identity has taken over the mailbox".to_owned();
+        self.leave_relay(step, key, ErrorCode::GoingAway, cause, SUPERSEDED_PAUSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+
+    #[test]
+    fn pauses_grow_from_two_seconds_to_ten_minutes() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut middle = FIRST_PAUSE;
+        for failures in 0..40 {
+            let pause = pause_after(failures, &mut rng);
+            assert!(pause >= middle * 3 / 4 && pause <= middle * 5 / 4);
+            middle = (middle * 2).min(LONGEST_PAUSE);
+        }
+    }
+}

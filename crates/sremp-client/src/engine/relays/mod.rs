@@ -1,0 +1,223 @@
+//! The client through relays (D6, D7.2): one's own mailboxes are read and emptied, and what cannot
+//! go directly is stored at the contacts' relays.
+//!
+//! [`routing`] decides which relay is given what waits for a contact, [`storing`] gives it,
+//! [`confirming`] takes what comes back. [`mailbox`] keeps one's own relays supplied and [`reading`]
+//! reads them. [`connection`] keeps one connection a relay.
+
+mod bundles;
+mod confirming;
+mod connection;
+mod mailbox;
+mod reading;
+mod routing;
+mod storing;
+mod views;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
+
+use sremp_core::{
+    contact_card::{Endpoint, RelayHint},
+    id::ContactId,
+    relay::RelayClient,
+    time::Tick,
+};
+use sremp_net::LinkId;
+
+use self::{
+    mailbox::Mailbox,
+    routing::Routes,
+    storing::{Queue, Stored},
+};
+pub(super) use self::{reading::Arrival, views::calendar};
+use crate::{config::Config, store::RelayRow};
+
+/// A relay that leaves a request without an answer for this time is left, and another is tried.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection to a contact's relay is closed when nothing was to be done for this time.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Every relay that is used, and which contact's messages wait for one.
+#[derive(Default)]
+pub(super) struct Relays {
+    known: BTreeMap<ContactId, Relay>,
+    links: HashMap<LinkId, ContactId>,
+    routes: Routes,
+}
+
+/// One relay.
+struct Relay {
+    endpoint: Endpoint,
+    /// One's own mailbox there, if this is one of one's own relays.
+    mailbox: Option<Mailbox>,
+    /// Its number in the store, once it has answered.
+    row: Option<RelayRow>,
+    phase: Phase,
+    /// Connections in a row that failed or did not last.
+    failures: u32,
+    /// When to dial next; `None`: not before something is to be done.
+    due: Option<Tick>,
+    last_error: Option<String>,
+    /// Contacts whose envelopes it is to be given.
+    queue: BTreeMap<ContactId, Queue>,
+    /// Contacts whose bundles it is to be asked for.
+    bundles: BTreeSet<ContactId>,
+    /// Confirmations are expected from it, which nobody else would bring.
+    watched: bool,
+}
+
+enum Phase {
+    Down,
+    Dialling,
+    /// Connected; registered when `granted`.
+    Up(Box<Session>),
+}
+
+/// A connection to a relay.
+struct Session {
+    link: LinkId,
+    machine: RelayClient,
+    opened: Tick,
+    /// When something was last asked or answered.
+    active: Tick,
+    /// The oldest unanswered request was sent after this.
+    progress: Tick,
+    granted: bool,
+    /// The request of the subscription, whose answers are pushes or a refusal.
+    subscribed: Option<u32>,
+    stores: BTreeMap<u32, Stored>,
+    bundle_requests: BTreeMap<u32, ContactId>,
+    /// Requests about one's mailbox: what they are about.
+    errands: BTreeMap<u32, mailbox::Errand>,
+}
+
+impl Session {
+    fn unanswered(&self) -> usize {
+        self.stores.len() + self.bundle_requests.len() + self.errands.len()
+    }
+
+    /// When a request has gone too long without an answer.
+    fn answer_until(&self) -> Option<Tick> {
+        let waits = !self.granted || self.unanswered() > 0;
+        waits.then(|| self.progress.plus(ANSWER_TIMEOUT))
+    }
+}
+
+impl Relay {
+    fn new(endpoint: Endpoint, mailbox: Option<Mailbox>) -> Self {
+        Self {
+            endpoint,
+            mailbox,
+            row: None,
+            phase: Phase::Down,
+            failures: 0,
+            due: None,
+            last_error: None,
+            queue: BTreeMap::new(),
+            bundles: BTreeSet::new(),
+            watched: false,
+        }
+    }
+
+    fn session(&self) -> Option<&Session> {
+        match &self.phase {
+            Phase::Up(session) => Some(session),
+            Phase::Down | Phase::Dialling => None,
+        }
+    }
+
+    fn session_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.phase {
+            Phase::Up(session) => Some(session),
+            Phase::Down | Phase::Dialling => None,
+        }
+    }
+
+    /// Whether it takes messages now.
+    fn is_up(&self) -> bool {
+        self.session().is_some_and(|s| s.granted)
+    }
+
+    /// Until when it is left alone because it did not answer.
+    fn rests_until(&self, now: Tick) -> Option<Tick> {
+        let rests = matches!(self.phase, Phase::Down) && self.failures > 0;
+        self.due.filter(|due| rests && *due > now)
+    }
+
+    fn has_work(&self) -> bool {
+        self.mailbox.is_some() || self.watched || !self.queue.is_empty() || !self.bundles.is_empty()
+    }
+
+    /// When something has to be done about it.
+    fn deadline(&self) -> Option<Tick> {
+        let idle = |s: &Session| (!self.has_work()).then(|| s.active.plus(IDLE));
+        match &self.phase {
+            Phase::Down => self.due,
+            Phase::Dialling => None,
+            Phase::Up(session) => {
+                let telling = self.mailbox.as_ref().and_then(|m| m.tell_at);
+                let all = [session.answer_until(), telling, idle(session)];
+                all.into_iter().flatten().min()
+            }
+        }
+    }
+}
+
+impl Relays {
+    /// One's own relays, to be connected at once.
+    pub(super) fn new(config: &Config, now: Tick) -> Self {
+        let mut relays = Self::default();
+        for link in &config.relays {
+            let mailbox = Mailbox::new(link.invite());
+            let mut relay = Relay::new(link.endpoint().clone(), Some(mailbox));
+            relay.due = Some(now);
+            relays.known.insert(link.relay(), relay);
+        }
+        relays
+    }
+
+    pub(super) fn deadline(&self, online: bool) -> Option<Tick> {
+        let relays = self.known.values().filter_map(Relay::deadline);
+        let all = relays.chain(self.routes.deadline());
+        online.then(|| all.min()).flatten()
+    }
+
+    /// Nothing is dialled before this time: the disk has just failed.
+    pub(super) fn postpone(&mut self, until: Tick) {
+        for due in self.known.values_mut().filter_map(|r| r.due.as_mut()) {
+            *due = (*due).max(until);
+        }
+        self.routes.postpone(until);
+    }
+
+    /// Whether this connection is one to a relay.
+    pub(super) fn has_link(&self, link: LinkId) -> bool {
+        self.links.contains_key(&link)
+    }
+
+    /// The relay of a hint, known from now on.
+    fn enter(&mut self, hint: &RelayHint) -> &mut Relay {
+        let entry = self.known.entry(hint.relay);
+        let relay = entry.or_insert_with(|| Relay::new(hint.endpoint.clone(), None));
+        // of one's own relays the settings say where they are
+        if relay.mailbox.is_none() && relay.endpoint != hint.endpoint {
+            relay.endpoint = hint.endpoint.clone();
+        }
+        relay
+    }
+
+    /// The session that belongs to a connection.
+    fn session_of(&mut self, link: LinkId) -> Option<(ContactId, &mut Session)> {
+        let key = *self.links.get(&link)?;
+        let session = self.known.get_mut(&key)?.session_mut()?;
+        (session.link == link).then_some((key, session))
+    }
+
+    /// Whether one has a mailbox of one's own anywhere.
+    fn has_own(&self) -> bool {
+        self.known.values().any(|r| r.mailbox.is_some())
+    }
+}

@@ -1,0 +1,242 @@
+//! One's own mailbox is read: what is committed is confirmed or discarded afterwards, and what is to
+//! be said of it is durable with it (D3.14, D3.16, D6.6).
+
+use std::time::Duration;
+
+use sremp_core::{
+    id::{ContactId, EnvelopeId},
+    relay::{Confirmation, Cursor, MessageId, StoredMessage},
+    time::UnixMillis,
+};
+
+use super::{
+    super::{Engine, Output, Step},
+    mailbox::Errand,
+};
+use crate::{
+    store::{ReadItem, RelayRow, StoreError},
+    view::Path,
+};
+
+/// Confirmations wait for others at least this long, unless a face looks on (D3.16).
+const SHORTEST_WAIT: u64 = 200;
+/// And at most this long.
+const LONGEST_WAIT: u64 = 2_000;
+/// With so many items read nothing waits any more: the relay goes on only when it is told.
+const MANY: usize = 64;
+/// Items in one confirmation or discard.
+const TOLD_AT_ONCE: u32 = 256;
+/// Requests about read items that may be open at once.
+const TELLINGS: usize = 2;
+
+/// By which way an envelope came.
+#[derive(Clone, Copy)]
+pub(in super::super) enum Arrival {
+    /// Over a connection with its sender.
+    Direct,
+    /// From one's mailbox.
+    Mailbox {
+        relay: RelayRow,
+        /// Since when the relay says it had it.
+        stored: UnixMillis,
+    },
+}
+
+impl Arrival {
+    pub(in super::super) const fn path(&self) -> Path {
+        match self {
+            Self::Direct => Path::Direct,
+            Self::Mailbox { .. } => Path::Relay,
+        }
+    }
+}
+
+impl Engine {
+    /// An item of one's mailbox.
+    pub(super) fn read_item(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        item: &StoredMessage,
+    ) -> Result<(), StoreError> {
+        let Some(row) = self.relays.known.get(key).and_then(|r| r.row) else {
+            return Ok(());
+        };
+        let arrival = Arrival::Mailbox {
+            relay: row,
+            stored: item.timestamp,
+        };
+        // a sender that is no key at all is nobody
+        let sender = ContactId::parse(item.sender.as_bytes()).ok();
+        let confirm = match &sender {
+            Some(sender) => self.receive_stored(step, sender, &item.encrypted_blob, arrival)?,
+            None => false,
+        };
+        let read = ReadItem {
+            cursor: item.cursor.get(),
+            message_id: item.message_id.get(),
+            confirm_to: sender.filter(|_| confirm),
+            envelope: EnvelopeId::of(&item.encrypted_blob),
+            at: step.now.wall,
+        };
+        step.tx.push_read(row, &read)?;
+        step.tx.advance_cursor(row, read.cursor)?;
+        self.tell_later(step, key);
+        Ok(())
+    }
+
+    /// Whether an envelope is committed with this step, or was before, and its sender may know.
+    fn receive_stored(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        sender: &ContactId,
+        envelope: &[u8],
+        arrival: Arrival,
+    ) -> Result<bool, StoreError> {
+        let peer = self.peers.take(step.tx, sender)?;
+        if peer.as_ref().is_some_and(|p| !p.is_accepted()) {
+            // one request is all that a stranger may say before an answer
+            self.peers.put_back(peer);
+            self.refusals.count("request-pending");
+            return Ok(false);
+        }
+        let Some(plaintext) = self.open_envelope(sender, envelope) else {
+            self.peers.put_back(peer);
+            return Ok(false);
+        };
+        let Some(mut peer) = peer else {
+            if let Err(cause) = self.receive_request(step, sender, &plaintext, None, arrival)? {
+                self.refusals.count(cause);
+            }
+            return Ok(false);
+        };
+        let committed = self.receive(step, &mut peer, &plaintext, arrival);
+        self.peers.put(peer);
+        if committed? {
+            self.push_soon(sender);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Sets the time at which the relay is told what was read.
+    fn tell_later(&mut self, step: &mut Step<'_, '_>, key: &ContactId) {
+        let watched = self.waits.someone_looks_on(step.now.tick);
+        let Some(mailbox) = self
+            .relays
+            .known
+            .get_mut(key)
+            .and_then(|r| r.mailbox.as_mut())
+        else {
+            return;
+        };
+        mailbox.untold += 1;
+        let now = step.now.tick;
+        if watched || mailbox.untold >= MANY {
+            mailbox.tell_at = Some(now);
+        } else if mailbox.tell_at.is_none() {
+            let wait = SHORTEST_WAIT + step.rng.next_u64() % (LONGEST_WAIT - SHORTEST_WAIT);
+            mailbox.tell_at = Some(now.plus(Duration::from_millis(wait)));
+        }
+    }
+
+    /// Tells a relay what was read, if it is time.
+    pub(super) fn tell_relay(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+    ) -> Result<(), StoreError> {
+        let identity = &self.own.identity;
+        let Some(relay) = self.relays.known.get_mut(key).filter(|r| r.is_up()) else {
+            return Ok(());
+        };
+        let (Some(row), Some(mailbox)) = (relay.row, relay.mailbox.as_mut()) else {
+            return Ok(());
+        };
+        if mailbox.tell_at.is_none_or(|at| at > step.now.tick) {
+            return Ok(());
+        }
+        mailbox.tell_at = None;
+        let limit = TOLD_AT_ONCE.saturating_mul(TELLINGS as u32 + 1);
+        let items = step.tx.read_items(row, limit)?;
+        let telling = std::mem::take(&mut mailbox.telling);
+        let fresh = items.iter().filter(|item| !telling.contains(&item.cursor));
+        let (confirm, discard): (Vec<_>, Vec<_>) = fresh.partition(|i| i.confirm_to.is_some());
+        mailbox.telling = telling;
+        mailbox.untold = 0;
+        let super::Phase::Up(session) = &mut relay.phase else {
+            return Ok(());
+        };
+        let link = session.link;
+        for chunk in confirm.chunks(TOLD_AT_ONCE as usize) {
+            let of = |item: &&ReadItem| {
+                let sender = item.confirm_to?;
+                Some(Confirmation::sign(
+                    identity,
+                    sender.into(),
+                    MessageId::new(item.message_id),
+                    item.envelope,
+                    item.at,
+                ))
+            };
+            let list: Vec<Confirmation> = chunk.iter().filter_map(of).collect();
+            let Ok(message) = session.machine.confirm(list) else {
+                break;
+            };
+            let cursors: Vec<u64> = chunk.iter().map(|item| item.cursor).collect();
+            mailbox.telling.extend(&cursors);
+            session
+                .errands
+                .insert(message.req_id, Errand::Confirm(cursors));
+            step.outputs.push(Output::Send { link, message });
+        }
+        for chunk in discard.chunks(TOLD_AT_ONCE as usize) {
+            let cursors: Vec<u64> = chunk.iter().map(|item| item.cursor).collect();
+            let list: Vec<Cursor> = cursors.iter().copied().map(Cursor::new).collect();
+            let Ok(message) = session.machine.discard(list) else {
+                break;
+            };
+            mailbox.telling.extend(&cursors);
+            session
+                .errands
+                .insert(message.req_id, Errand::Discard(cursors));
+            step.outputs.push(Output::Send { link, message });
+        }
+        Ok(())
+    }
+
+    /// A relay has deleted what it was told of. What it would not take a confirmation for is
+    /// discarded there instead.
+    pub(super) fn told(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        cursors: &[u64],
+        refused: &[u16],
+    ) -> Result<(), StoreError> {
+        let Some(relay) = self.relays.known.get_mut(key) else {
+            return Ok(());
+        };
+        let (Some(row), Some(mailbox)) = (relay.row, relay.mailbox.as_mut()) else {
+            return Ok(());
+        };
+        for (index, cursor) in (0u16..).zip(cursors) {
+            mailbox.telling.remove(cursor);
+            if refused.contains(&index) {
+                self.refusals.count("confirmation-refused");
+                step.tx.discard_instead(row, *cursor)?;
+                mailbox.tell_at = Some(step.now.tick);
+            } else {
+                step.tx.read_item_told(row, *cursor)?;
+            }
+        }
+        if step.tx.read_items(row, 1)?.is_empty() {
+            return Ok(());
+        }
+        // more than fitted into one telling, or what came meanwhile and has its own time
+        if mailbox.telling.is_empty() {
+            mailbox.tell_at.get_or_insert(step.now.tick);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,257 @@
+//! Which relay is given what waits for a contact, and when (D7.2, D6.10).
+//!
+//! What can go directly has [`DIRECT_LEAD`] for it; then it goes to the first of the contact's relays
+//! that works, and without a confirmation after [`CONFIRM_WITHIN`] to the next as well.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sremp_core::{contact_card::RelayHint, error::ErrorCode, id::ContactId, time::Tick};
+
+use super::{
+    super::{Engine, Step, links::Doubt, peers::Peer},
+    Relay,
+    storing::Queue,
+};
+use crate::store::StoreError;
+
+/// Time that the direct way has before a relay is given what waits (D7.2).
+const DIRECT_LEAD: Duration = Duration::from_millis(750);
+/// Without a confirmation for this time the next relay is given the same bytes (D6.10).
+pub(super) const CONFIRM_WITHIN: Duration = Duration::from_secs(60);
+/// First pause after a relay has refused a contact's envelope; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+/// Longest such pause (code QUOTA of chapter 10).
+const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// A relay that has refused what was for a contact.
+struct Refusal {
+    until: Tick,
+    times: u32,
+}
+
+/// When the messages of each contact are looked at again.
+#[derive(Default)]
+pub(super) struct Routes {
+    due: BTreeMap<ContactId, Tick>,
+    /// By contact and relay.
+    refusals: BTreeMap<(ContactId, ContactId), Refusal>,
+}
+
+impl Routes {
+    /// At the latest then.
+    pub(super) fn soon(&mut self, contact: ContactId, at: Tick) {
+        let due = self.due.entry(contact).or_insert(at);
+        *due = (*due).min(at);
+    }
+
+    /// A direct connection carries everything.
+    pub(super) fn forget(&mut self, contact: &ContactId) {
+        self.due.remove(contact);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Tick> {
+        self.due.values().min().copied()
+    }
+
+    pub(super) fn postpone(&mut self, until: Tick) {
+        for due in self.due.values_mut() {
+            *due = (*due).max(until);
+        }
+    }
+
+    fn take_due(&mut self, now: Tick) -> Vec<ContactId> {
+        let due = self.due.iter().filter(|(_, at)| **at <= now);
+        let due: Vec<ContactId> = due.map(|(contact, _)| *contact).collect();
+        for contact in &due {
+            self.due.remove(contact);
+        }
+        due
+    }
+
+    /// A relay has refused: it is left alone with this contact for a while, longer each time.
+    pub(super) fn refused(
+        &mut self,
+        contact: ContactId,
+        relay: ContactId,
+        retry_after: Duration,
+        now: Tick,
+    ) {
+        let refusal = self.refusals.entry((contact, relay)).or_insert(Refusal {
+            until: now,
+            times: 0,
+        });
+        let pause = FIRST_PAUSE
+            .saturating_mul(1 << refusal.times.min(9))
+            .min(LONGEST_PAUSE);
+        refusal.times += 1;
+        refusal.until = now.plus(pause.max(retry_after.min(LONGEST_PAUSE)));
+    }
+
+    /// A relay has taken something.
+    pub(super) fn taken(&mut self, contact: ContactId, relay: ContactId) {
+        self.refusals.remove(&(contact, relay));
+    }
+
+    fn refused_until(&self, contact: ContactId, relay: ContactId, now: Tick) -> Option<Tick> {
+        let refusal = self.refusals.get(&(contact, relay))?;
+        (refusal.until > now).then_some(refusal.until)
+    }
+}
+
+/// What stands against a relay now.
+enum Fitness {
+    Fit,
+    Until(Tick),
+}
+
+impl Engine {
+    /// Something waits for a contact to whom no direct connection stands.
+    pub(in super::super) fn route_later(&mut self, step: &Step<'_, '_>, peer: &Peer) {
+        let key = peer.key();
+        if !self.online || peer.record.relays.is_empty() || !peer.is_accepted() {
+            return;
+        }
+        let now = step.now.tick;
+        let direct = self.may_dial(peer) && !self.dialling.failed_lately(&key, now);
+        let lead = if direct { DIRECT_LEAD } else { Duration::ZERO };
+        self.relays.routes.soon(key, now.plus(lead));
+    }
+
+    /// A direct connection stands and is silent: relays are tried beside it.
+    pub(in super::super) fn route_now(&mut self, key: &ContactId, now: Tick) {
+        self.relays.routes.soon(*key, now);
+    }
+
+    /// A direct connection stands: what waits goes over it.
+    pub(in super::super) fn route_directly(&mut self, key: &ContactId) {
+        self.relays.routes.forget(key);
+        for relay in self.relays.known.values_mut() {
+            relay.queue.remove(key);
+        }
+    }
+
+    pub(super) fn run_routes(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        for key in self.relays.routes.take_due(step.now.tick) {
+            let Some(peer) = self.peers.take(step.tx, &key)? else {
+                continue;
+            };
+            let result = self.route(step, &peer);
+            self.peers.put(peer);
+            result?;
+        }
+        Ok(())
+    }
+
+    fn route(&mut self, step: &mut Step<'_, '_>, peer: &Peer) -> Result<(), StoreError> {
+        let key = peer.key();
+        if !peer.is_accepted() {
+            return Ok(());
+        }
+        let link = self.links.active(&key).and_then(|l| self.links.get(l));
+        if link.is_some_and(|link| link.doubtful == Doubt::No) {
+            return Ok(());
+        }
+        let waits = !step.tx.outbox_waiting(peer.record.row, 0, 1)?.is_empty();
+        let reset = self.resets.contains(&key);
+        let mut first = waits || reset;
+        for hint in &peer.record.relays {
+            match self.fitness(&key, hint, step.now.tick) {
+                Fitness::Until(at) if first => self.relays.routes.soon(key, at),
+                Fitness::Until(_) => {}
+                Fitness::Fit if first => {
+                    first = false;
+                    let relay = self.relays.enter(hint);
+                    if reset {
+                        relay.bundles.insert(key);
+                    }
+                    if waits {
+                        relay.queue.insert(key, Queue::of_waiting());
+                    }
+                    relay.want(step.now.tick);
+                }
+                Fitness::Fit => self.route_again(step, peer, hint)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn fitness(&mut self, key: &ContactId, hint: &RelayHint, now: Tick) -> Fitness {
+        let refused = self.relays.routes.refused_until(*key, hint.relay, now);
+        let relay = self.relays.enter(hint);
+        match refused.into_iter().chain(relay.rests_until(now)).max() {
+            None => Fitness::Fit,
+            Some(at) => Fitness::Until(at),
+        }
+    }
+
+    /// Gives a further relay what others have kept for a while without a confirmation.
+    fn route_again(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        hint: &RelayHint,
+    ) -> Result<(), StoreError> {
+        let before = step.now.wall.minus(CONFIRM_WITHIN);
+        let row = peer.record.row;
+        let left = step.tx.outbox_unconfirmed(row, &hint.relay, 0, before, 1)?;
+        if !left.is_empty() {
+            let relay = self.relays.enter(hint);
+            let queue = Queue::of_unconfirmed();
+            relay.queue.entry(peer.key()).or_insert(queue);
+            relay.want(step.now.tick);
+        }
+        Ok(())
+    }
+
+    /// A relay does not take what is for a contact: the next one is tried.
+    pub(super) fn relay_refused(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        relay: &ContactId,
+        contact: &ContactId,
+        code: ErrorCode,
+        retry_after: Duration,
+    ) -> Result<(), StoreError> {
+        let now = step.now.tick;
+        self.relays
+            .routes
+            .refused(*contact, *relay, retry_after, now);
+        if let Some(state) = self.relays.known.get_mut(relay) {
+            state.queue.remove(contact);
+            state.last_error = Some(code.meaning().to_owned());
+        }
+        self.relays.routes.soon(*contact, now);
+        let Some(peer) = self.peers.take(step.tx, contact)? else {
+            return Ok(());
+        };
+        let row = peer.record.row;
+        let cause = code.meaning();
+        let noted = step.tx.note_attempt(row, Some(relay), cause, step.now.wall);
+        self.peers.put(peer);
+        noted
+    }
+
+    /// Envelopes whose relays have ceased to keep them wait anew.
+    pub(in super::super) fn end_relay_storage(
+        &mut self,
+        step: &mut Step<'_, '_>,
+    ) -> Result<(), StoreError> {
+        for row in step.tx.end_relay_storage(step.now.wall)? {
+            if let Some(contact) = step.tx.contact(row)? {
+                self.push_soon(&contact.key);
+            }
+        }
+        Ok(())
+    }
+
+    /// When something is next tried for a contact by itself.
+    pub(in super::super) fn next_route(&self, contact: &ContactId) -> Option<Tick> {
+        let route = self.relays.routes.due.get(contact).copied();
+        let waiting = self.relays.known.values();
+        let waiting = waiting.filter(|r| r.queue.contains_key(contact));
+        route
+            .into_iter()
+            .chain(waiting.filter_map(|r: &Relay| r.due))
+            .min()
+    }
+}

@@ -1,0 +1,239 @@
+//! The way of one message, from what the store keeps of it: tries, receipts, confirmation.
+
+use sremp_core::{
+    id::MsgId,
+    relay::{Confirmation, MessageId, Receipt, proof::ReceiptClaim},
+    time::UnixMillis,
+};
+
+use super::{Engine, Step, contacts::Answer, contacts::refuse, peers::Peer, relays::calendar};
+use crate::{
+    clock::Rfc3339,
+    store::{ConfirmationRecord, MessageRecord, ReceiptRecord, StoreError},
+    view::{ErrorKind, MessageKind, Path, Reply, Status, WhyStep, WhyView},
+};
+
+/// Fewest digits of an id that name a message.
+const SHORTEST: usize = 6;
+
+impl Engine {
+    /// `why`: the timeline of a message.
+    pub(super) fn why(&mut self, step: &mut Step<'_, '_>, msg_id: &str) -> Answer<Reply> {
+        let Some((lowest, highest)) = ids_that_begin(msg_id) else {
+            let message = "a message is named by its id of 32 hex digits, or at least 6 of the first; \
+                           `sremp history --json` prints them";
+            return refuse(ErrorKind::Usage, message);
+        };
+        let found = step.tx.messages_between(&lowest, &highest, 2)?;
+        let message = match found.as_slice() {
+            [one] => one.clone(),
+            [] => {
+                let text = format!(
+                    "there is no message {msg_id}; `sremp history --json` prints the ids of messages"
+                );
+                return refuse(ErrorKind::Usage, text);
+            }
+            _ => {
+                let text = format!("several messages begin with {msg_id}; give more of its digits");
+                return refuse(ErrorKind::Usage, text);
+            }
+        };
+        let record = step.tx.contact(message.contact)?;
+        let key = record.ok_or(StoreError::Damaged)?.key;
+        let peer = self.peers.take(step.tx, &key)?.ok_or(StoreError::Damaged)?;
+        let view = self.why_view(step, &peer, &message);
+        self.peers.put(peer);
+        Ok(Ok(Reply::Why(view?)))
+    }
+
+    fn why_view(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        message: &MessageRecord,
+    ) -> Result<WhyView, StoreError> {
+        let waits = message
+            .status
+            .is_some_and(|s| matches!(s, Status::Queued | Status::AtRelay));
+        let timeline = match message.kind {
+            MessageKind::Sent => self.way_out(step, peer, message)?,
+            _ => way_in(step, message)?,
+        };
+        let next = self.dialling.next(&peer.key());
+        let next = next.into_iter().chain(self.next_route(&peer.key())).min();
+        let next = next.filter(|_| waits && message.status == Some(Status::Queued));
+        Ok(WhyView {
+            msg_id: message.msg_id.map(|id| id.to_string()).unwrap_or_default(),
+            contact: peer.key().to_string(),
+            alias: peer.name(),
+            kind: message.kind,
+            status: message.status,
+            path: message.path,
+            waits_for: match waits {
+                true => self.why_waiting(step, message.contact, message.status)?,
+                false => None,
+            },
+            next_try: next.map(|at| Rfc3339(calendar(at, step.now))),
+            timeline,
+        })
+    }
+
+    /// What happened to a message of one's own.
+    fn way_out(
+        &self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        message: &MessageRecord,
+    ) -> Result<Vec<WhyStep>, StoreError> {
+        let Some(msg_id) = message.msg_id else {
+            return Ok(Vec::new());
+        };
+        let row = message.contact;
+        let written = message.sent;
+        let ended = match message.status {
+            Some(Status::OnDevice | Status::Failed) => message.status_at,
+            _ => None,
+        };
+        let mut steps = vec![(
+            written,
+            WhyStep::Written {
+                at: Rfc3339(written),
+            },
+        )];
+        for attempt in step.tx.attempts(row, written)? {
+            // what failed only later was for other messages
+            if ended.is_some_and(|end| attempt.first > end) {
+                continue;
+            }
+            let at = ended.map_or(attempt.last, |end| attempt.last.min(end));
+            steps.push((
+                at,
+                WhyStep::Tried {
+                    at: Rfc3339(at),
+                    path: attempt.relay.map_or(Path::Direct, |_| Path::Relay),
+                    relay: attempt.relay.map(|key| key.to_string()),
+                    cause: attempt.cause,
+                    since: Rfc3339(attempt.first),
+                    count: attempt.count,
+                },
+            ));
+        }
+        for receipt in step.tx.receipts(row, &msg_id)? {
+            steps.push((receipt.received, self.receipt_step(peer, &receipt)));
+        }
+        let confirmation = step.tx.confirmation(row, &msg_id)?;
+        match message.status {
+            Some(Status::OnDevice) => {
+                let at = message.status_at.unwrap_or(written);
+                steps.push((at, self.arrived(peer, at, message.path, confirmation)));
+            }
+            Some(Status::Failed) => {
+                let at = message.status_at.unwrap_or(written);
+                steps.push((at, WhyStep::GivenUp { at: Rfc3339(at) }));
+            }
+            _ => {}
+        }
+        steps.sort_by_key(|(at, _)| *at);
+        Ok(steps.into_iter().map(|(_, step)| step).collect())
+    }
+
+    fn receipt_step(&self, peer: &Peer, kept: &ReceiptRecord) -> WhyStep {
+        let claim = ReceiptClaim {
+            sender: self.own.identity.id().into(),
+            recipient: peer.key().into(),
+            message_id: MessageId::new(kept.message_id),
+            blob_hash: kept.envelope,
+            stored_at: kept.stored,
+            expires_at: kept.expires,
+        };
+        let receipt = Receipt::from_bytes(&kept.signature);
+        let holds = receipt.is_some_and(|r| r.verify(&kept.relay, &claim).is_ok());
+        WhyStep::AtRelay {
+            at: Rfc3339(kept.received),
+            relay: kept.relay.to_string(),
+            stored_at: Rfc3339(kept.stored),
+            expires_at: Rfc3339(kept.expires),
+            receipt_valid: holds,
+            receipt: sremp_core::wire::bytes::Hex(&kept.signature).to_string(),
+        }
+    }
+
+    fn arrived(
+        &self,
+        peer: &Peer,
+        at: UnixMillis,
+        path: Option<Path>,
+        kept: Option<ConfirmationRecord>,
+    ) -> WhyStep {
+        let kept = kept.filter(|_| path == Some(Path::Relay));
+        let valid = kept.as_ref().map(|kept| {
+            let confirmation = Confirmation {
+                message_id: MessageId::new(kept.message_id),
+                sender: self.own.identity.id().into(),
+                delivered_to: peer.key().into(),
+                timestamp: kept.at,
+                blob_hash: kept.envelope,
+                signature: kept.signature,
+            };
+            confirmation.verify(&peer.key()).is_ok()
+        });
+        WhyStep::OnDevice {
+            at: Rfc3339(at),
+            path: path.unwrap_or(Path::Direct),
+            relay: kept.as_ref().map(|k| k.relay.to_string()),
+            confirmed_at: kept.as_ref().map(|k| Rfc3339(k.at)),
+            confirmation_valid: valid,
+        }
+    }
+}
+
+/// What happened to a message of a contact's.
+fn way_in(step: &mut Step<'_, '_>, message: &MessageRecord) -> Result<Vec<WhyStep>, StoreError> {
+    let at = Rfc3339(message.sent);
+    let mut steps = vec![WhyStep::Sent { at }];
+    if let Some((relay, stored)) = step.tx.message_relay(message.id)? {
+        steps.push(WhyStep::Stored {
+            at: Rfc3339(stored),
+            relay: relay.to_string(),
+        });
+    }
+    if let Some(received) = message.received {
+        steps.push(WhyStep::Received {
+            at: Rfc3339(received),
+            path: message.path.unwrap_or(Path::Direct),
+        });
+    }
+    Ok(steps)
+}
+
+/// The lowest and the highest id that begin with these digits.
+fn ids_that_begin(digits: &str) -> Option<(MsgId, MsgId)> {
+    let digits = digits.to_ascii_lowercase();
+    let hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    if !hex || !(SHORTEST..=2 * MsgId::LEN).contains(&digits.len()) {
+        return None;
+    }
+    let fill = |with: char| -> Option<MsgId> {
+        let rest = std::iter::repeat_n(with, 2 * MsgId::LEN - digits.len());
+        let id: String = digits.chars().chain(rest).collect();
+        id.parse().ok()
+    };
+    Some((fill('0')?, fill('f')?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_named_by_six_digits_or_more() {
+        let (lowest, highest) = ids_that_begin("ABCDEF7").unwrap();
+        assert_eq!(lowest.to_string(), "abcdef70000000000000000000000000");
+        assert_eq!(highest.to_string(), "abcdef7fffffffffffffffffffffffff");
+        for wrong in ["", "abcde", "abcdeg", &"a".repeat(33)] {
+            assert!(ids_that_begin(wrong).is_none(), "{wrong}");
+        }
+        let whole = "0123456789abcdef0123456789abcdef";
+        assert_eq!(ids_that_begin(whole).map(|(a, b)| a == b), Some(true));
+    }
+}

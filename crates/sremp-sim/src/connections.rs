@@ -1,0 +1,233 @@
+//! Connections in the world: made, carried on with delays, cut.
+
+use rand_chacha::rand_core::Rng as _;
+use sremp_client::engine::Input;
+use sremp_core::{
+    channel::{Admission, Direction, HandshakeHash, Message, Service},
+    contact_card::Endpoint,
+    error::ErrorCode,
+    identity::Identity,
+};
+use sremp_net::{CloseReason, DialTarget, LinkId};
+
+use crate::{
+    Node, World,
+    world::{Flight, MAX_DELAY, NodeIndex, RELAYS},
+};
+
+/// One node's end of a connection.
+pub(crate) struct End {
+    pub(crate) other: LinkId,
+    pub(crate) other_node: NodeIndex,
+    pub(crate) node: NodeIndex,
+    pub(crate) direction: Direction,
+    pub(crate) service: Service,
+    pub(crate) binding: HandshakeHash,
+    pub(crate) identity_of_other: Identity,
+    /// When the last thing sent from here arrives: order is kept.
+    pub(crate) last_arrival: u64,
+    pub(crate) admitted: bool,
+}
+
+impl World {
+    pub(crate) fn dial(&mut self, node: NodeIndex, target: &DialTarget) {
+        self.dials += 1;
+        let link = self.new_link();
+        let hosts = || target.endpoints.iter().map(Endpoint::host);
+        let called = match target.service {
+            Service::Relay => {
+                let relays = self.relays.iter();
+                let mut names = relays.map(|r| &r.name);
+                let found = names.position(|n| hosts().any(|host| host == n));
+                found.map(|at| at + RELAYS)
+            }
+            _ => {
+                let mut names = self.nodes.iter().map(|n| &n.name);
+                names.position(|n| hosts().any(|host| host == n))
+            }
+        };
+        let blocked = |n: &NodeIndex| self.unreachable.contains(n);
+        let called = called.filter(|n| !blocked(n) && !blocked(&node));
+        let Some(called) = called else {
+            let input = Input::Closed {
+                link,
+                service: target.service,
+                dialled: target.expected,
+                reason: CloseReason::Local(ErrorCode::Timeout),
+            };
+            return self.fly(node, MAX_DELAY, input);
+        };
+        let other = self.new_link();
+        let caller_identity = self.nodes[node].engine.own().identity().clone();
+        let called_identity = match called.checked_sub(RELAYS) {
+            Some(relay) => self.relays[relay].identity.identity().clone(),
+            None => self.nodes[called].engine.own().identity().clone(),
+        };
+        let mut binding = [0; HandshakeHash::LEN];
+        self.rng.fill_bytes(&mut binding);
+        let (service, binding) = (target.service, HandshakeHash::new(binding));
+        let end = |node, other_node, other, direction, identity| End {
+            other,
+            other_node,
+            node,
+            direction,
+            service,
+            binding,
+            identity_of_other: identity,
+            last_arrival: 0,
+            admitted: false,
+        };
+        let outbound = end(node, called, other, Direction::Outbound, called_identity);
+        let inbound = end(
+            called,
+            node,
+            link,
+            Direction::Inbound,
+            caller_identity.clone(),
+        );
+        self.ends.insert(link, outbound);
+        self.ends.insert(other, inbound);
+        let call = Input::Shown {
+            link: other,
+            service,
+            identity: Box::new(caller_identity),
+            intro: target.intro,
+        };
+        self.send_over(link, call);
+    }
+
+    /// The responder lets the caller in, then shows itself; then the caller decides.
+    pub(crate) fn admit(&mut self, link: LinkId, admission: Admission) {
+        let Some(end) = self.ends.get_mut(&link) else {
+            return;
+        };
+        if admission != Admission::Accept {
+            return self.close(link, ErrorCode::Refused);
+        }
+        end.admitted = true;
+        let (other, direction, node) = (end.other, end.direction, end.node);
+        let service = end.service;
+        if direction == Direction::Inbound {
+            let Some(caller) = self.ends.get(&other) else {
+                return;
+            };
+            let identity = Box::new(caller.identity_of_other.clone());
+            let shown = Input::Shown {
+                link: other,
+                service,
+                identity,
+                intro: None,
+            };
+            self.opened(node, link);
+            self.send_over(link, shown);
+        } else {
+            self.opened(node, link);
+        }
+    }
+
+    pub(crate) fn opened(&mut self, node: NodeIndex, link: LinkId) {
+        let Some(end) = self.ends.get(&link) else {
+            return;
+        };
+        let input = Input::Opened {
+            link,
+            service: end.service,
+            direction: end.direction,
+            identity: Box::new(end.identity_of_other.clone()),
+            binding: end.binding,
+        };
+        // before any message on this connection
+        self.next_urgent += 1;
+        let (life, what) = (self.life(node), input);
+        let flight = Flight {
+            to: node,
+            life,
+            what,
+        };
+        self.flights.insert((self.millis, self.next_urgent), flight);
+    }
+
+    pub(crate) fn transmit(&mut self, link: LinkId, message: Message) {
+        let Some(end) = self.ends.get(&link) else {
+            return;
+        };
+        let other = end.other;
+        self.messages += 1;
+        if self.chance(self.faults.cut) {
+            return self.break_both(link);
+        }
+        let input = Input::Message {
+            link: other,
+            message,
+        };
+        self.send_over(link, input);
+    }
+
+    /// Sends to the other end, in order.
+    pub(crate) fn send_over(&mut self, link: LinkId, what: Input) {
+        let delay = 1 + Node::below(&mut self.rng, MAX_DELAY);
+        let Some(end) = self.ends.get_mut(&link) else {
+            return;
+        };
+        let at = (self.millis + delay).max(end.last_arrival);
+        end.last_arrival = at;
+        let to = end.other_node;
+        self.fly_at(to, at, what);
+    }
+
+    pub(crate) fn close(&mut self, link: LinkId, code: ErrorCode) {
+        let Some(end) = self.ends.remove(&link) else {
+            return;
+        };
+        let reason = CloseReason::Own(code);
+        let dialled = dialled(&end);
+        let own = Input::Closed {
+            link,
+            service: end.service,
+            dialled,
+            reason,
+        };
+        self.fly(end.node, 0, own);
+        self.cut_other(&end);
+    }
+
+    /// This end is gone without a word; the other sees the connection break.
+    pub(crate) fn cut(&mut self, link: LinkId) {
+        if let Some(end) = self.ends.remove(&link) {
+            self.cut_other(&end);
+        }
+    }
+
+    pub(crate) fn cut_other(&mut self, end: &End) {
+        if let Some(other) = self.ends.remove(&end.other) {
+            let input = Input::Closed {
+                link: end.other,
+                service: other.service,
+                dialled: dialled(&other),
+                reason: CloseReason::Truncated,
+            };
+            // after everything that was sent before
+            let at = end.last_arrival.max(self.millis + 1);
+            self.fly_at(other.node, at, input);
+        }
+    }
+
+    pub(crate) fn break_both(&mut self, link: LinkId) {
+        let Some(end) = self.ends.get(&link) else {
+            return;
+        };
+        let (node, dialled) = (end.node, dialled(end));
+        let input = Input::Closed {
+            link,
+            service: end.service,
+            dialled,
+            reason: CloseReason::Truncated,
+        };
+        self.fly(node, 1, input);
+        self.cut(link);
+    }
+}
+
+fn dialled(end: &End) -> Option<sremp_core::id::ContactId> {
+    (end.direction == Direction::Outbound).then(|| end.identity_of_other.id())
+}

@@ -1,0 +1,148 @@
+//! How a relay hands over what it keeps: items to their owners, confirmations to senders.
+
+use rand_chacha::{ChaCha20Rng, rand_core::Rng as _};
+use sremp_client::engine::Now;
+use sremp_core::{
+    id::IdentityKey,
+    relay::{Confirmation, Cursor, RelayMessage, StoreMessage, StoredMessage},
+    time::{Tick, UnixMillis},
+};
+use sremp_net::LinkId;
+
+use super::{Guest, Malice, Relay, Said};
+
+impl Relay {
+    pub(super) fn confirm(
+        &mut self,
+        owner: &IdentityKey,
+        list: Vec<(u16, Confirmation)>,
+        now: Tick,
+    ) -> (Vec<u16>, Vec<Said>) {
+        let (mut refused, mut said) = (Vec::new(), Vec::new());
+        for (place, confirmation) in list {
+            let key = (confirmation.sender, confirmation.message_id);
+            let mailbox = self.mailboxes.entry(*owner).or_default();
+            let seen = mailbox.seen.get(&key);
+            if seen.is_none_or(|seen| seen.hash != confirmation.blob_hash) {
+                refused.push(place);
+                continue;
+            }
+            let reply = seen.and_then(|seen| seen.reply_relay.clone());
+            let cursor = seen.map_or(0, |seen| seen.cursor);
+            if !mailbox.items.contains_key(&cursor) {
+                continue;
+            }
+            self.settle(owner, cursor, now);
+            match reply.filter(|hint| hint.relay != self.identity.id().into()) {
+                Some(hint) => self.outward.push((hint, confirmation.clone())),
+                None => said.extend(self.take_confirmation(confirmation.clone())),
+            }
+        }
+        (refused, said)
+    }
+
+    pub(super) fn settle(&mut self, owner: &IdentityKey, cursor: u64, now: Tick) {
+        if let Some(subscriber) = self.subscribers.get_mut(owner) {
+            subscriber.credits.settled(Cursor::new(cursor), now);
+        }
+        // one that replays deletes nothing, and hands it over anew on every connection
+        if self.malice != Malice::Replays
+            && let Some(mailbox) = self.mailboxes.get_mut(owner)
+        {
+            mailbox.items.remove(&cursor);
+        }
+    }
+
+    pub(super) fn push_items(
+        &mut self,
+        owner: &IdentityKey,
+        now: Now,
+        rng: &mut ChaCha20Rng,
+    ) -> Vec<Said> {
+        let (Some(mailbox), Some(subscriber)) = (
+            self.mailboxes.get_mut(owner),
+            self.subscribers.get_mut(owner),
+        ) else {
+            return Vec::new();
+        };
+        mailbox.items.retain(|_, item| item.expires > now.wall);
+        let Some(room) = subscriber.credits.room(now.tick) else {
+            return Vec::new();
+        };
+        let waiting = mailbox.items.range(subscriber.after + 1..);
+        let waiting = waiting.map(|(cursor, _)| *cursor).take(room.items);
+        let mut waiting: Vec<u64> = waiting.collect();
+        // a client takes no cursor that is not higher: the contents change their places
+        let cursors = waiting.clone();
+        if self.malice == Malice::Reorders {
+            for at in (1..waiting.len()).rev() {
+                let other = (rng.next_u64() % (at as u64 + 1)) as usize;
+                waiting.swap(at, other);
+            }
+        }
+        let mut said = Vec::new();
+        for (kept_at, shown_at) in waiting.into_iter().zip(cursors) {
+            let Some(item) = mailbox.items.get(&kept_at) else {
+                continue;
+            };
+            subscriber.after = subscriber.after.max(shown_at);
+            let bytes = item.blob.len();
+            let cursor = Cursor::new(shown_at);
+            subscriber.credits.pushed(cursor, bytes, now.tick);
+            let sender = match self.malice {
+                Malice::Misattributes => *mailbox.accepted.first().unwrap_or(&item.sender),
+                _ => item.sender,
+            };
+            let pushed = RelayMessage::StoredMessage(StoredMessage {
+                message_id: item.message_id,
+                sender,
+                timestamp: item.stored,
+                encrypted_blob: item.blob.clone().into(),
+                cursor,
+            });
+            said.push((subscriber.link, pushed, subscriber.req_id));
+        }
+        said
+    }
+
+    pub(super) fn push_confirmations(&mut self, sender: &IdentityKey) -> Vec<Said> {
+        let waiting = self.confirmations.get(sender);
+        let Some(waiting) = waiting.filter(|w| !w.is_empty()) else {
+            return Vec::new();
+        };
+        let registered =
+            |g: &Guest| *sender == (*g.connection.peer()).into() && g.connection.role().is_some();
+        let guest = self.guests.iter_mut().find(|(_, g)| registered(g));
+        let Some((link, guest)) = guest else {
+            return Vec::new();
+        };
+        let fresh = |c: &&Confirmation| !guest.pushed.values().any(|list| list.contains(c));
+        let list: Vec<_> = waiting.iter().filter(fresh).take(256).cloned().collect();
+        if list.is_empty() {
+            return Vec::new();
+        }
+        guest.next_request += 1;
+        guest.pushed.insert(guest.next_request, list.clone());
+        vec![(
+            *link,
+            RelayMessage::ConfirmationPush(list),
+            guest.next_request,
+        )]
+    }
+
+    /// Says that the recipient has it: signed by itself, and with the recipient's name on it.
+    pub(super) fn forge_confirmation(
+        &mut self,
+        link: LinkId,
+        sender: IdentityKey,
+        store: &StoreMessage,
+        now: UnixMillis,
+    ) -> Vec<Said> {
+        let (id, hash) = (store.message_id, store.hash());
+        let own = Confirmation::sign(&self.identity, sender, id, hash, now);
+        let mut posing = own.clone();
+        posing.delivered_to = store.recipient;
+        let forged = RelayMessage::ConfirmationPush(vec![own, posing]);
+        vec![(link, forged, 9_999)]
+    }
+}
