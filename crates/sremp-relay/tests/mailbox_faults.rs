@@ -411,7 +411,7 @@ fn fsck_names_a_damaged_page_and_the_store_stops_at_it() {
     assert!(faults[0].contains("not what was stored"), "{faults:?}");
     // a page overwritten
     let mut torn = whole.clone();
-    torn[place / 8_192 * 8_192..][..8_192].fill(0xa5);
+    torn[place / 4_096 * 4_096..][..4_096].fill(0xa5);
     fs::write(&path, &torn).unwrap();
     assert!(!fsck(&path).unwrap().is_empty());
     let mut store = open_at(&path);
