@@ -408,6 +408,61 @@ show("03-sessions", "content_contact_request", content(6, 0x26, 1, bytes(16), [
     [7, x_public(b"\x20" * 32), NOW, NOW + 46 * DAY, env_a], [["alice.example", 33399]]]))
 show("03-sessions", "content_contact_accept", content(7, 0x27, 1, bytes(16), [1, None, None, None, None]))
 
+# ---- chapter 6 --------------------------------------------------------------------------------
+
+R = dict(seed=b"\x09" * 32, noise=b"\x0a" * 32, name="relay")
+R["id"] = ed_public(R["seed"])
+H_RELAY = b"\x33" * 32  # the handshake hash of Alice's connection to the relay
+
+
+def msg(msg_type, req_id, body):
+    return b"\x01" + smp1([msg_type, req_id, body])
+
+
+def facts(message_id, blob, ttl):
+    return (A["id"] + B["id"] + u64(message_id) + H(blob) + u64(NOW) + u64(NOW + 1000 * ttl))
+
+
+show("06-relay", "relay_identity_key", R["id"])
+payload = R["id"] + H_RELAY + A["id"] + b"\x02"
+show("06-relay", "auth_payload", payload)
+caps = [61440, 14 * 86400]
+show("06-relay", "register", msg(0x101, 1, [A["id"], sign(A["seed"], "relay-auth", payload), caps, 2, None]))
+show("06-relay", "granted", msg(0x102, 1, [caps, 10_000, 64 << 20, NOW]))
+
+blob, ttl, mid = bytes.fromhex(OUT["03-sessions"]["envelope_4"]), 14 * 86400, 0x0102030405060708
+payload = R["id"] + B["id"] + u64(mid) + H(blob) + u32(ttl)
+show("06-relay", "store_payload", payload)
+store = msg(0x110, 2, [B["id"], blob, sign(A["seed"], "relay-store", payload), mid, ttl, None, None])
+show("06-relay", "store", store)
+
+leaf = H(b"\0" + facts(mid, blob, ttl))
+show("06-relay", "receipt_leaf", leaf)
+receipt = sign(R["seed"], "store-receipt", leaf) + b"\0"
+show("06-relay", "receipt_alone", receipt)
+show("06-relay", "stored", msg(0x111, 2, [True, NOW, mid, NOW + 1000 * ttl, receipt, None]))
+
+l0, l1, l2 = (H(b"\0" + facts(mid + i, blob, ttl)) for i in range(3))
+n01 = H(b"\1" + l0 + l1)
+root = H(b"\1" + n01 + l2)
+s = sign(R["seed"], "store-receipt", root)
+show("06-relay", "tree_leaves", (l0 + l1 + l2))
+show("06-relay", "tree_root", root)
+show("06-relay", "tree_receipt_0", s + b"\2" + b"\1" + l1 + b"\1" + l2)
+show("06-relay", "tree_receipt_1", s + b"\2" + b"\0" + l0 + b"\1" + l2)
+show("06-relay", "tree_receipt_2", s + b"\1" + b"\0" + n01)
+
+show("06-relay", "refused", msg(0x111, 3, [False, 0, mid, 0, b"", 0x0403]))
+show("06-relay", "subscribe", msg(0x120, 2, [0, 32, 1 << 20]))
+show("06-relay", "stored_message", msg(0x121, 2, [mid, A["id"], NOW, blob, 0x1234_5678]))
+payload = u64(mid) + A["id"] + B["id"] + u64(NOW + 1500) + H(blob)
+show("06-relay", "confirmation_payload", payload)
+confirmation = [mid, A["id"], B["id"], NOW + 1500, H(blob), sign(B["seed"], "confirmation", payload)]
+show("06-relay", "delivery_confirmation", msg(0x124, 3, [[confirmation]]))
+show("06-relay", "confirmed", msg(0x125, 3, [[]]))
+show("06-relay", "confirmation_push", msg(0x126, 7, [[confirmation]]))
+show("06-relay", "discard", msg(0x127, 4, [[0x1234_5679]]))
+
 # ---- chapter 8 --------------------------------------------------------------------------------
 
 def card(who, flags, version, expires, token, tlvs):

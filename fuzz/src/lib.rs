@@ -10,6 +10,7 @@
 mod channel;
 mod documents;
 mod input;
+mod relay;
 mod session;
 mod text;
 mod wire;
@@ -36,6 +37,10 @@ pub const TARGETS: &[Target] = &[
     ("ratchet", session::ratchet),
     ("stored_state", session::stored_state),
     ("conversation", session::conversation),
+    ("relay_message", relay::relay_message),
+    ("relay_receipt", relay::relay_receipt),
+    ("relay_server", relay::relay_server),
+    ("relay_client", relay::relay_client),
 ];
 
 /// Runs a target; `false` if there is none of this name.

@@ -5,7 +5,7 @@ mod support;
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -15,7 +15,7 @@ use sremp_client::{
     store::{Store, StoreError},
     view::{CommandError, ErrorKind},
 };
-use support::*;
+use support::{small_disk::SmallDisk, *};
 
 fn make_home(path: &Path) -> Result<Home, HomeError> {
     let home = Home::at(path);
@@ -105,40 +105,6 @@ fn a_full_database_refuses_and_goes_on_when_there_is_room() {
     });
     assert_eq!(texts(&mut store, ann).len() as u64, kept + 1);
     store.integrity_check().unwrap();
-}
-
-/// A file system of its own, unmounted on drop.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` where this user may not mount.
-    fn mount(directory: &Path, options: &str) -> Option<Self> {
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(directory)
-            .stderr(Stdio::null())
-            .status();
-        if !mounted.is_ok_and(|status| status.success()) {
-            eprintln!("not tried: this user may not mount a small disk");
-            return None;
-        }
-        Some(Self(directory.to_owned()))
-    }
-
-    fn remount(&self, options: &str) {
-        let options = format!("remount,{options}");
-        let status = Command::new("mount")
-            .args(["-o", &options])
-            .arg(&self.0)
-            .status();
-        assert!(status.unwrap().success());
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 #[test]

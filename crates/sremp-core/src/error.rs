@@ -130,7 +130,7 @@ pub const ERRORS: [ErrorRow; 43] = [
     row(ErrorCode::Superseded, "SUPERSEDED", Scope::Reply, "a newer connection took over"),
     row(ErrorCode::Conflict, "CONFLICT", Scope::Reply, "the message id is taken by another message"),
     row(ErrorCode::InviteRequired, "INVITE_REQUIRED", Scope::Reply, "the relay asks for an invite"),
-    row(ErrorCode::Full, "FULL", Scope::Reply, "the relay takes no new mailboxes"),
+    row(ErrorCode::Full, "FULL", Scope::Reply, "the relay has no room"),
     row(ErrorCode::Storage, "STORAGE", Scope::Local, "the disk is full or a write failed"),
 ];
 

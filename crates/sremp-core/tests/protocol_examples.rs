@@ -7,12 +7,20 @@ use rand_chacha::rand_core::{Infallible, TryCryptoRng, TryRng};
 use serde_json::Value;
 use sremp_core::{
     channel::{
-        Accept, Admission, Channel, Event, Initiate, LocalIdentity, ReassemblyBudget, Service,
+        Accept, Admission, Channel, Event, HandshakeHash, Initiate, LocalIdentity, Message,
+        ReassemblyBudget, Service,
     },
     contact_card::{CardContent, ContactCard, Intro},
+    error::ErrorCode,
     id::{EnvelopeId, IntroToken},
     identity::{Identity, SecretIdentity, Username},
     key::NoiseSecret,
+    relay::{
+        Capabilities, Confirmation, Cursor, Granted, MessageId, RelayClient, RelayEvent,
+        RelayMessage, Request, Role, ServerConnection, StoreResponse, StoredMessage, Subscribe,
+        ToStore,
+        proof::{Receipt, ReceiptClaim, ReceiptTree},
+    },
     safety_number::SafetyNumber,
     session::{
         book::SessionBook,
@@ -297,6 +305,167 @@ fn contents_are_those_of_chapter_3() {
         let bytes = from_hex(bytes.as_str().unwrap()).unwrap();
         let content = Content::decode_exact(&bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(content.encode().unwrap(), bytes, "{name}");
+    }
+}
+
+const H: HandshakeHash = HandshakeHash::new([0x33; 32]);
+const MESSAGE_ID: u64 = 0x0102_0304_0506_0708;
+const FORTNIGHT: u32 = 14 * 24 * 60 * 60;
+const CAPABILITIES: Capabilities = Capabilities {
+    max_message_size: 61_440,
+    max_storage_duration: FORTNIGHT,
+};
+
+/// A MSG as it stands in the chapter, with the type byte of its frame.
+fn framed(message: &Message) -> Vec<u8> {
+    [&[1], message.encode().as_slice()].concat()
+}
+
+fn receipt_claim(n: u64, blob: &[u8]) -> ReceiptClaim {
+    ReceiptClaim {
+        sender: person("alice", 1, 2).id().into(),
+        recipient: person("bob", 5, 6).id().into(),
+        message_id: MessageId::new(MESSAGE_ID + n),
+        blob_hash: EnvelopeId::of(blob),
+        stored_at: NOW,
+        expires_at: UnixMillis::saturating(NOW.get() + 1_000 * u64::from(FORTNIGHT)),
+    }
+}
+
+#[test]
+fn a_message_left_at_a_relay_is_that_of_chapter_6() {
+    let chapter = examples("06-relay");
+    let blob = hex(&examples("03-sessions"), "envelope_4");
+    let (alice, bob, relay) = (
+        person("alice", 1, 2),
+        person("bob", 5, 6),
+        person("relay", 9, 10),
+    );
+    assert_eq!(
+        relay.id().as_bytes().as_slice(),
+        hex(&chapter, "relay_identity_key")
+    );
+
+    let mut client = RelayClient::new(alice.id(), relay.id());
+    let mut server = ServerConnection::new(relay.id(), alice.id(), H);
+    let register = client
+        .register(&alice, &H, Role::Sender, CAPABILITIES, None)
+        .unwrap();
+    assert_eq!(framed(&register), hex(&chapter, "register"));
+    assert!(matches!(
+        server.handle(&register, NOW),
+        Ok(Request::Register(_))
+    ));
+    server.registered(Role::Sender);
+    let granted = RelayMessage::Granted(Granted {
+        capabilities: CAPABILITIES,
+        max_items: 10_000,
+        max_bytes: 64 << 20,
+        server_time: NOW,
+    });
+    assert_eq!(framed(&granted.to_message(1)), hex(&chapter, "granted"));
+
+    let to_store = ToStore {
+        recipient: bob.id().into(),
+        envelope: blob.clone(),
+        message_id: MessageId::new(MESSAGE_ID),
+        ttl: FORTNIGHT,
+        reply_relay: None,
+        intro: None,
+    };
+    let store = client.store(&alice, to_store).unwrap();
+    assert_eq!(framed(&store), hex(&chapter, "store"));
+    let Ok(Request::Store(unchecked)) = server.handle(&store, NOW) else {
+        panic!("a store")
+    };
+    let signature = unchecked.signature();
+    assert_eq!(unchecked.claim.verify(&alice.id(), signature), Ok(()));
+
+    let claim = receipt_claim(0, &blob);
+    let receipt = ReceiptTree::sign(&relay, [&claim]).unwrap().receipt(0);
+    assert_eq!(receipt.to_bytes(), hex(&chapter, "receipt_alone"));
+    let stored = RelayMessage::StoreResponse(StoreResponse {
+        success: true,
+        stored_at: claim.stored_at,
+        message_id: claim.message_id,
+        expires_at: claim.expires_at,
+        receipt_signature: receipt.to_bytes().into(),
+        error: None,
+    });
+    let stored = stored.to_message(2);
+    assert_eq!(framed(&stored), hex(&chapter, "stored"));
+    let event = client.handle(&stored);
+    assert!(matches!(event, Ok(Some(RelayEvent::Stored { .. }))));
+    let refused = StoreResponse::refused(claim.message_id, ErrorCode::Quota);
+    let refused = RelayMessage::StoreResponse(refused).to_message(3);
+    assert_eq!(framed(&refused), hex(&chapter, "refused"));
+}
+
+#[test]
+fn a_message_fetched_from_a_relay_is_that_of_chapter_6() {
+    let chapter = examples("06-relay");
+    let blob = hex(&examples("03-sessions"), "envelope_4");
+    let (alice, bob, relay) = (
+        person("alice", 1, 2),
+        person("bob", 5, 6),
+        person("relay", 9, 10),
+    );
+    let mut client = RelayClient::new(bob.id(), relay.id());
+    let _ = client.register(&bob, &H, Role::Owner, CAPABILITIES, None);
+    let subscribe = client.subscribe(Subscribe {
+        after: Cursor::default(),
+        credit_items: 32,
+        credit_bytes: 1 << 20,
+    });
+    assert_eq!(framed(&subscribe.unwrap()), hex(&chapter, "subscribe"));
+    let push = RelayMessage::StoredMessage(StoredMessage {
+        message_id: MessageId::new(MESSAGE_ID),
+        sender: alice.id().into(),
+        timestamp: NOW,
+        encrypted_blob: blob.clone().into(),
+        cursor: Cursor::new(0x1234_5678),
+    });
+    let push = push.to_message(2);
+    assert_eq!(framed(&push), hex(&chapter, "stored_message"));
+    assert!(matches!(
+        client.handle(&push),
+        Ok(Some(RelayEvent::Item(_)))
+    ));
+
+    let confirmation = Confirmation::sign(
+        &bob,
+        alice.id().into(),
+        MessageId::new(MESSAGE_ID),
+        EnvelopeId::of(&blob),
+        UnixMillis::saturating(NOW.get() + 1_500),
+    );
+    let list = vec![confirmation];
+    let confirm = client.confirm(list.clone()).unwrap();
+    assert_eq!(framed(&confirm), hex(&chapter, "delivery_confirmation"));
+    let confirmed = RelayMessage::Confirmed { refused: vec![] }.to_message(3);
+    assert_eq!(framed(&confirmed), hex(&chapter, "confirmed"));
+    let discard = client.discard(vec![Cursor::new(0x1234_5679)]).unwrap();
+    assert_eq!(framed(&discard), hex(&chapter, "discard"));
+
+    let push = RelayMessage::ConfirmationPush(list).to_message(7);
+    assert_eq!(framed(&push), hex(&chapter, "confirmation_push"));
+    let mut sender = RelayClient::new(alice.id(), relay.id());
+    let event = sender.handle(&push).unwrap();
+    assert!(matches!(event, Some(RelayEvent::Confirmations { refused, .. }) if refused.is_empty()));
+}
+
+#[test]
+fn three_receipts_under_one_signature_are_those_of_chapter_6() {
+    let chapter = examples("06-relay");
+    let blob = hex(&examples("03-sessions"), "envelope_4");
+    let relay = person("relay", 9, 10);
+    let claims: Vec<_> = (0..3).map(|n| receipt_claim(n, &blob)).collect();
+    let tree = ReceiptTree::sign(&relay, &claims).unwrap();
+    for (n, claim) in claims.iter().enumerate() {
+        let bytes = hex(&chapter, &format!("tree_receipt_{n}"));
+        assert_eq!(tree.receipt(n).to_bytes(), bytes, "{n}");
+        let receipt = Receipt::from_bytes(&bytes).unwrap();
+        assert_eq!(receipt.verify(&relay.id(), claim), Ok(()), "{n}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! relay.toml     settings, for people (config.rs)
 //! identity       the relay's keys and document, mode 0600
 //! mailboxes.db   everything that is stored (mailbox/)
+//! invites-used   single-use invites that were used (invite.rs)
 //! lock           held while a process serves from here
 //! ```
 //!
@@ -32,6 +33,7 @@ use crate::config::{Config, ConfigError};
 const CONFIG: &str = "relay.toml";
 const IDENTITY: &str = "identity";
 const DATABASE: &str = "mailboxes.db";
+const INVITES: &str = "invites-used";
 const LOCK: &str = "lock";
 /// Longest config and identity file in bytes.
 const MAX_FILE: usize = 256 * 1024;
@@ -130,6 +132,11 @@ impl RelayHome {
     /// The database.
     pub fn database_path(&self) -> PathBuf {
         self.path.join(DATABASE)
+    }
+
+    /// The single-use invites that were used.
+    pub fn invites_path(&self) -> PathBuf {
+        self.path.join(INVITES)
     }
 
     /// Whether a relay is there, whole or damaged.

@@ -11,11 +11,9 @@ use std::{
     time::Duration,
 };
 
+pub use sremp_core::contact_card::{RelayLink, RelayLinkError};
 use sremp_core::{
-    channel::LocalIdentity,
-    contact_card::{Endpoint, RelayLink},
-    error::ErrorCode,
-    identity::SecretIdentity,
+    channel::LocalIdentity, contact_card::Endpoint, error::ErrorCode, identity::SecretIdentity,
 };
 use sremp_net::{Listening, Network};
 use tokio::{

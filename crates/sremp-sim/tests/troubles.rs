@@ -1,10 +1,9 @@
-//! Full disks, wrong clocks, contacts who cannot be reached or do not want to be.
+//! Full disks, contacts who cannot be reached or do not want to be.
 
 use std::time::Duration;
 
 use sremp_client::{
     engine::{Input, Output},
-    store::{PrekeyKind, StoreError, Tx},
     view::{Command, CommandError, ErrorKind, Reply, Status, Wait},
 };
 use sremp_core::{
@@ -20,7 +19,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const HOUR: u64 = 3_600_000;
-const YEAR: i64 = 365 * 24 * HOUR as i64;
 
 fn ann_and_ben(seed: u64) -> World {
     let mut world = World::new(seed);
@@ -252,18 +250,22 @@ fn another_noise_key_is_believed_at_the_next_dial_and_that_is_no_sooner_than_oth
     });
     let (_, done) = ann.command_and_more(send("ben", "hello"));
     assert!(dials(&done)[0].pinned_noise_key.is_some());
-    for _ in 0..3 {
+    let mismatch = |ann: &mut Alone| {
         let link = ann.new_link();
-        let done = ann.give(Input::Closed {
+        let mut done = ann.give(Input::Closed {
             link,
             dialled: Some(ben.identity.id()),
             reason: CloseReason::Local(ErrorCode::StaticMismatch),
         });
-        assert!(dials(&done).is_empty());
         let soon = ann.pass(SECOND - Duration::from_millis(1));
-        assert!(dials(soon.iter().map(|(_, o)| o)).is_empty());
-        ann.pass(MINUTE);
-    }
+        done.extend(soon.into_iter().map(|(_, output)| output));
+        assert!(dials(&done).is_empty());
+    };
+    mismatch(&mut ann);
+    let then = ann.pass(Duration::from_millis(1));
+    let then = dials(then.iter().map(|(_, o)| o));
+    assert!(then[0].pinned_noise_key.is_none());
+    mismatch(&mut ann);
 }
 
 /// Ben as a contact of Ann's, connected, with a message that he has not confirmed.
@@ -351,6 +353,31 @@ fn a_contact_that_is_rejected_is_left_at_once_and_comes_back_when_the_user_says_
 }
 
 #[test]
+fn a_contact_added_again_after_a_rejection_is_still_asked_first() {
+    let mut world = World::new(7);
+    let (ann, ben) = (world.join("ann"), world.join("ben"));
+    world.add(ann, ben);
+    let reject = Command::SetTrust {
+        contact: "ben".to_owned(),
+        trust: Trust::Rejected,
+    };
+    world.command(ann, reject);
+    let add = Command::Add {
+        who: "ben".to_owned(),
+        alias: None,
+        despite_confusable: false,
+    };
+    world.command(ann, add);
+    world.send(ann, "ben", "may I write?");
+    world.run(HOUR);
+    let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
+    else {
+        panic!("no requests");
+    };
+    assert_eq!(contacts[0].request_text.as_deref(), Some("may I write?"));
+}
+
+#[test]
 fn a_message_that_waits_for_somebody_turned_away_says_so() {
     let (mut ann, ben, _) = ann_connected();
     let wait = Command::Send {
@@ -383,90 +410,4 @@ fn a_message_that_waits_for_somebody_turned_away_says_so() {
         reason.as_deref().is_some_and(|r| r.contains("withdrawn")),
         "{reason:?}"
     );
-}
-
-fn prekeys(world: &mut World, node: usize) -> u64 {
-    let count = |tx: &mut Tx<'_>| {
-        Ok::<_, StoreError>(tx.prekeys(PrekeyKind::Signed)? + tx.prekeys(PrekeyKind::Envelope)?)
-    };
-    world.node(node).store.transaction(count).unwrap()
-}
-
-#[test]
-fn a_clock_that_was_a_year_ahead_for_a_run_of_the_client_ends_nothing() {
-    for (seed, writer) in [(1, 0), (2, 1)] {
-        let mut world = ann_and_ben(seed);
-        let (to, from) = [("ben", "ann"), ("ann", "ben")][writer];
-        world.set_reachable(1 - writer, false);
-        world.send(writer, to, "waits");
-        world.run(2 * HOUR);
-        world.turn_calendar_of(0, YEAR);
-        world.restart(0);
-        world.run(3 * HOUR);
-        world.turn_calendar_of(0, -YEAR);
-        world.restart(0);
-        world.run(3 * HOUR);
-        world.set_reachable(1 - writer, true);
-        world.run(HOUR);
-        let first = ["first", "first answer"][writer];
-        assert_eq!(
-            world.received(1 - writer, from),
-            [first, "waits"],
-            "{writer}"
-        );
-        assert!(
-            world
-                .statuses(writer, to)
-                .iter()
-                .all(|s| *s == Status::OnDevice)
-        );
-        let keys = prekeys(&mut world, 0);
-        for _ in 0..5 {
-            world.restart(0);
-            world.run(2 * HOUR);
-        }
-        assert_eq!(
-            prekeys(&mut world, 0),
-            keys,
-            "the time's own keys are in use"
-        );
-        world.send(1 - writer, from, "well?");
-        world.run(HOUR);
-        assert_eq!(world.received(writer, to).last().unwrap(), "well?");
-    }
-}
-
-#[test]
-fn what_is_written_while_the_clock_is_wrong_arrives_at_the_latest_when_it_is_right() {
-    for by in [YEAR, -YEAR] {
-        let mut world = ann_and_ben(4);
-        world.turn_calendar_of(0, by);
-        world.restart(0);
-        world.run(HOUR);
-        world.send(0, "ben", "from another year");
-        world.send(1, "ann", "from this one");
-        world.run(3 * HOUR);
-        world.turn_calendar_of(0, -by);
-        world.restart(0);
-        world.run(3 * HOUR);
-        assert_eq!(world.received(1, "ann"), ["first", "from another year"]);
-        assert_eq!(world.received(0, "ben"), ["first answer", "from this one"]);
-    }
-}
-
-#[test]
-fn what_has_had_its_time_ends_after_a_day_although_the_client_was_away_for_long() {
-    let mut world = ann_and_ben(5);
-    world.set_reachable(1, false);
-    world.send(0, "ben", "never read");
-    // switched off for three months
-    world.turn_calendars(90 * 24 * HOUR as i64);
-    world.restart(0);
-    world.run(20 * HOUR);
-    assert_eq!(world.statuses(0, "ben")[1], Status::Queued);
-    let keys = prekeys(&mut world, 0);
-    world.run(12 * HOUR);
-    assert!(prekeys(&mut world, 0) < keys, "keys of before are gone");
-    world.run(30 * 24 * HOUR);
-    assert_eq!(world.statuses(0, "ben")[1], Status::Failed);
 }

@@ -3,7 +3,7 @@
 use sremp_core::{
     contact_card::{CardContent, ContactCard, Intro},
     error::ErrorCode,
-    id::IntroToken,
+    id::{ContactId, IntroToken},
     identity::{Trust, VerifiedVia},
     safety_number::SafetyNumber,
     text,
@@ -118,23 +118,13 @@ impl Engine {
             self.peers.put_back(known);
             return refuse(ErrorKind::Card, message);
         }
-        let wanted = alias.clone().or_else(|| {
-            card.content()
-                .username
-                .as_ref()
-                .map(|n| n.as_str().to_owned())
-        });
-        let clash = self.name_clash(step, &key, wanted.as_deref(), alias.is_some())?;
-        let wanted = match clash {
-            NameClash::None => wanted,
-            NameClash::Taken(message) if alias.is_some() => {
+        let claimed = card.content().username.as_ref();
+        let claimed = claimed.map(|name| name.as_str().to_owned());
+        let wanted = match self.settle_name(step, &key, &alias, claimed, despite_confusable)? {
+            Ok(wanted) => wanted,
+            Err(error) => {
                 self.peers.put_back(known);
-                return refuse(ErrorKind::Contact, message);
-            }
-            NameClash::Taken(_) | NameClash::Confusable(_) if despite_confusable => alias.clone(),
-            NameClash::Taken(message) | NameClash::Confusable(message) => {
-                self.peers.put_back(known);
-                return refuse(ErrorKind::Contact, message);
+                return Ok(Err(error));
             }
         };
         let mut peer = match known {
@@ -149,10 +139,7 @@ impl Engine {
                 },
             )?,
         };
-        let was_request = peer.record.standing == Standing::Request;
         let record = peer.edit();
-        record.standing = Standing::Accepted;
-        record.declined = false;
         if alias.is_some() || record.alias.is_none() {
             record.alias = wanted.or_else(|| record.alias.take());
         }
@@ -162,10 +149,7 @@ impl Engine {
         if let Some(intro) = card.content().intro {
             record.intro = Some(intro.token);
         }
-        if was_request {
-            self.accept(step, &mut peer)?;
-        }
-        self.finish_contact(step, peer)
+        self.take_in(step, peer)
     }
 
     fn accept_request(
@@ -180,37 +164,53 @@ impl Engine {
             Err(error) => return Ok(Err(error)),
         };
         if peer.is_accepted() && alias.is_none() {
-            return self.finish_contact(step, peer);
+            return self.take_in(step, peer);
         }
         let key = peer.key();
         let claimed = peer.record.username().map(text::clean_line);
-        let mut wanted = alias.clone().or(claimed);
-        match self.name_clash(step, &key, wanted.as_deref(), alias.is_some())? {
-            NameClash::None => {}
-            NameClash::Taken(message) | NameClash::Confusable(message)
-                if alias.is_some() || !despite_confusable =>
-            {
+        let wanted = match self.settle_name(step, &key, &alias, claimed, despite_confusable)? {
+            Ok(wanted) => wanted,
+            Err(error) => {
                 self.peers.put(peer);
-                return refuse(ErrorKind::Contact, message);
+                return Ok(Err(error));
             }
-            // the impostor does not get the name too
-            NameClash::Taken(_) | NameClash::Confusable(_) => wanted = alias.clone(),
-        }
-        let was_request = !peer.is_accepted();
+        };
         let record = peer.edit();
         record.alias = alias.or_else(|| record.alias.take()).or(wanted);
-        record.standing = Standing::Accepted;
-        record.declined = false;
         if record.trust == Trust::Rejected {
             record.trust = Trust::Unknown;
         }
-        if was_request {
-            self.accept(step, &mut peer)?;
-        }
-        self.finish_contact(step, peer)
+        self.take_in(step, peer)
     }
 
-    fn finish_contact(&mut self, step: &mut Step<'_, '_>, mut peer: Box<Peer>) -> Answer<Reply> {
+    /// What a contact is to be called: the alias, or the name that it gives itself unless another
+    /// contact has that or looks like it. An impostor does not get the name too.
+    fn settle_name(
+        &self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        alias: &Option<String>,
+        claimed: Option<String>,
+        despite_confusable: bool,
+    ) -> Answer<Option<String>> {
+        let wanted = alias.clone().or(claimed);
+        match self.name_clash(step, key, wanted.as_deref(), alias.is_some())? {
+            NameClash::None => Ok(Ok(wanted)),
+            _ if alias.is_none() && despite_confusable => Ok(Ok(None)),
+            NameClash::Taken(message) | NameClash::Confusable(message) => {
+                refuse(ErrorKind::Contact, message)
+            }
+        }
+    }
+
+    /// Makes somebody a contact who was not one, answers a request, and sends what waits.
+    fn take_in(&mut self, step: &mut Step<'_, '_>, mut peer: Box<Peer>) -> Answer<Reply> {
+        if peer.record.standing == Standing::Request {
+            let record = peer.edit();
+            record.standing = Standing::Accepted;
+            record.declined = false;
+            self.accept(step, &mut peer)?;
+        }
         self.links.set_welcome(&peer.key(), peer.is_accepted());
         self.send_newest_profile(step, &mut peer)?;
         let view = self.contact_view(step, &peer)?;
@@ -283,11 +283,9 @@ impl Engine {
         let was_request = peer.record.standing == Standing::Request;
         if was_request && trust != Trust::Rejected {
             let claimed = peer.record.username().map(text::clean_line);
-            if let NameClash::Taken(message) | NameClash::Confusable(message) =
-                self.name_clash(step, &key, claimed.as_deref(), false)?
-            {
+            if let Err(error) = self.settle_name(step, &key, &None, claimed, false)? {
                 self.peers.put(peer);
-                return refuse(ErrorKind::Contact, message);
+                return Ok(Err(error));
             }
         }
         let record = peer.edit();
@@ -297,17 +295,11 @@ impl Engine {
             record.trusted_at = (trust == Trust::Trusted).then_some(now);
         }
         record.trust = trust;
-        if trust == Trust::Rejected {
-            record.declined = was_request;
-            self.close_peer(step, &key, ErrorCode::Refused);
-        } else if was_request {
-            record.standing = Standing::Accepted;
-            record.declined = false;
-            self.accept(step, &mut peer)?;
-        }
         if trust != Trust::Rejected {
-            return self.finish_contact(step, peer);
+            return self.take_in(step, peer);
         }
+        record.declined = was_request;
+        self.close_peer(step, &key, ErrorCode::Refused);
         let view = self.contact_view(step, &peer)?;
         self.peers.put(peer);
         Ok(Ok(Reply::Contact(view)))

@@ -81,6 +81,7 @@ impl Own {
         // with keys in hand a start writes nothing: it works on a full disk too
         if own.signed_prekeys.is_empty() || own.envelope_keys.is_empty() {
             own.renew(tx, now, rng)?;
+            save_calendar(tx, now, 0)?;
         }
         Ok(own)
     }
@@ -230,6 +231,11 @@ impl PrekeyLookup for Prekeys<'_> {
     }
 }
 
+fn save_calendar(tx: &mut Tx<'_>, now: UnixMillis, doubt: u8) -> Result<(), StoreError> {
+    let stored = [now.get().to_le_bytes().as_slice(), &[doubt]].concat();
+    tx.set_setting(CALENDAR, &stored)
+}
+
 /// Whether the two clocks disagree about the time that has passed.
 fn has_jumped(last: Now, now: Now) -> bool {
     let by_stopwatch = now.tick.since(last.tick);
@@ -296,8 +302,7 @@ impl Engine {
         }
         // a start that finds nothing strange writes nothing
         if jumped || last.is_some() {
-            let stored = [now.wall.get().to_le_bytes().as_slice(), &[hours]].concat();
-            step.tx.set_setting(CALENDAR, &stored)?;
+            save_calendar(step.tx, now.wall, hours)?;
         }
         Ok(hours > 0)
     }

@@ -128,9 +128,20 @@ impl Engine {
         if !peer.is_accepted() || !peer.record.confirmed || peer.record.sent_profile_rev >= rev {
             return Ok(());
         }
+        self.queue_profile(step, peer, Body::ProfileUpdate)
+    }
+
+    /// Sends the newest profile in a content of this kind.
+    fn queue_profile(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        kind: fn(ProfileUpdate) -> Body,
+    ) -> Result<(), StoreError> {
+        let (rev, _) = self.profile_rev(step)?;
         let profile = self.own_profile(step.tx, rev)?;
         let msg_id = self.fresh_msg_id(step);
-        self.queue(step, peer, msg_id, Body::ProfileUpdate(profile))?;
+        self.queue(step, peer, msg_id, kind(profile))?;
         peer.edit().sent_profile_rev = rev;
         self.push_soon(&peer.key());
         Ok(())
@@ -153,12 +164,7 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
     ) -> Result<(), StoreError> {
-        let (rev, _) = self.profile_rev(step)?;
-        let profile = self.own_profile(step.tx, rev)?;
-        let msg_id = self.fresh_msg_id(step);
-        self.queue(step, peer, msg_id, Body::ProfileUpdate(profile))?;
-        self.push_soon(&peer.key());
-        Ok(())
+        self.queue_profile(step, peer, Body::ProfileUpdate)
     }
 
     /// The body of a first message: who writes, how to answer, and the text.
@@ -189,16 +195,10 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
     ) -> Result<(), StoreError> {
-        let (rev, _) = self.profile_rev(step)?;
-        let profile = self.own_profile(step.tx, rev)?;
-        let msg_id = self.fresh_msg_id(step);
         let record = peer.edit();
         record.introduced = true;
         record.confirmed = true;
-        record.sent_profile_rev = rev;
-        self.queue(step, peer, msg_id, Body::ContactAccept(profile))?;
-        self.push_soon(&peer.key());
-        Ok(())
+        self.queue_profile(step, peer, Body::ContactAccept)
     }
 
     /// Takes over what a contact says about itself, in a session with that very contact.

@@ -78,7 +78,7 @@ impl std::fmt::Display for HomeError {
             ),
             Self::InUse { pid: Some(pid) } => write!(
                 f,
-                "the home is in use by process {pid}: let the other verbs talk to it, or end it and try again"
+                "the home is in use by process {pid}, which cannot be asked: wait until it is done, or end it with `kill {pid}`; nothing is lost"
             ),
             Self::InUse { pid: None } => f.write_str(
                 "the home is in use by another process: end it, or wait until it is done",

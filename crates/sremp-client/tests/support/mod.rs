@@ -1,6 +1,8 @@
 //! What the tests of the store share.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod small_disk;
+
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use sremp_client::{
     store::{ContactRow, NewContact, NewMessage, Store, StoreError, Tx},

@@ -272,6 +272,11 @@ impl RelayClient {
         RelayMessage::Confirmed { refused }.to_message(req_id)
     }
 
+    /// Ends a request whose answer was looked at elsewhere, or is not awaited any more.
+    pub fn forget(&mut self, req_id: u32) {
+        self.open.close(req_id);
+    }
+
     /// What a message of the relay means; `None` for an answer to nothing.
     ///
     /// # Errors

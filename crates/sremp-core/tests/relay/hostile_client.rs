@@ -19,7 +19,7 @@ use super::{
 };
 
 /// One message for each request type, from whoever it may come.
-fn requests(of: &Client) -> Vec<RelayMessage> {
+pub(crate) fn requests(of: &Client) -> Vec<RelayMessage> {
     let (claim, message) = store_of(of);
     let confirmation = Confirmation::sign(
         &of.secret,
@@ -54,7 +54,7 @@ fn requests(of: &Client) -> Vec<RelayMessage> {
     ]
 }
 
-fn store_of(of: &Client) -> (StoreClaim, StoreMessage) {
+pub(crate) fn store_of(of: &Client) -> (StoreClaim, StoreMessage) {
     let claim = StoreClaim {
         relay: (*of.machine.relay()).into(),
         recipient: key(&person(66)),
@@ -74,7 +74,7 @@ fn store_of(of: &Client) -> (StoreClaim, StoreMessage) {
     (claim, message)
 }
 
-fn error(answers: &[Message]) -> Option<ErrorCode> {
+pub(crate) fn error(answers: &[Message]) -> Option<ErrorCode> {
     match RelayMessage::decode(answers.first()?).unwrap() {
         RelayMessage::Error(error) => ErrorCode::from_u16(error.code),
         RelayMessage::StoreResponse(response) => response.error.and_then(ErrorCode::from_u16),
@@ -120,7 +120,7 @@ fn nothing_is_done_before_registration_nor_in_another_role() {
     }
 }
 
-fn register(of: &Client, auth_signature: Signature, role: Role) -> Message {
+pub(crate) fn register(of: &Client, auth_signature: Signature, role: Role) -> Message {
     let register = Register {
         identity: key(&of.secret),
         auth_signature,
@@ -179,6 +179,12 @@ fn case_21_an_auth_signature_is_good_for_one_channel_relay_identity_and_role() {
     let forwarded = register(&alice, good, Role::Owner);
     let answers = relay.answer(&mut bob.conn, &forwarded);
     assert_eq!(error(&answers), Some(ErrorCode::Auth));
+
+    // bob signs for himself and names alice
+    let own = proof::sign_auth(&bob.secret, &id, &hash(1), Role::Owner);
+    let answers = relay.answer(&mut bob.conn, &register(&alice, own, Role::Owner));
+    assert_eq!(error(&answers), Some(ErrorCode::Auth));
+    assert_eq!(bob.conn.machine.role(), None);
 
     assert_eq!(error(&relay.answer(&mut alice.conn, &forwarded)), None);
     assert_eq!(alice.conn.machine.role(), Some(Role::Owner));
@@ -241,7 +247,7 @@ fn case_24_a_store_signed_for_anything_else_is_refused() {
     for (what, message) in bad {
         let message = RelayMessage::Store(message).to_message(1);
         let answers = relay.answer(&mut alice.conn, &message);
-        assert_eq!(error(&answers), Some(ErrorCode::Auth), "{what}");
+        assert_eq!(error(&answers), Some(ErrorCode::BadProof), "{what}");
     }
     assert_eq!(relay.mailboxes[&key(&person(66))].waiting(), 0);
     let answers = relay.answer(&mut alice.conn, &RelayMessage::Store(good).to_message(1));
@@ -357,138 +363,6 @@ fn case_15_prekeys_of_somebody_else_or_altered_are_not_kept() {
 }
 
 #[test]
-fn case_07_a_body_that_is_not_exact_closes_the_connection() {
-    let mut relay = Relay::new();
-    let client = Client::connected(&relay, 1, 1);
-    let mut all = requests(&client);
-    let signature = proof::sign_auth(&client.secret, &relay.secret.id(), &hash(1), Role::Owner);
-    all.push(RelayMessage::decode(&register(&client, signature, Role::Owner)).unwrap());
-    for request in all {
-        let good = request.to_message(1);
-        let mut trailing = good.clone();
-        trailing.body.push(0);
-        let mut short = good.clone();
-        short.body.pop();
-        let mut map = good.clone();
-        map.body[0] = 0x80 | (map.body[0] & 0x0f);
-        let mut longer = good.clone();
-        longer.body[0] += 1;
-        longer.body.push(0xc0);
-        for bad in [trailing, short, map, longer] {
-            let mut conn = relay.accept(client.secret.id(), hash(1));
-            conn.machine.registered(Role::Owner);
-            assert_eq!(relay.answer(&mut conn, &bad), []);
-            assert_eq!(conn.closed, Some(ErrorCode::ProtocolViolation), "{bad:?}");
-        }
-    }
-}
-
-#[test]
-fn an_unknown_request_is_refused_and_an_answer_to_nothing_ignored() {
-    let mut relay = Relay::new();
-    let mut owner = Client::registered(&mut relay, 1, Role::Owner);
-    for msg_type in [0x0100, 0x0109, 0x0112, 0x0129, 0x0140, 0xffff] {
-        let message = Message {
-            msg_type,
-            req_id: 9,
-            body: vec![0x90],
-        };
-        let answers = relay.answer(&mut owner.conn, &message);
-        assert_eq!(
-            error(&answers),
-            Some(ErrorCode::NotAllowed),
-            "{msg_type:04x}"
-        );
-        assert_eq!(answers[0].req_id, 9);
-    }
-    for answer in [
-        RelayMessage::Ok,
-        RelayMessage::Error(ErrorCode::Busy.into()),
-    ] {
-        assert_eq!(relay.answer(&mut owner.conn, &answer.to_message(9)), []);
-    }
-    assert_eq!(owner.conn.closed, None);
-}
-
-#[test]
-fn lists_and_numbers_beyond_their_bounds_close_the_connection() {
-    let mut relay = Relay::new();
-    let owner = Client::connected(&relay, 1, 1);
-    let confirmation = Confirmation::sign(
-        &owner.secret,
-        key(&owner.secret),
-        MessageId::new(1),
-        EnvelopeId::of(b""),
-        NOW,
-    );
-    let subscribe = |credit_items, credit_bytes| {
-        RelayMessage::Subscribe(Subscribe {
-            after: Cursor::default(),
-            credit_items,
-            credit_bytes,
-        })
-    };
-    let retrieve = |max_items, max_bytes| {
-        RelayMessage::Retrieve(Retrieve {
-            identity: key(&owner.secret),
-            since: None,
-            after: Cursor::default(),
-            max_items,
-            max_bytes,
-        })
-    };
-    let put = |otps: Vec<ByteBuf>| RelayMessage::PrekeysPut(PrekeysPut { bundle: None, otps });
-    let store = |alter: fn(&mut StoreMessage)| {
-        let (_, mut message) = store_of(&owner);
-        alter(&mut message);
-        RelayMessage::Store(message)
-    };
-    let senders = |accept| {
-        RelayMessage::SendersSet(SendersSet {
-            accept,
-            ..SendersSet::default()
-        })
-    };
-    for bad in [
-        RelayMessage::DeliveryConfirmation(vec![]),
-        RelayMessage::DeliveryConfirmation(vec![confirmation.clone(); 257]),
-        RelayMessage::ConfirmationPush(vec![confirmation; 257]),
-        RelayMessage::Discard(vec![]),
-        RelayMessage::Discard(vec![Cursor::new(u64::MAX); 257]),
-        RelayMessage::Confirmed {
-            refused: vec![1, 1],
-        },
-        RelayMessage::Confirmed {
-            refused: vec![2, 1],
-        },
-        subscribe(0, 1),
-        subscribe(257, 1),
-        subscribe(1, 0),
-        subscribe(1, (4 << 20) + 1),
-        retrieve(0, 1),
-        retrieve(101, 1),
-        retrieve(1, 0),
-        retrieve(1, (1 << 20) + 1),
-        put(vec![ByteBuf::from([1]); 101]),
-        put(vec![ByteBuf::from(vec![1; 1_537])]),
-        store(|m| m.ttl = 0),
-        store(|m| {
-            m.reply_relay = Some(sremp_core::relay::ReplyRelay {
-                relay: m.recipient,
-                host: "127.1".into(),
-                port: 1,
-            });
-        }),
-        senders(vec![key(&owner.secret); 65]),
-    ] {
-        let mut conn = relay.accept(owner.secret.id(), hash(1));
-        conn.machine.registered(Role::Owner);
-        assert_eq!(relay.answer(&mut conn, &bad.to_message(1)), []);
-        assert_eq!(conn.closed, Some(ErrorCode::ProtocolViolation), "{bad:?}");
-    }
-}
-
-#[test]
 fn case_25_an_invite_does_not_print_itself() {
     let relay = Relay::new();
     let mut alice = Client::connected(&relay, 1, 1);
@@ -504,4 +378,27 @@ fn case_25_an_invite_does_not_print_itself() {
         !shown.contains(&bytes.join(", ")) && !shown.contains("let me in"),
         "{shown}"
     );
+}
+
+#[test]
+fn case_24_nobody_confirms_in_anothers_name() {
+    let (alice, bob, mallory) = (person(1), person(2), person(3));
+    let blob = EnvelopeId::of(&envelope(5));
+    let mut posing = Confirmation::sign(&mallory, key(&alice), MessageId::new(5), blob, NOW);
+    posing.delivered_to = key(&bob);
+    let payload = [
+        5u64.to_le_bytes().as_slice(),
+        alice.id().as_bytes(),
+        bob.id().as_bytes(),
+        &NOW.get().to_le_bytes(),
+        blob.as_bytes(),
+    ]
+    .concat();
+    // a good signature of hers over his name
+    posing.signature = mallory.sign(SignatureLabel::Confirmation, &payload);
+    assert!(posing.verify(&mallory.id()).is_err());
+    assert!(posing.verify(&bob.id()).is_err() && posing.verify_any().is_err());
+    let genuine = bob.sign(SignatureLabel::Confirmation, &payload);
+    posing.signature = genuine;
+    assert_eq!(posing.verify_any(), Ok(()));
 }

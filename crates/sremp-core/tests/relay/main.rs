@@ -4,6 +4,7 @@
 mod dialogue;
 mod hostile_client;
 mod hostile_relay;
+mod malformed;
 #[path = "../session_support/mod.rs"]
 mod session_support;
 mod world;

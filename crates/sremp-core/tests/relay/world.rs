@@ -20,12 +20,12 @@ use sremp_core::{
 
 use super::session_support::NOW;
 
-pub const WISHED: Capabilities = Capabilities {
+pub(crate) const WISHED: Capabilities = Capabilities {
     max_message_size: 61_440,
     max_storage_duration: 14 * 24 * 60 * 60,
 };
 
-pub fn person(seed: u8) -> SecretIdentity {
+pub(crate) fn person(seed: u8) -> SecretIdentity {
     let name = Username::parse("somebody").unwrap();
     SecretIdentity::from_keys(
         &[seed; 32],
@@ -35,22 +35,22 @@ pub fn person(seed: u8) -> SecretIdentity {
     )
 }
 
-pub fn hash(n: u8) -> HandshakeHash {
+pub(crate) fn hash(n: u8) -> HandshakeHash {
     HandshakeHash::new([n; 32])
 }
 
-pub fn key(of: &SecretIdentity) -> IdentityKey {
+pub(crate) fn key(of: &SecretIdentity) -> IdentityKey {
     of.id().into()
 }
 
 /// An envelope, as far as a relay can tell.
-pub fn envelope(n: u64) -> Vec<u8> {
+pub(crate) fn envelope(n: u64) -> Vec<u8> {
     let mut envelope = vec![7; 1024];
     envelope[..8].copy_from_slice(&n.to_le_bytes());
     envelope
 }
 
-pub fn to_store(recipient: &SecretIdentity, n: u64) -> ToStore {
+pub(crate) fn to_store(recipient: &SecretIdentity, n: u64) -> ToStore {
     ToStore {
         recipient: key(recipient),
         envelope: envelope(n),
@@ -69,37 +69,37 @@ struct Item {
 }
 
 #[derive(Default)]
-pub struct Mailbox {
+pub(crate) struct Mailbox {
     items: Vec<Item>,
-    pub blocked: Vec<IdentityKey>,
-    pub bundle: Option<Vec<u8>>,
-    pub otps: Vec<Vec<u8>>,
+    pub(crate) blocked: Vec<IdentityKey>,
+    pub(crate) bundle: Option<Vec<u8>>,
+    pub(crate) otps: Vec<Vec<u8>>,
 }
 
 impl Mailbox {
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.items.iter().filter(|item| !item.gone).count()
     }
 }
 
 /// The service and its store, without IO.
-pub struct Relay {
-    pub secret: SecretIdentity,
-    pub mailboxes: BTreeMap<IdentityKey, Mailbox>,
+pub(crate) struct Relay {
+    pub(crate) secret: SecretIdentity,
+    pub(crate) mailboxes: BTreeMap<IdentityKey, Mailbox>,
     /// Confirmations that wait, by the sender to whom they go.
-    pub waiting: BTreeMap<IdentityKey, Vec<Confirmation>>,
-    pub now: UnixMillis,
+    pub(crate) waiting: BTreeMap<IdentityKey, Vec<Confirmation>>,
+    pub(crate) now: UnixMillis,
 }
 
 /// A connection as the relay holds it.
-pub struct Conn {
-    pub machine: ServerConnection,
-    pub subscription: Option<(u32, Cursor, Subscription)>,
-    pub closed: Option<ErrorCode>,
+pub(crate) struct Conn {
+    pub(crate) machine: ServerConnection,
+    pub(crate) subscription: Option<(u32, Cursor, Subscription)>,
+    pub(crate) closed: Option<ErrorCode>,
 }
 
 impl Relay {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             secret: person(9),
             mailboxes: BTreeMap::new(),
@@ -108,7 +108,7 @@ impl Relay {
         }
     }
 
-    pub fn accept(&self, peer: ContactId, h: HandshakeHash) -> Conn {
+    pub(crate) fn accept(&self, peer: ContactId, h: HandshakeHash) -> Conn {
         Conn {
             machine: ServerConnection::new(self.secret.id(), peer, h),
             subscription: None,
@@ -117,7 +117,7 @@ impl Relay {
     }
 
     /// Answers to one message.
-    pub fn answer(&mut self, conn: &mut Conn, message: &Message) -> Vec<Message> {
+    pub(crate) fn answer(&mut self, conn: &mut Conn, message: &Message) -> Vec<Message> {
         let answers = match conn.machine.handle(message, self.now) {
             Ok(request) => self.serve(conn, message.req_id, request),
             Err(Refusal::Close(code)) => {
@@ -254,7 +254,7 @@ impl Relay {
             RelayMessage::StoreResponse(StoreResponse::refused(store.claim.message_id, code))
         };
         if check_stores(&[signed])[0].is_err() {
-            return refused(ErrorCode::Auth);
+            return refused(ErrorCode::BadProof);
         }
         let message = store.message;
         let Some(mailbox) = self.mailboxes.get_mut(&message.recipient) else {
@@ -371,16 +371,16 @@ impl Relay {
 }
 
 /// A client and its connection to the relay.
-pub struct Client {
-    pub secret: SecretIdentity,
-    pub machine: RelayClient,
-    pub h: HandshakeHash,
-    pub conn: Conn,
+pub(crate) struct Client {
+    pub(crate) secret: SecretIdentity,
+    pub(crate) machine: RelayClient,
+    pub(crate) h: HandshakeHash,
+    pub(crate) conn: Conn,
 }
 
 impl Client {
     /// Connected, not registered.
-    pub fn connected(relay: &Relay, seed: u8, connection: u8) -> Self {
+    pub(crate) fn connected(relay: &Relay, seed: u8, connection: u8) -> Self {
         let secret = person(seed);
         Self {
             machine: RelayClient::new(secret.id(), relay.secret.id()),
@@ -391,14 +391,14 @@ impl Client {
     }
 
     /// Connected and registered.
-    pub fn registered(relay: &mut Relay, seed: u8, role: Role) -> Self {
+    pub(crate) fn registered(relay: &mut Relay, seed: u8, role: Role) -> Self {
         let mut client = Self::connected(relay, seed, seed);
         let events = client.register(relay, role);
         assert!(matches!(events[0], RelayEvent::Granted(_)), "{events:?}");
         client
     }
 
-    pub fn register(&mut self, relay: &mut Relay, role: Role) -> Vec<RelayEvent> {
+    pub(crate) fn register(&mut self, relay: &mut Relay, role: Role) -> Vec<RelayEvent> {
         let register = self
             .machine
             .register(&self.secret, &self.h, role, WISHED, None);
@@ -406,7 +406,7 @@ impl Client {
     }
 
     /// What comes of a message, over the wire both ways.
-    pub fn ask(&mut self, relay: &mut Relay, message: &Message) -> Vec<RelayEvent> {
+    pub(crate) fn ask(&mut self, relay: &mut Relay, message: &Message) -> Vec<RelayEvent> {
         let message = Message::decode(&message.encode()).unwrap();
         let answers = relay.answer(&mut self.conn, &message);
         answers
@@ -418,24 +418,28 @@ impl Client {
             .collect()
     }
 
-    pub fn store(&mut self, relay: &mut Relay, store: ToStore) -> Vec<RelayEvent> {
+    pub(crate) fn store(&mut self, relay: &mut Relay, store: ToStore) -> Vec<RelayEvent> {
         let message = self.machine.store(&self.secret, store).unwrap();
         self.ask(relay, &message)
     }
 
-    pub fn confirmation_of(&self, item: &StoredMessage) -> Confirmation {
+    pub(crate) fn confirmation_of(&self, item: &StoredMessage) -> Confirmation {
         let blob = EnvelopeId::of(&item.encrypted_blob);
         Confirmation::sign(&self.secret, item.sender, item.message_id, blob, NOW)
     }
 
-    pub fn confirm(&mut self, relay: &mut Relay, list: Vec<Confirmation>) -> Vec<RelayEvent> {
+    pub(crate) fn confirm(
+        &mut self,
+        relay: &mut Relay,
+        list: Vec<Confirmation>,
+    ) -> Vec<RelayEvent> {
         let message = self.machine.confirm(list).unwrap();
         self.ask(relay, &message)
     }
 }
 
 /// The code of the refusal that these events are.
-pub fn refusal(events: &[RelayEvent]) -> Option<ErrorCode> {
+pub(crate) fn refusal(events: &[RelayEvent]) -> Option<ErrorCode> {
     match events {
         [RelayEvent::Refused { code, .. }] => ErrorCode::from_u16(*code),
         _ => None,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes identity.json, card.json, safety_number.json and content.json beside itself.
+"""Writes identity.json, card.json, safety_number.json, content.json and relay.json beside itself.
 
 An implementation of its own (hashlib, the `cryptography` package and the few lines of MessagePack
 below), so that the vectors are no echo of the code that they test. Deterministic.
@@ -440,6 +440,191 @@ def content(identity_bytes):
         "reject": [dict(name=n, bytes=b.hex(), error=e) for n, b, e in reject]})
 
 
+# ---- relay --------------------------------------------------------------------------------------
+def le(n, size=8):
+    return n.to_bytes(size, "little")
+
+
+def sha(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def envelope_like(n, size=1024):
+    return (le(n) + b"\x07" * size)[:size]
+
+
+def confirmation(by, message_id, sender, blob, at, **other):
+    c = dict(message_id=message_id, sender=sender, delivered_to=by.id, timestamp=at, blob_hash=sha(blob), label=b"confirmation")
+    c.update(other)
+    payload = le(c["message_id"]) + c["sender"] + c["delivered_to"] + le(c["timestamp"]) + c["blob_hash"]
+    c.setdefault("signature", by.sign(c["label"], payload))
+    return [c[k] for k in ("message_id", "sender", "delivered_to", "timestamp", "blob_hash", "signature")]
+
+
+def leaf(c):
+    return sha(b"\0", c["sender"], c["recipient"], le(c["message_id"]), c["blob_hash"], le(c["stored_at"]), le(c["expires_at"]))
+
+
+def receipts(by, claims, label=b"store-receipt"):
+    """`receipt_signature` of each claim of one commit."""
+    level, paths, at = [leaf(c) for c in claims], [[] for _ in claims], list(range(len(claims)))
+    while len(level) > 1:
+        for path, i in zip(paths, range(len(claims))):
+            sibling = at[i] ^ 1
+            if sibling < len(level):
+                path.append(bytes([1 if sibling > at[i] else 0]) + level[sibling])
+            at[i] //= 2
+        level = [sha(b"\1", *level[i:i + 2]) if i + 1 < len(level) else level[i] for i in range(0, len(level), 2)]
+    signature = by.sign(label, level[0])
+    return [signature + bytes([len(path)]) + b"".join(path) for path in paths]
+
+
+def relay():
+    h, token, blob, day = b"\x33" * 32, b"\x07" * 16, envelope_like(1), 86400
+    auth = lambda role, by=ALICE, to=RELAY, h=h, label=b"relay-auth": by.sign(label, to.id + h + by.id + bytes([role]))
+    stored = lambda b=blob, ttl=14 * day, by=ALICE, to=RELAY, rcpt=BOB.id, mid=2**64 - 1: by.sign(
+        b"relay-store", to.id + rcpt + le(mid) + sha(b) + le(ttl, 4))
+    claim = lambda n=2**64 - 1, b=blob: dict(sender=ALICE.id, recipient=BOB.id, message_id=n, blob_hash=sha(b), stored_at=T, expires_at=T + 14 * day * 1000)
+    commit = [claim(n, envelope_like(n)) for n in range(5)]
+    paths = receipts(RELAY, commit)
+    alone = receipts(RELAY, [claim()])[0]
+    conf = confirmation(BOB, 2**64 - 1, ALICE.id, blob, T + 5)
+    item = lambda cursor, b=blob, at=T: [2**64 - 1, ALICE.id, at, b, cursor]
+    caps = [61440, 14 * day]
+    hashed = sha(b"SREMP/1/token", token)
+    reply = [RELAY.id, "relay.example", 33399]
+    put = lambda r=None, i=None, ttl=14 * day, rcpt=BOB.id, b=blob, sig=None: [rcpt, b, sig or stored(b, ttl), 2**64 - 1, ttl, r, i]
+    accept = [
+        ("register_owner", 0x101, [ALICE.id, auth(1), caps, 1, b"an invite"]),
+        ("register_sender", 0x101, [ALICE.id, auth(2), caps, 2, None]),
+        ("register_relay", 0x101, [ALICE.id, auth(3), caps, 3, bytes(64)]),
+        ("granted", 0x102, [caps, 10000, 64 << 20, T]),
+        ("prekeys_ask", 0x103, [None, []]),
+        ("prekeys_put", 0x103, [b"a bundle", [b"one", bytes(1536)]]),
+        ("prekey_counts", 0x104, [True, 50]),
+        ("prekey_get", 0x105, [BOB.id, None]),
+        ("prekey_get_intro", 0x105, [BOB.id, token]),
+        ("prekey_get_of_no_key", 0x105, [bytes(32), None]),
+        ("prekey_bundle", 0x106, [b"a bundle"]),
+        ("senders_none", 0x107, [[], [], None]),
+        ("senders", 0x107, [[BOB.id], [RELAY.id], [[hashed, True], [bytes(32), False]]]),
+        ("senders_no_tokens", 0x107, [[], [], []]),
+        ("senders_64", 0x107, [[BOB.id] * 64, [RELAY.id] * 64, [[hashed, True]] * 64]),
+        ("ok", 0x108, []),
+        ("store", 0x110, put()),
+        ("store_everything", 0x110, put(reply, token, 1)),
+        ("stored", 0x111, [True, T, 2**64 - 1, T + 14 * day * 1000, alone, None]),
+        ("stored_refused", 0x111, [False, 0, 1, 0, b"", 0x0403]),
+        ("stored_refused_for_an_unknown_reason", 0x111, [False, 0, 1, 0, b"", 0xffff]),
+        ("subscribe", 0x120, [0, 32, 1 << 20]),
+        ("subscribe_most", 0x120, [2**64 - 1, 256, 4 << 20]),
+        ("stored_message", 0x121, item(4711)),
+        ("retrieve", 0x122, [BOB.id, None, 0, 100, 1 << 20]),
+        ("retrieve_since", 0x122, [BOB.id, T, 4711, 1, 1]),
+        ("batch_empty", 0x123, [[], False, 0]),
+        ("batch", 0x123, [[item(4711), item(4712, envelope_like(2, 2048), T - 9)], True, 4712]),
+        ("delivery_confirmation", 0x124, [[conf]]),
+        ("delivery_confirmation_256", 0x124, [[conf] * 256]),
+        ("confirmed", 0x125, [[]]),
+        ("confirmed_but", 0x125, [[0, 7, 255]]),
+        ("confirmation_push", 0x126, [[conf, conf]]),
+        ("discard", 0x127, [[4711, 2**64 - 1]]),
+        ("superseded", 0x128, []),
+        ("error", 0xff, [0x0305, 60, "slow down"]),
+    ]
+    reject = [
+        ("register_role_0", 0x101, [ALICE.id, auth(1), caps, 0, None]),
+        ("register_role_4", 0x101, [ALICE.id, auth(1), caps, 4, None]),
+        ("register_invite_empty", 0x101, [ALICE.id, auth(1), caps, 1, b""]),
+        ("register_invite_of_65", 0x101, [ALICE.id, auth(1), caps, 1, bytes(65)]),
+        ("register_identity_of_31", 0x101, [ALICE.id[:31], auth(1), caps, 1, None]),
+        ("register_capabilities_flat", 0x101, [ALICE.id, auth(1), *caps, 1, None]),
+        ("register_signature_of_63", 0x101, [ALICE.id, auth(1)[:63], caps, 1, None]),
+        ("register_an_element_more", 0x101, [ALICE.id, auth(1), caps, 1, None, None]),
+        ("granted_after_the_year_9999", 0x102, [caps, 1, 1, 253402300800000]),
+        ("prekeys_101", 0x103, [None, [b"x"] * 101]),
+        ("prekeys_one_of_1537", 0x103, [None, [bytes(1537)]]),
+        ("prekeys_bundle_too_large", 0x103, [bytes(24577), []]),
+        ("prekeys_as_text", 0x103, [None, ["x"]]),
+        ("prekey_counts_as_number", 0x104, [1, 50]),
+        ("prekey_get_token_of_15", 0x105, [BOB.id, token[:15]]),
+        ("senders_65", 0x107, [[BOB.id] * 65, [], None]),
+        ("senders_65_blocked", 0x107, [[], [BOB.id] * 65, None]),
+        ("senders_65_tokens", 0x107, [[], [], [[hashed, True]] * 65]),
+        ("senders_bare_token", 0x107, [[], [], [hashed]]),
+        ("ok_with_something", 0x108, [1]),
+        ("store_ttl_0", 0x110, put(ttl=0)),
+        ("store_ttl_beyond_u32", 0x110, put()[:4] + [2**32, None, None]),
+        ("store_reply_host_with_user", 0x110, put([RELAY.id, "u@relay.example", 1])),
+        ("store_reply_port_0", 0x110, put([RELAY.id, "relay.example", 0])),
+        ("store_reply_host_number", 0x110, put([RELAY.id, "127.1", 1])),
+        ("store_reply_with_priority", 0x110, put(reply + [0])),
+        ("store_without_trailing_nils", 0x110, put()[:5]),
+        ("store_blob_as_array", 0x110, [BOB.id, [7, 7], *put()[2:]]),
+        ("stored_and_refused", 0x111, [True, T, 1, T, alone, 1]),
+        ("neither_stored_nor_refused", 0x111, [False, 0, 1, 0, b"", None]),
+        ("refused_with_a_receipt", 0x111, [False, 0, 1, 0, alone, 1]),
+        ("refused_with_a_time", 0x111, [False, T, 1, 0, b"", 1]),
+        ("subscribe_0_items", 0x120, [0, 0, 1]),
+        ("subscribe_257_items", 0x120, [0, 257, 1]),
+        ("subscribe_0_bytes", 0x120, [0, 1, 0]),
+        ("subscribe_too_many_bytes", 0x120, [0, 1, (4 << 20) + 1]),
+        ("retrieve_0_items", 0x122, [BOB.id, None, 0, 0, 1]),
+        ("retrieve_101_items", 0x122, [BOB.id, None, 0, 101, 1]),
+        ("retrieve_0_bytes", 0x122, [BOB.id, None, 0, 1, 0]),
+        ("retrieve_too_many_bytes", 0x122, [BOB.id, None, 0, 1, (1 << 20) + 1]),
+        ("batch_of_101", 0x123, [[item(n + 1, b"") for n in range(101)], False, 101]),
+        ("confirm_nothing", 0x124, [[]]),
+        ("confirm_257", 0x124, [[conf] * 257]),
+        ("confirm_without_signature", 0x124, [[conf[:5]]]),
+        ("confirm_bare", 0x124, conf),
+        ("confirmed_twice_the_same", 0x125, [[1, 1]]),
+        ("confirmed_unsorted", 0x125, [[2, 1]]),
+        ("push_nothing", 0x126, [[]]),
+        ("discard_nothing", 0x127, [[]]),
+        ("discard_257", 0x127, [[2**64 - 1] * 257]),
+        ("superseded_with_something", 0x128, [0]),
+        ("error_with_a_text_of_129", 0xff, [1, 0, "x" * 129]),
+    ]
+    bad = paths[2]
+    reject_receipts = [
+        ("cut", bad[:-1]), ("trailing_byte", bad + b"\0"), ("count_too_low", bad[:64] + b"\2" + bad[65:]),
+        ("count_too_high", bad[:64] + b"\4" + bad[65:]), ("side_2", bad[:65] + b"\2" + bad[66:]), ("empty", b""),
+        ("signature_alone", bad[:64]), ("path_of_17", bad[:64] + bytes([17]) + bytes(17 * 33)),
+    ]
+    other = dict(commit[2], message_id=9)
+    false_receipts = [
+        ("side_turned", bad[:65] + bytes([bad[65] ^ 1]) + bad[66:]), ("sibling_changed", bad[:66] + bytes([bad[66] ^ 1]) + bad[67:]),
+        ("steps_swapped", bad[:65] + bad[98:131] + bad[65:98] + bad[131:]), ("of_another_claim", paths[1]),
+        ("without_path", bad[:64] + b"\0"), ("s_plus_l", plus_l(bad[:64]) + bad[64:]), ("other_commit", receipts(RELAY, [other])[0]),
+        ("other_relay", receipts(BOB, commit)[2]), ("other_label", receipts(RELAY, commit, b"relay-store")[2]),
+        ("node_as_leaf", RELAY.sign(b"store-receipt", leaf(commit[2])[::-1]) + b"\0"),
+    ]
+    false_confirmations = [
+        ("other_label", confirmation(BOB, 1, ALICE.id, blob, T, label=b"store-receipt")),
+        ("other_signer", confirmation(RELAY, 1, ALICE.id, blob, T, delivered_to=BOB.id)),
+        ("s_plus_l", (good := confirmation(BOB, 1, ALICE.id, blob, T))[:5] + [plus_l(good[5])]),
+        ("other_id", [2] + good[1:]), ("other_sender", good[:1] + [RELAY.id] + good[2:]), ("other_time", good[:3] + [T + 1] + good[4:]),
+        ("other_blob", good[:4] + [sha(b"x")] + good[5:]), ("not_a_key", good[:2] + [bytes(32)] + good[3:]),
+        ("weak_key", [1, ALICE.id, le(1, 32), T, sha(blob), le(1, 32) + bytes(32)]),
+    ]
+    message = lambda t, body: smp1([t, 0x1234, body])
+    write("relay.json", {
+        "alice": ALICE.id.hex(), "bob": BOB.id.hex(), "relay": RELAY.id.hex(), "handshake_hash": h.hex(), "token": token.hex(), "token_hash": hashed.hex(),
+        "blob": blob.hex(), "req_id": 0x1234,
+        "accept": [dict(name=n, type=t, message=message(t, b).hex()) for n, t, b in accept],
+        "reject": [dict(name=n, type=t, message=message(t, b).hex()) for n, t, b in reject],
+        "auth": [dict(role=r, signature=auth(r).hex()) for r in (1, 2, 3)],
+        "store": dict(message_id=2**64 - 1, ttl=14 * day, signature=stored().hex()),
+        "confirmation": smp1(conf).hex(),
+        "false_confirmations": [dict(name=n, bytes=smp1(c).hex()) for n, c in false_confirmations],
+        "commit": [dict(message_id=c["message_id"], blob_hash=c["blob_hash"].hex(), stored_at=T, expires_at=c["expires_at"], receipt=r.hex())
+                   for c, r in zip(commit, paths)],
+        "false_receipts_of_2": [dict(name=n, bytes=b.hex()) for n, b in false_receipts],
+        "reject_receipts": [dict(name=n, bytes=b.hex()) for n, b in reject_receipts]})
+
+
 content(identity())
 cards()
 safety()
+relay()

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    add, chat, completions, contacts, export, history, id, identity, init, invite, man, recv,
-    search, send, status, trust, up, verify,
+    add, bench, chat, completions, contacts, export, history, id, identity, init, invite, man,
+    recv, relay, search, send, status, trust, up, verify,
 };
 
 const AFTER_HELP: &str = "\
@@ -106,6 +106,10 @@ pub(crate) enum Verb {
     Status(status::Args),
     /// Manage the identity's keys
     Identity(identity::Args),
+    /// Run a relay for yourself and others
+    Relay(relay::Args),
+    /// Measure what a relay bears
+    Bench(bench::Args),
     /// Watch two people and a bot write to each other on this machine
     #[command(after_help = "Example:\n  sremp demo")]
     Demo,

@@ -112,6 +112,21 @@ impl Context {
         Face::attach(&self.home)
     }
 
+    /// Waits for a process that has the home and cannot be asked: it may be about to end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Home`] if it still has the home after a while.
+    pub(crate) fn wait_until_free(&self) -> Result<(), CommandError> {
+        let end = Instant::now() + OTHERS_TURN;
+        while let Err(error @ HomeError::InUse { .. }) = self.home.lock() {
+            if Instant::now() > end {
+                return Err(error.into());
+            }
+            thread::sleep(GLANCE);
+        }
+        Ok(())
+    }
+
     /// Starts a client. Another verb that has the home for a moment is waited for, and a client that
     /// has been started meanwhile is asked instead.
     ///

@@ -15,6 +15,7 @@ mod welcome;
 mod words;
 
 mod add;
+mod bench;
 mod chat;
 mod completions;
 mod contacts;
@@ -27,6 +28,7 @@ mod init;
 mod invite;
 mod man;
 mod recv;
+mod relay;
 mod search;
 mod send;
 mod status;
@@ -80,6 +82,8 @@ fn run(typed: Typed) -> Ending {
         Verb::Demo => return crate::demo::run(out),
         Verb::Completions(args) => return args.run(),
         Verb::Man(args) => return args.run(),
+        Verb::Relay(args) => return args.run(&typed.shared, out),
+        Verb::Bench(args) => return args.run(out),
         _ => {}
     }
     let context = Context::meant(typed.shared, out)?;
@@ -101,6 +105,8 @@ fn run(typed: Typed) -> Ending {
         Verb::Export(args) => args.run(&context),
         Verb::Up(args) => args.run(&context),
         Verb::Status(args) => args.run(&context),
-        Verb::Demo | Verb::Completions(_) | Verb::Man(_) => Ok(ErrorKind::Failed.exit_code()),
+        Verb::Demo | Verb::Completions(_) | Verb::Man(_) | Verb::Relay(_) | Verb::Bench(_) => {
+            Ok(ErrorKind::Failed.exit_code())
+        }
     }
 }

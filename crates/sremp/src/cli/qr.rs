@@ -27,6 +27,18 @@ pub(crate) fn draw_card(to: &mut dyn Write, card: &str, out: Out) -> io::Result<
     }
 }
 
+/// Draws the code of a text if there is somebody to see it.
+///
+/// # Errors
+/// Those of writing.
+pub(crate) fn draw_text(to: &mut dyn Write, text: &str, out: Out) -> io::Result<()> {
+    let seen = out.terminal && !out.plain;
+    match seen.then(|| draw(text, out.colour)).flatten() {
+        Some(code) => write!(to, "\n{code}"),
+        None => Ok(()),
+    }
+}
+
 /// The code of a text; `None` if it does not fit into one. With colour the code is black on white
 /// whatever the terminal's colours are, without it suits light letters on a dark ground.
 fn draw(text: &str, colour: bool) -> Option<String> {

@@ -146,6 +146,7 @@ impl Ready {
 fn stop(context: &Context, running: Option<Face>) -> Ending {
     let out = context.out;
     let Some(face) = running else {
+        context.wait_until_free()?;
         out.one(&serde_json::json!({ "stopped": false }), |to| {
             writeln!(to, "No client runs for this home.")
         })?;

@@ -229,6 +229,11 @@ impl Running {
         self.stdin = None;
     }
 
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// As Ctrl-C or the system's shutdown do.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();

@@ -113,3 +113,47 @@ fn a_client_killed_in_the_middle_of_its_work_starts_again() {
     let _up = home.up();
     assert_eq!(home.id(), id);
 }
+
+#[test]
+fn a_client_whose_socket_was_removed_is_named_and_ends_by_a_signal() {
+    let home = Home::of("Ann");
+    let up = home.up();
+    let sock = home.path().join("sock");
+    std::fs::remove_file(&sock).unwrap();
+    let sentence = format!("in use by process {}", up.id());
+    let verbs = [
+        &["status"][..],
+        &["up"],
+        &["up", "--detach"],
+        &["up", "--stop"],
+    ];
+    std::thread::scope(|scope| {
+        for verb in verbs {
+            let (home, sentence) = (&home, &sentence);
+            scope.spawn(move || {
+                let ran = home.run(verb);
+                ran.refused(5, sentence);
+                assert_eq!(ran.stderr.lines().count(), 1, "{verb:?}: {ran:?}");
+            });
+        }
+    });
+    up.signal("TERM");
+    assert_eq!(up.end(), (0, String::new()));
+    let _up = home.up();
+    assert_eq!(home.json(&["status"])["running"], true);
+}
+
+#[test]
+fn a_socket_that_a_killed_client_left_is_no_client_and_the_next_takes_its_place() {
+    let home = Home::of("Ann");
+    home.up().kill();
+    let sock = home.path().join("sock");
+    assert!(sock.exists(), "kill -9 leaves it");
+    // with it there, everything works as if no client had run
+    assert_eq!(home.json(&["status"])["running"], false);
+    assert_eq!(home.json(&["up", "--stop"])["stopped"], false);
+    assert!(!home.ok(&["id"]).is_empty());
+    let up = home.up();
+    assert_eq!(home.json(&["status"])["running"], true);
+    assert_ends(&home, up);
+}

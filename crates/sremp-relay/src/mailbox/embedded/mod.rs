@@ -18,6 +18,7 @@ mod confirm;
 mod disk;
 mod fsck;
 mod index;
+mod inspect;
 mod ledger;
 mod prekeys;
 mod purge;
@@ -49,6 +50,7 @@ use self::{
 use super::{DiskGuard, Limits, MailboxStore, Op, Outcome, Stats, StoreError};
 
 pub use fsck::fsck;
+pub use inspect::stats;
 pub use reader::EmbeddedReader;
 
 /// Pages of the log that are worth carrying over when nothing waits: 2 MiB.

@@ -1,0 +1,159 @@
+//! A whole client whose disk is full while it runs: nothing is sent or confirmed that was not kept,
+//! and it goes on by itself when there is room.
+
+mod support;
+
+use std::path::Path;
+
+use sremp_client::{
+    client::{Face, InitParams, StartOptions, init},
+    home::{Home, Passphrase},
+    view::{Command, CommandError, ErrorKind, EventKind, MessageKind, Reply, Status, Wait},
+};
+use support::small_disk::SmallDisk;
+
+const A_MINUTE: u64 = 60_000;
+
+fn make(path: &Path, name: &str) -> Home {
+    let home = Home::at(path);
+    let params = InitParams {
+        name: name.to_owned(),
+        passphrase: Passphrase::None,
+        listen: Some("127.0.0.1:0".to_owned()),
+        advertise: None,
+    };
+    init(&home, &params).unwrap();
+    home
+}
+
+fn start(home: &Home) -> Face {
+    let options = StartOptions {
+        online: true,
+        ..StartOptions::default()
+    };
+    Face::start(home, &Passphrase::None, &options).unwrap()
+}
+
+fn card(face: &Face) -> String {
+    match face.call(&Command::Id).unwrap() {
+        Reply::Id(view) => view.card,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn add(face: &Face, card: String, alias: &str) {
+    let add = Command::Add {
+        who: card,
+        alias: Some(alias.to_owned()),
+        despite_confusable: false,
+    };
+    face.call(&add).unwrap();
+}
+
+fn send(
+    face: &Face,
+    contact: &str,
+    text: &str,
+    wait: Wait,
+    timeout_ms: u64,
+) -> Result<Status, CommandError> {
+    let send = Command::Send {
+        contact: contact.to_owned(),
+        text: text.to_owned(),
+        wait,
+        timeout_ms,
+    };
+    match face.call(&send)? {
+        Reply::Sent(sent) => Ok(sent.status),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The texts of a conversation that were sent, or received.
+fn texts(face: &Face, contact: &str, kind: MessageKind) -> Vec<String> {
+    let history = Command::History {
+        contact: contact.to_owned(),
+        before: None,
+        limit: 1_000,
+    };
+    match face.call(&history).unwrap() {
+        Reply::Messages { messages } => {
+            let lines = messages.into_iter().filter(|line| line.kind == kind);
+            lines.map(|line| line.text).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Waits until so many messages have come.
+fn receive(face: &Face, wanted: usize) {
+    let (mut after, mut received) = (0, 0);
+    while received < wanted {
+        let events = Command::Events {
+            after: Some(after),
+            limit: 1_000,
+            wait_ms: A_MINUTE,
+        };
+        let Reply::Events { events } = face.call(&events).unwrap() else {
+            panic!("no events");
+        };
+        assert!(!events.is_empty(), "{received} of {wanted} in time");
+        for event in events {
+            after = event.seq;
+            received += usize::from(matches!(event.event, EventKind::Message { .. }));
+        }
+    }
+}
+
+#[test]
+fn a_client_whose_disk_is_full_confirms_nothing_more_and_goes_on_when_there_is_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let small = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(small.path(), "size=3m") else {
+        return;
+    };
+    let anns_home = make(&directory.path().join("ann"), "Ann");
+    let bens_home = make(&small.path().join("ben"), "Ben");
+    let (ann, ben) = (start(&anns_home), start(&bens_home));
+    add(&ann, card(&ben), "ben");
+    add(&ben, card(&ann), "ann");
+    let first = send(&ann, "ben", "first", Wait::Device, A_MINUTE);
+    assert_eq!(first.unwrap(), Status::OnDevice);
+    ann.stop();
+
+    // Ben writes until his disk is full
+    let mut written = Vec::new();
+    let error = loop {
+        let text = format!("{} {}", written.len(), "b".repeat(20_000));
+        match send(&ben, "ann", &text, Wait::Outbox, 0) {
+            Ok(_) => written.push(text),
+            Err(error) => break error,
+        }
+        assert!(written.len() < 1_000, "the disk was not full");
+    };
+    assert_eq!(error.kind, ErrorKind::Storage);
+    assert!(error.message.contains("make room"), "{error}");
+    assert_eq!(texts(&ben, "ann", MessageKind::Sent), written);
+
+    // what Ann writes now is not kept, and so not confirmed
+    let ann = start(&anns_home);
+    let large = "a".repeat(50_000);
+    let status = send(&ann, "ben", &large, Wait::Device, 2_000).unwrap();
+    assert_eq!(status, Status::Queued);
+    assert_eq!(texts(&ben, "ann", MessageKind::Received), ["first"]);
+    assert!(
+        ben.wait(std::time::Duration::ZERO).is_none(),
+        "it still runs"
+    );
+
+    disk.remount("size=16m");
+    let second = send(&ann, "ben", "second", Wait::Device, 2 * A_MINUTE);
+    assert_eq!(second.unwrap(), Status::OnDevice);
+    let all = ["first".to_owned(), large, "second".to_owned()];
+    assert_eq!(texts(&ben, "ann", MessageKind::Received), all);
+    receive(&ann, written.len());
+    assert_eq!(texts(&ann, "ben", MessageKind::Received), written);
+    ben.stop();
+    let ben = start(&bens_home);
+    assert_eq!(texts(&ben, "ann", MessageKind::Received), all);
+}

@@ -1,0 +1,207 @@
+//! A load generator: real connections, real signatures, and answers that are waited for.
+
+mod peer;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use sremp_core::{contact_card::RelayLink, id::IdentityKey, relay::Role};
+use tokio::task::JoinSet;
+
+use self::peer::{LoadPeer, LoadedItem};
+
+/// What is done to a relay.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Connections that store.
+    pub senders: usize,
+    /// Stores that each has under way.
+    pub window: usize,
+    /// Mailboxes that are stored into.
+    pub mailboxes: usize,
+    /// Whether their owners are there, and confirm.
+    pub online: bool,
+    /// Bytes of an envelope: one of the seven sizes.
+    pub size: usize,
+    /// How long.
+    pub time: Duration,
+    /// Stores a second of all senders together; as fast as they are answered if `None`.
+    pub rate: Option<f64>,
+}
+
+/// What came of it. Times in milliseconds.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Stores that were acknowledged.
+    pub stored: u64,
+    /// A second.
+    pub stores_per_s: f64,
+    /// From the request to the receipt: half of them within this.
+    pub store_p50_ms: f64,
+    /// 99 of 100 within this.
+    pub store_p99_ms: f64,
+    /// Messages that reached their owners.
+    pub delivered: u64,
+    /// Confirmations that reached their senders.
+    pub confirmed: u64,
+    /// Of those a second.
+    pub cycles_per_s: f64,
+    /// From the request to the owner's hands.
+    pub delivery_p50_ms: f64,
+    /// 99 of 100 within this.
+    pub delivery_p99_ms: f64,
+    /// Stores that were refused.
+    pub refused: u64,
+}
+
+/// Why no load came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadError(pub String);
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Shared by all connections of a run.
+#[derive(Debug, Default)]
+struct Tally {
+    stored: AtomicU64,
+    delivered: AtomicU64,
+    confirmed: AtomicU64,
+    refused: AtomicU64,
+    stop: AtomicBool,
+}
+
+/// Puts load on a relay that gives everybody a mailbox.
+///
+/// # Errors
+/// [`LoadError`] when it cannot be reached or refuses to register somebody.
+pub async fn run(link: &RelayLink, load: &Load) -> Result<Report, LoadError> {
+    let tally = Arc::<Tally>::default();
+    let mut owners = Vec::new();
+    for _ in 0..load.mailboxes.max(1) {
+        owners.push(LoadPeer::registered(link, Role::Owner).await?);
+    }
+    let keys: Arc<[IdentityKey]> = owners.iter().map(LoadPeer::key).collect();
+    let mut senders = Vec::new();
+    for _ in 0..load.senders {
+        senders.push(LoadPeer::registered(link, Role::Sender).await?);
+    }
+    let mut readers = JoinSet::new();
+    for owner in owners {
+        if load.online {
+            readers.spawn(read(owner, tally.clone()));
+        }
+    }
+    let began = Instant::now();
+    let mut writers = JoinSet::new();
+    for (n, sender) in senders.into_iter().enumerate() {
+        let pace = load
+            .rate
+            .map(|rate| Duration::from_secs_f64(load.senders as f64 / rate));
+        let write = write(sender, n, keys.clone(), *load, pace, tally.clone());
+        writers.spawn(write);
+    }
+    tokio::time::sleep(load.time).await;
+    let stored = tally.stored.load(Ordering::Relaxed);
+    let confirmed = tally.confirmed.load(Ordering::Relaxed);
+    let took = began.elapsed().as_secs_f64();
+    tally.stop.store(true, Ordering::Relaxed);
+    let store_times = all(writers).await;
+    let delivery_times = all(readers).await;
+    Ok(Report {
+        stored,
+        stores_per_s: stored as f64 / took,
+        store_p50_ms: percentile(&store_times, 50),
+        store_p99_ms: percentile(&store_times, 99),
+        delivered: tally.delivered.load(Ordering::Relaxed),
+        confirmed,
+        cycles_per_s: confirmed as f64 / took,
+        delivery_p50_ms: percentile(&delivery_times, 50),
+        delivery_p99_ms: percentile(&delivery_times, 99),
+        refused: tally.refused.load(Ordering::Relaxed),
+    })
+}
+
+async fn all(mut tasks: JoinSet<Vec<Duration>>) -> Vec<Duration> {
+    let mut times = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        times.extend(done.unwrap_or_default());
+    }
+    times.sort_unstable();
+    times
+}
+
+fn percentile(sorted: &[Duration], share: usize) -> f64 {
+    let at = sorted.len().saturating_mul(share) / 100;
+    let time = sorted.get(at.min(sorted.len().saturating_sub(1)));
+    time.map_or(0.0, |time| time.as_secs_f64() * 1e3)
+}
+
+/// Stores, `window` at a time, until told to stop; the times to each receipt.
+async fn write(
+    mut peer: LoadPeer,
+    n: usize,
+    keys: Arc<[IdentityKey]>,
+    load: Load,
+    pace: Option<Duration>,
+    tally: Arc<Tally>,
+) -> Vec<Duration> {
+    let mut times = Vec::new();
+    let mut next = n;
+    let mut due = Instant::now();
+    while !tally.stop.load(Ordering::Relaxed) {
+        while peer.under_way() < load.window {
+            let Some(key) = keys.get(next % keys.len().max(1)) else {
+                return times;
+            };
+            next = next.wrapping_add(1);
+            peer.store(*key, load.size);
+            if let Some(pace) = pace {
+                due += pace;
+                break;
+            }
+        }
+        let Some(answer) = peer.answer().await else {
+            break;
+        };
+        tally
+            .confirmed
+            .fetch_add(answer.confirmed, Ordering::Relaxed);
+        tally.refused.fetch_add(answer.refused, Ordering::Relaxed);
+        if let Some(time) = answer.stored {
+            tally.stored.fetch_add(1, Ordering::Relaxed);
+            times.push(time);
+        }
+        if pace.is_some() && peer.under_way() == 0 {
+            tokio::time::sleep_until(due.into()).await;
+        }
+    }
+    times
+}
+
+/// Reads and confirms until told to stop; the times from each request to its arrival.
+async fn read(mut peer: LoadPeer, tally: Arc<Tally>) -> Vec<Duration> {
+    let mut times = Vec::new();
+    peer.subscribe();
+    while !tally.stop.load(Ordering::Relaxed) {
+        let Some(items) = peer.items().await else {
+            break;
+        };
+        let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        tally.delivered.fetch_add(count, Ordering::Relaxed);
+        times.extend(items.iter().filter_map(LoadedItem::age));
+        peer.confirm(items);
+    }
+    times
+}

@@ -1,0 +1,96 @@
+//! A relay in this process, on a database of its own.
+
+use std::{net::SocketAddr, time::Duration};
+
+use sremp_core::identity::SecretIdentity;
+use sremp_relay::{
+    config::Config,
+    home::RelayHome,
+    invite::{InviteKey, UsedInvites},
+    mailbox::{DiskGuard, EmbeddedStore, Limits},
+    run::{self, RelayLink, Running, Start},
+};
+use tempfile::TempDir;
+
+use crate::peer::now;
+
+pub(crate) struct Relay {
+    dir: TempDir,
+    config: Config,
+    running: Option<Running>,
+    link: RelayLink,
+}
+
+/// Everybody gets a mailbox, on loopback, without metrics.
+pub(crate) fn open_config() -> Config {
+    Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        policy: sremp_relay::config::Policy::Open,
+        operations: None,
+        allow_private_addresses: true,
+        ..Config::default()
+    }
+}
+
+impl Relay {
+    pub(crate) async fn start() -> Self {
+        Self::with(open_config()).await
+    }
+
+    pub(crate) async fn with(mut config: Config) -> Self {
+        let dir = TempDir::new().unwrap();
+        let home = RelayHome::at(dir.path().join("relay"));
+        home.create(Config::DEFAULT, now(), &mut rand::rng())
+            .unwrap();
+        let running = serve(&home, &config).await;
+        // a restart comes back where it was
+        config.listen = running.local_addr();
+        let link = running.link().clone();
+        Self {
+            dir,
+            config,
+            running: Some(running),
+            link,
+        }
+    }
+
+    fn home(&self) -> RelayHome {
+        RelayHome::at(self.dir.path().join("relay"))
+    }
+
+    pub(crate) fn link(&self) -> &RelayLink {
+        &self.link
+    }
+
+    pub(crate) fn identity(&self) -> SecretIdentity {
+        self.home().identity().unwrap()
+    }
+
+    /// A single-use invite.
+    pub(crate) fn invite(&self) -> Vec<u8> {
+        let expires = now().plus(Duration::from_secs(60));
+        InviteKey::of(&self.identity()).make(expires, true, &mut rand::rng())
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.shutdown().await;
+        }
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.running = Some(serve(&self.home(), &self.config).await);
+    }
+}
+
+async fn serve(home: &RelayHome, config: &Config) -> Running {
+    let database = home.database_path();
+    let start = Start {
+        identity: home.identity().unwrap(),
+        config: config.clone(),
+        store: EmbeddedStore::open(&database, Limits::default(), DiskGuard::default()).unwrap(),
+        used_invites: UsedInvites::open(&home.invites_path()).unwrap(),
+    };
+    run::start(start).await.unwrap()
+}

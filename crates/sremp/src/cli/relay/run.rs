@@ -1,0 +1,122 @@
+//! `sremp relay run`: the relay itself.
+
+use std::io::{self, Write as _};
+
+use sremp_client::view::ErrorKind;
+use sremp_relay::{
+    config::Config,
+    invite::UsedInvites,
+    mailbox::{DiskGuard, EmbeddedStore, Limits},
+    run::{self, Running, Start},
+};
+use tokio::sync::oneshot;
+
+use super::{Operator, link_view};
+use crate::cli::{DONE, Ending, Failure, Hangup, object, on_end};
+
+/// What was typed.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  sremp relay run --home /var/lib/sremp-relay
+
+When it accepts it prints one line: relay ready LINK")]
+pub(crate) struct Args {}
+
+impl Args {
+    pub(crate) fn run(self, operator: &Operator) -> Ending {
+        log();
+        let _lock = operator.home.lock()?;
+        let config = operator.home.config()?;
+        let identity = operator.home.identity()?;
+        let store = {
+            let (limits, guard) = limits(&config);
+            EmbeddedStore::open(&operator.home.database_path(), limits, guard)?
+        };
+        let used_invites = UsedInvites::open(&operator.home.invites_path()).map_err(|error| {
+            let message = format!("{}: {error}", operator.home.invites_path().display());
+            Failure::new(ErrorKind::Storage, message)
+        })?;
+        let start = Start {
+            identity,
+            config,
+            store,
+            used_invites,
+        };
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| {
+            let message = format!("the system gives no threads: {error}");
+            Failure::new(ErrorKind::Failed, message)
+        })?;
+        let (end, ended) = oneshot::channel();
+        on_end(Hangup::Ends, move || {
+            let _ = end.send(());
+        })?;
+        runtime.block_on(serve(start, ended, operator))
+    }
+}
+
+/// Bounds of the store, as the config says.
+fn limits(config: &Config) -> (Limits, DiskGuard) {
+    let (mailbox, senders) = (&config.mailbox, &config.senders);
+    let limits = Limits {
+        mailboxes: mailbox.max_mailboxes,
+        items: mailbox.max_items,
+        bytes: mailbox.max_bytes,
+        sender_items: senders.max_items,
+        sender_bytes: senders.max_bytes,
+        request_items: senders.request_items,
+        request_size: senders.request_size,
+    };
+    let guard = DiskGuard {
+        full: config.guards.disk_full,
+        room: config.guards.disk_room,
+    };
+    (limits, guard)
+}
+
+/// Counts and causes, never who or from where (D6.12).
+fn log() {
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .finish();
+    // set already by whoever runs several of them in one process
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+async fn serve(
+    start: Start<EmbeddedStore>,
+    ended: oneshot::Receiver<()>,
+    operator: &Operator,
+) -> Ending {
+    let mut running = run::start(start).await?;
+    ready(&running, operator)?;
+    // told to systemd, if it asked to be told
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let failure = tokio::select! {
+        _ = ended => None,
+        failure = running.failed() => Some(failure),
+    };
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    match failure {
+        None => {
+            running.shutdown().await;
+            Ok(DONE)
+        }
+        Some(failure) => Err(failure.into()),
+    }
+}
+
+fn ready(running: &Running, operator: &Operator) -> io::Result<()> {
+    let mut to = io::stdout().lock();
+    if operator.out.json {
+        let mut view = link_view(running.link());
+        view["listening"] = running.local_addr().to_string().into();
+        view["operations"] = running.operations_addr().map(|a| a.to_string()).into();
+        object(&mut to, &view)?;
+    } else {
+        writeln!(to, "relay ready {}", running.link())?;
+    }
+    to.flush()
+}
