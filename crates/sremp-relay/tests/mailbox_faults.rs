@@ -228,8 +228,8 @@ fn case_22_a_power_cut_after_any_sync_loses_nothing_that_was_acknowledged() {
     let mut moments = vec![Snapshot::of(&path, 0)];
     let mut stored = 0;
     let mut carried = 0;
-    for round in 0..120 {
-        let count = rng.random_range(1..20);
+    for round in 0..150 {
+        let count = rng.random_range(1..50);
         backend.batch(at(0), stores(stored, count));
         stored += count;
         moments.push(Snapshot::of(&path, stored as usize));
