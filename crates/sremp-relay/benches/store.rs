@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo bench -p sremp-relay --bench store             # all of it, minutes
 //! cargo bench -p sremp-relay --bench store -- empty    # one part: empty full deep cycle drain
+//! SREMP_BENCH_DIR=/dev/shm cargo bench …               # elsewhere: in memory, what the processor takes
 //! ```
 
 use std::{
@@ -73,7 +74,7 @@ fn open(path: &Path) -> EmbeddedStore {
 
 impl Bench {
     fn new(name: &str) -> Self {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("store-{name}"));
+        let directory = place().join(format!("sremp-store-{name}"));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).unwrap();
         let mut store = open(&directory.join("mailboxes.db"));
@@ -288,6 +289,12 @@ fn taken(outcome: sremp_relay::mailbox::Outcome) -> Option<Op> {
     })
 }
 
+/// Where the databases are.
+fn place() -> PathBuf {
+    let place = std::env::var_os("SREMP_BENCH_DIR");
+    place.map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from)
+}
+
 fn number(file: &str, name: &str) -> u64 {
     let text = fs::read_to_string(file).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -305,8 +312,8 @@ fn resident() -> u64 {
 
 fn fdatasync_millis() -> f64 {
     use std::os::unix::fs::FileExt as _;
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fdatasync");
-    fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    fs::create_dir_all(place()).unwrap();
+    let path = place().join("sremp-fdatasync");
     let file = fs::File::create(&path).unwrap();
     file.write_all_at(&[1; 1 << 20], 0).unwrap();
     file.sync_all().unwrap();

@@ -228,8 +228,8 @@ fn case_22_a_power_cut_after_any_sync_loses_nothing_that_was_acknowledged() {
     let mut moments = vec![Snapshot::of(&path, 0)];
     let mut stored = 0;
     let mut carried = 0;
-    for round in 0..120 {
-        let count = rng.random_range(1..20);
+    for round in 0..150 {
+        let count = rng.random_range(1..50);
         backend.batch(at(0), stores(stored, count));
         stored += count;
         moments.push(Snapshot::of(&path, stored as usize));
@@ -411,7 +411,7 @@ fn fsck_names_a_damaged_page_and_the_store_stops_at_it() {
     assert!(faults[0].contains("not what was stored"), "{faults:?}");
     // a page overwritten
     let mut torn = whole.clone();
-    torn[place / 8_192 * 8_192..][..8_192].fill(0xa5);
+    torn[place / 4_096 * 4_096..][..4_096].fill(0xa5);
     fs::write(&path, &torn).unwrap();
     assert!(!fsck(&path).unwrap().is_empty());
     let mut store = open_at(&path);

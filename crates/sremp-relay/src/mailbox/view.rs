@@ -39,7 +39,7 @@ pub struct MailboxInfo {
     pub items: u32,
     /// Bytes of their envelopes.
     pub bytes: u64,
-    /// The cursor last given away, [`Cursor::START`]-like if none was: nothing lies beyond.
+    /// The cursor last given away; before the first, the one before it. Nothing lies beyond.
     pub head: Cursor,
 }
 

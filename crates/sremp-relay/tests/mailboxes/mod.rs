@@ -256,3 +256,20 @@ impl Backend for Embedded {
         self.store = Some(self.open().unwrap());
     }
 }
+
+/// A store with BOB's mailbox, who has accepted ANN.
+pub(crate) fn with_bob<B: Backend>(limits: Limits) -> B {
+    let mut backend = B::new(limits);
+    backend.run(at(0), open(BOB));
+    backend.run(at(0), accept(BOB, &[ANN]));
+    backend
+}
+
+/// A bundle, and one-time prekeys of these numbers.
+pub(crate) fn put_prekeys(of: u8, bundle: Option<u8>, one_time: std::ops::Range<u8>) -> Op {
+    Op::PutPrekeys {
+        owner: somebody(of),
+        bundle: bundle.map(|n| vec![n; 99]),
+        one_time: one_time.map(|n| vec![n; 50]).collect(),
+    }
+}

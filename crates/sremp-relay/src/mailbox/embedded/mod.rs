@@ -54,10 +54,10 @@ pub use inspect::stats;
 pub use reader::EmbeddedReader;
 
 /// Pages of the log that are worth carrying over when nothing waits: 2 MiB.
-const LOG_AT_REST: i64 = 256;
-/// Free pages that are given back at once, and from how many on: 8 and 32 MiB.
+const LOG_AT_REST: i64 = 512;
+/// Free pages that are given back at once, and from how many on: 4 and 32 MiB.
 const FREE_STEP: u32 = 1_024;
-const FREE_KEPT: i64 = 4_096;
+const FREE_KEPT: i64 = 8_192;
 
 /// The writer of one database file.
 pub struct EmbeddedStore {

@@ -74,8 +74,8 @@ CREATE TABLE item (
     head       BLOB              -- the first bytes of the envelope
 );
 
--- The rest of each envelope. 48 bytes are in `head`, so that a power of two with its row header
--- fills a page: 8 envelopes of 1 KiB to 8 KiB instead of 7, 2 of 4 KiB instead of 1.
+-- The rest of each envelope. 48 bytes are in `head`, so that powers of two with their row headers
+-- fill pages of 4 KiB: four envelopes of 1 KiB instead of three, two of 2 KiB instead of one.
 CREATE TABLE body (
     id    INTEGER PRIMARY KEY,
     bytes BLOB NOT NULL

@@ -11,14 +11,14 @@ const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
 /// Newest version of the database known here.
 const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
 
-/// Length of a page in bytes. A commit writes each page that it touches as a whole: larger ones
-/// cost a lone message, smaller ones hold envelopes badly.
-pub(super) const PAGE: u32 = 8 * 1024;
+/// Length of a page in bytes. A commit writes each page that it touches as a whole: with 8 KiB a
+/// lone message costs 26 KiB instead of 16, and one of 64 costs 3.1 KiB instead of 2.8.
+pub(super) const PAGE: u32 = 4 * 1024;
 /// Memory for pages of the writer and of each reader, in KiB.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 const READER_CACHE_KIB: i64 = 1024;
 /// Pages of the write-ahead log after which it is carried over into the database: 32 MiB.
-const LOG_PAGES: u32 = 4_096;
+const LOG_PAGES: u32 = 8_192;
 /// Longest single value in bytes.
 const MAX_VALUE: i32 = 1024 * 1024;
 /// Prepared statements that are kept: more than there are.

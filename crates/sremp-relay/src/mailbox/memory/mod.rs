@@ -1,24 +1,21 @@
 //! The rules of a store without a disk: for simulations, and as the model of the other stores.
 
-mod reader;
+mod mailbox;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use sremp_core::{
-    error::ErrorCode,
-    id::{IdentityKey, IntroToken},
-    time::UnixMillis,
-};
+use sremp_core::{contact_card::RelayHint, error::ErrorCode, id::IdentityKey, time::UnixMillis};
 
+use self::mailbox::Mailbox;
 use super::{
-    BlobHash, Confirmation, ConfirmationId, Confirmed, Cursor, IntroHash, IntroRule, Limits,
-    MAX_INTROS, MAX_ONE_TIME_PREKEYS, MAX_RULES, MAX_WAITING, MailboxStore, MessageId, Op, Outcome,
-    PREKEY_INTERVAL, PrekeyCounts, Purged, Route, Stats, StoreError, StoreOp, Stored, TakenBundle,
-    WaitingConfirmation, Waits, limits::VISIT_ROUNDED,
+    Confirmation, ConfirmationId, Confirmed, Cursor, Item, Limits, MAX_WAITING, MailboxInfo,
+    MailboxReader, MailboxStore, Op, Outcome, PREKEY_INTERVAL, Page, PrekeyCounts, Purged, Route,
+    Stats, StoreError, WaitingConfirmation, Waits,
 };
 
 /// Mailboxes in memory. Nothing survives.
@@ -37,29 +34,6 @@ struct World {
     mailboxes: BTreeMap<IdentityKey, Mailbox>,
     waiting: BTreeMap<u64, (Route, WaitingConfirmation)>,
     last_confirmation: u64,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Mailbox {
-    open: bool,
-    next: u64,
-    used: UnixMillis,
-    /// Those that wait and, without a blob, those that are gone.
-    items: BTreeMap<u64, Kept>,
-    rules: BTreeMap<IdentityKey, bool>,
-    intros: Vec<IntroRule>,
-    bundle: Option<Vec<u8>>,
-    one_time: VecDeque<Vec<u8>>,
-    given: BTreeMap<[u8; 32], UnixMillis>,
-}
-
-#[derive(Clone, Debug)]
-struct Kept {
-    op: StoreOp,
-    waits: bool,
-    request: bool,
-    stored: UnixMillis,
-    expires: UnixMillis,
 }
 
 type Answer = Result<Outcome, ErrorCode>;
@@ -269,178 +243,81 @@ impl World {
     }
 }
 
-impl Mailbox {
-    fn visit(&mut self, now: UnixMillis) {
-        if now >= self.used.plus(Duration::from_millis(VISIT_ROUNDED)) {
-            self.used = now;
-        }
-    }
-
-    fn waiting(&self) -> impl Iterator<Item = (&u64, &Kept)> {
-        self.items.iter().filter(|(_, kept)| kept.waits)
-    }
-
-    fn find(&self, sender: &IdentityKey, id: MessageId) -> Option<(u64, &Kept)> {
-        let same = |kept: &Kept| kept.op.sender == *sender && kept.op.message_id == id;
-        let mut items = self.items.iter();
-        let found = items.find(|(_, kept)| same(kept));
-        found.map(|(&cursor, kept)| (cursor, kept))
-    }
-
-    fn bury(&mut self, cursor: u64) -> bool {
-        let kept = self.items.get_mut(&cursor);
-        kept.is_some_and(|kept| std::mem::replace(&mut kept.waits, false))
-    }
-
-    fn close(&mut self) {
-        let next = self.next;
-        let mut items = std::mem::take(&mut self.items);
-        items.values_mut().for_each(|kept| kept.waits = false);
-        *self = Self {
-            next,
-            items,
-            ..Self::default()
+impl MailboxReader for MemoryReader {
+    fn page(
+        &self,
+        owner: &IdentityKey,
+        after: Cursor,
+        max_items: usize,
+        max_bytes: usize,
+    ) -> Result<Page, StoreError> {
+        let mut world = lock(&self.0);
+        let Ok(mailbox) = world.mailbox(owner) else {
+            return Ok(Page::default());
         };
-    }
-
-    fn store(&mut self, limits: &Limits, now: UnixMillis, op: &StoreOp) -> Answer {
-        let rule = self.rules.get(&op.sender).copied();
-        if rule == Some(false) {
-            return Err(ErrorCode::Denied);
-        }
-        if let Some((cursor, kept)) = self.find(&op.sender, op.message_id) {
-            return again(cursor, kept, &op.hash);
-        }
-        let accepted = rule == Some(true) || op.sender == op.recipient;
-        let token = if accepted { None } else { self.intro(op.intro) };
-        let request = !accepted && token.is_none();
-        if !self.has_room(limits, op, request) {
-            return Err(ErrorCode::Quota);
-        }
-        if let Some(burnt) = token.filter(|rule| rule.one_time) {
-            self.intros.retain(|rule| *rule != burnt);
-        }
-        let cursor = self.next;
-        self.next += 1;
-        let kept = Kept {
-            op: op.clone(),
-            waits: true,
-            request,
-            stored: now,
-            expires: now.plus(Duration::from_secs(op.ttl.into())),
+        let mut page = Page {
+            next: after,
+            ..Page::default()
         };
-        let stored = promise(cursor, &kept, true);
-        self.items.insert(cursor, kept);
-        Ok(stored)
-    }
-
-    fn has_room(&self, limits: &Limits, op: &StoreOp, request: bool) -> bool {
-        let size = |kept: &Kept| kept.op.blob.len() as u64;
-        let more = op.blob.len() as u64;
-        let fits = |of: &dyn Fn(&Kept) -> bool, items: u32, bytes: u64| {
-            let those = || self.waiting().map(|(_, kept)| kept).filter(|k| of(k));
-            (those().count() as u32) < items && those().map(size).sum::<u64>() + more <= bytes
-        };
-        let own = |kept: &Kept| kept.op.sender == op.sender;
-        fits(&|_| true, limits.items, limits.bytes)
-            && if request {
-                more <= limits.request_size.into()
-                    && fits(&|kept| kept.request, limits.request_items, u64::MAX)
-            } else {
-                fits(&own, limits.sender_items, limits.sender_bytes)
+        let mut bytes = 0;
+        for (&cursor, kept) in mailbox.waiting().filter(|(c, _)| **c > after.get()) {
+            bytes += kept.op.blob.len();
+            if page.items.len() == max_items || (bytes > max_bytes && !page.items.is_empty()) {
+                page.more = true;
+                break;
             }
-    }
-
-    fn intro(&self, token: Option<IntroToken>) -> Option<IntroRule> {
-        let shown = IntroHash::of(&token?);
-        self.intros.iter().find(|rule| rule.hash == shown).copied()
-    }
-
-    fn counts(&self) -> PrekeyCounts {
-        PrekeyCounts {
-            bundle: self.bundle.is_some(),
-            one_time: self.one_time.len() as u32,
+            page.next = Cursor::new(cursor);
+            page.items.push(Item {
+                cursor: page.next,
+                message_id: kept.op.message_id,
+                sender: kept.op.sender,
+                stored_at: kept.stored,
+                blob: kept.op.blob.to_vec(),
+            });
         }
+        Ok(page)
     }
 
-    fn put_prekeys(&mut self, bundle: Option<Vec<u8>>, one_time: Vec<Vec<u8>>) -> Answer {
-        if self.one_time.len() + one_time.len() > MAX_ONE_TIME_PREKEYS as usize {
-            return Err(ErrorCode::Quota);
-        }
-        self.bundle = bundle.or(self.bundle.take());
-        self.one_time.extend(one_time);
-        Ok(Outcome::Prekeys(self.counts()))
+    fn mailbox(&self, owner: &IdentityKey) -> Option<MailboxInfo> {
+        let mut world = lock(&self.0);
+        let mailbox = world.mailbox(owner).ok()?;
+        Some(MailboxInfo {
+            items: mailbox.waiting().count() as u32,
+            bytes: mailbox.waiting().map(|(_, k)| k.op.blob.len() as u64).sum(),
+            head: Cursor::new(mailbox.next - 1),
+        })
     }
 
-    fn take_prekey(
-        &mut self,
-        now: UnixMillis,
-        asker: IdentityKey,
-        intro: Option<IntroToken>,
-    ) -> Answer {
-        let rule = self.rules.get(&asker).copied();
-        let bundle = self.bundle.clone().filter(|_| rule != Some(false));
-        let bundle = bundle.ok_or(ErrorCode::NoPrekey)?;
-        let token = if rule.is_some() {
-            None
-        } else {
-            self.intro(intro)
-        };
-        let mut names = vec![*asker.as_bytes()];
-        names.extend(token.filter(|t| t.one_time).map(|t| *t.hash.as_bytes()));
-        let hour = Duration::from_millis(PREKEY_INTERVAL);
-        let given = |name| self.given.get(name).is_some_and(|at| *at > now.minus(hour));
-        let due = (rule.is_some() || token.is_some()) && !names.iter().any(given);
-        let one_time = if due { self.one_time.pop_front() } else { None };
-        if one_time.is_some() {
-            self.given.extend(names.into_iter().map(|name| (name, now)));
-        }
-        Ok(Outcome::Bundle(TakenBundle {
-            bundle,
-            one_time,
-            left: self.counts().one_time,
-        }))
+    fn prekeys(&self, owner: &IdentityKey) -> Result<PrekeyCounts, StoreError> {
+        let counts = lock(&self.0).mailbox(owner).map(|m| m.counts());
+        Ok(counts.unwrap_or_default())
     }
 
-    fn set_senders(
-        &mut self,
-        accept: Vec<IdentityKey>,
-        block: Vec<IdentityKey>,
-        intro: Option<Vec<IntroRule>>,
-    ) -> Answer {
-        let new: BTreeSet<_> = accept.iter().chain(&block).collect();
-        let new = new.into_iter().filter(|key| !self.rules.contains_key(*key));
-        if self.rules.len() + new.count() > MAX_RULES as usize
-            || intro.as_ref().is_some_and(|i| i.len() > MAX_INTROS)
-        {
-            return Err(ErrorCode::Quota);
-        }
-        self.rules.extend(accept.into_iter().map(|key| (key, true)));
-        self.rules.extend(block.into_iter().map(|key| (key, false)));
-        if let Some(rules) = intro {
-            self.intros.clear();
-            for rule in rules {
-                // the latest word on a token holds
-                self.intros.retain(|had| had.hash != rule.hash);
-                self.intros.push(rule);
+    fn waiting(
+        &self,
+        route: &Route,
+        after: ConfirmationId,
+        max: usize,
+    ) -> Result<Vec<WaitingConfirmation>, StoreError> {
+        let world = lock(&self.0);
+        let there = world.waiting.values().filter(|(at, _)| at == route);
+        let behind = there.map(|(_, w)| w).filter(|w| w.id > after);
+        Ok(behind.take(max).cloned().collect())
+    }
+
+    fn relays(&self) -> Result<Vec<RelayHint>, StoreError> {
+        let mut relays: Vec<RelayHint> = Vec::new();
+        for (route, _) in lock(&self.0).waiting.values() {
+            if let Route::Relay(hint) = route
+                && !relays.contains(hint)
+            {
+                relays.push(hint.as_ref().clone());
             }
         }
-        Ok(Outcome::Done)
+        Ok(relays)
     }
-}
 
-fn again(cursor: u64, kept: &Kept, hash: &BlobHash) -> Answer {
-    if kept.op.hash != *hash {
-        return Err(ErrorCode::Conflict);
+    fn backup(&self, _to: &Path) -> Result<(), StoreError> {
+        Err(StoreError::Other("a store in memory has no copy".into()))
     }
-    Ok(promise(cursor, kept, false))
-}
-
-fn promise(cursor: u64, kept: &Kept, first: bool) -> Outcome {
-    Outcome::Stored(Stored {
-        cursor: Cursor::new(cursor),
-        stored_at: kept.stored,
-        expires_at: kept.expires,
-        first,
-    })
 }
