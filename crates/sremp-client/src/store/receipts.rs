@@ -306,7 +306,7 @@ impl Tx<'_> {
         })
     }
 
-    /// Forgets what is older than [`EVIDENCE_AGE`].
+    /// Forgets what is older than 60 days.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
