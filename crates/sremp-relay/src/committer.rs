@@ -259,6 +259,8 @@ impl<S: MailboxStore> Committer<S> {
                     _ => {
                         self.inner.metrics.refuse(ErrorCode::BadProof.name());
                         seat.refuse_store(req_id, store.claim.message_id, ErrorCode::BadProof);
+                        // an honest client never does this, and it costs its whole batch time
+                        seat.close(ErrorCode::ProtocolViolation);
                     }
                 },
                 Work::Change { op, answer } => {
