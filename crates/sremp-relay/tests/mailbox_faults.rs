@@ -59,15 +59,19 @@ fn log_of(database: &Path) -> PathBuf {
 
 #[test]
 fn a_batch_that_fails_leaves_nothing_and_the_next_one_holds() {
-    let mut backend = Embedded::new(Limits::NONE);
+    let mut backend = Embedded::new(Limits {
+        request_items: 20,
+        ..Limits::NONE
+    });
     backend.batch(at(0), vec![open(BOB)]);
     backend.batch(at(0), stores(0, 10));
-    backend.store().limit_growth(8).unwrap();
-    let error = backend.store().commit(at(0), stores(10, 200)).unwrap_err();
+    backend.store().limit_growth(1).unwrap();
+    let error = backend.store().commit(at(0), stores(10, 10)).unwrap_err();
     assert_eq!(error, StoreError::Full);
     assert_eq!(ids_in(backend.store()), numbers(10));
     assert_eq!(backend.store().stats().items, 10);
     backend.store().limit_growth(1_000).unwrap();
+    // neither counted to the quota nor taken for stored
     let outcomes = backend.batch(at(0), stores(0, 20));
     let first = |outcome: &Outcome| matches!(outcome, Outcome::Stored(s) if s.first);
     assert_eq!(outcomes.iter().filter(|o| first(o)).count(), 10);
