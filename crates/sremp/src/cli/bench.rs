@@ -157,7 +157,9 @@ impl OwnRelay {
         let failed = |what: String| Failure::new(ErrorKind::Failed, what);
         let home = tempfile::tempdir()?;
         let path = home.path().join("relay");
-        let config = format!("listen = \"127.0.0.1:0\"\n{UNBOUNDED}");
+        // the link names the port, so it has to be known before
+        let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let config = format!("listen = \"{free}\"\n{UNBOUNDED}");
         Config::parse(&config).map_err(|error| failed(error.to_string()))?;
         let relay = sremp_relay::home::RelayHome::at(&path);
         sremp_relay::operate::init(&relay, &config).map_err(Failure::from)?;
