@@ -9,6 +9,7 @@ mod export;
 mod identity;
 mod passphrase;
 mod recv;
+mod relay;
 mod support;
 mod up;
 mod usage;
