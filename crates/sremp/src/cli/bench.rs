@@ -1,22 +1,17 @@
 //! `sremp bench relay`: what a relay bears.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 use sremp_client::view::ErrorKind;
 use sremp_relay::{
-    config::Config,
     load::{self, Load},
     run::{RelayLink, RelayLinkError},
 };
 
 use super::{DONE, Ending, Failure, Out};
+use crate::relay_process::RelayProcess;
 
 /// What was typed.
 #[derive(clap::Args)]
@@ -84,11 +79,12 @@ impl RelayArgs {
             rate: self.rate,
         };
         let failed = |what: String| Failure::new(ErrorKind::Failed, what);
+        let stage = tempfile::tempdir()?;
         let (own, link) = match &self.link {
             Some(link) => (None, link.clone()),
             None => {
-                let own = OwnRelay::start()?;
-                let link = own.link.clone();
+                let own = RelayProcess::start(&stage.path().join("relay"), UNBOUNDED)?;
+                let link = own.link().to_owned();
                 (Some(own), link)
             }
         };
@@ -100,7 +96,7 @@ impl RelayArgs {
         let report = report.map_err(|error| Failure::new(ErrorKind::Network, error.to_string()))?;
         let mut view = serde_json::to_value(&report).map_err(|e| failed(e.to_string()))?;
         if let Some(own) = &own {
-            own.measure(&mut view, report.stored);
+            measure(own, &mut view, report.stored);
         }
         out.one(&view, |to| {
             let fields = view.as_object().into_iter().flatten();
@@ -110,20 +106,6 @@ impl RelayArgs {
             Ok(())
         })?;
         Ok(DONE)
-    }
-}
-
-/// A relay of this run alone, in a process of its own.
-struct OwnRelay {
-    home: tempfile::TempDir,
-    child: Child,
-    link: String,
-}
-
-impl Drop for OwnRelay {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -152,51 +134,18 @@ new_per_address_and_minute = 1000000
 disk_full = 99
 ";
 
-impl OwnRelay {
-    fn start() -> Result<Self, Failure> {
-        let failed = |what: String| Failure::new(ErrorKind::Failed, what);
-        let home = tempfile::tempdir()?;
-        let path = home.path().join("relay");
-        // the link names the port, so it has to be known before
-        let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let config = format!("listen = \"{free}\"\n{UNBOUNDED}");
-        Config::parse(&config).map_err(|error| failed(error.to_string()))?;
-        let relay = sremp_relay::home::RelayHome::at(&path);
-        sremp_relay::operate::init(&relay, &config).map_err(Failure::from)?;
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["relay", "run", "--home"])
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line)?;
-        }
-        let link = line.trim().strip_prefix("relay ready ").map(str::to_owned);
-        match link {
-            Some(link) => Ok(Self { home, child, link }),
-            _ => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(failed(format!("the relay did not start: {line}")))
-            }
-        }
-    }
-
-    /// What it cost: memory, writes, disk and processor, as the system tells.
-    fn measure(&self, view: &mut Value, stored: u64) {
-        let pid = self.child.id();
-        let field = |file: &str, name: &str| -> Option<u64> {
-            let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
-            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-            line.split_whitespace().next()?.parse().ok()
-        };
-        view["resident_kib"] = json!(field("status", "VmRSS:"));
-        let per_message = |bytes: u64| bytes as f64 / stored.max(1) as f64;
-        view["written_per_message"] = json!(field("io", "write_bytes:").map(per_message));
-        view["disk_per_message"] = json!(per_message(size_of(&self.home.path().join("relay"))));
-    }
+/// What the relay cost: memory, writes and disk, as the system tells.
+fn measure(relay: &RelayProcess, view: &mut Value, stored: u64) {
+    let field = |file: &str, name: &str| -> Option<u64> {
+        let pid = relay.pid()?;
+        let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    view["resident_kib"] = json!(field("status", "VmRSS:"));
+    let per_message = |bytes: u64| bytes as f64 / stored.max(1) as f64;
+    view["written_per_message"] = json!(field("io", "write_bytes:").map(per_message));
+    view["disk_per_message"] = json!(per_message(size_of(relay.home())));
 }
 
 fn size_of(dir: &Path) -> u64 {

@@ -41,8 +41,26 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// Makes an identity and wakes its owner.
+    /// Makes an identity that listens, and wakes its owner.
     pub(super) fn new(name: &'static str, stage: &Path) -> Result<Self, CommandError> {
+        Self::make(name, stage, Some(ANY_PORT.to_owned()), Vec::new())
+    }
+
+    /// Makes an identity that listens nowhere and has a mailbox at this relay.
+    pub(super) fn behind(
+        name: &'static str,
+        stage: &Path,
+        relay: &str,
+    ) -> Result<Self, CommandError> {
+        Self::make(name, stage, None, vec![relay.to_owned()])
+    }
+
+    fn make(
+        name: &'static str,
+        stage: &Path,
+        listen: Option<String>,
+        relays: Vec<String>,
+    ) -> Result<Self, CommandError> {
         let mut person = Self {
             name,
             home: Home::at(stage.join(name)),
@@ -55,9 +73,9 @@ impl Person {
             &InitParams {
                 name: name.to_owned(),
                 passphrase: passphrase(),
-                listen: Some(ANY_PORT.to_owned()),
+                listen,
                 advertise: None,
-                relays: Vec::new(),
+                relays,
             },
         )?;
         person.wake()?;

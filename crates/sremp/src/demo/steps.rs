@@ -14,6 +14,7 @@ use sremp_client::{
 use super::{
     bot::{Bot, ECHO},
     person::{Person, broken},
+    relayed,
     report::Report,
 };
 use crate::cli::Failure;
@@ -73,7 +74,8 @@ impl<'a> Play<'a> {
         pair.message_each_way(report)?;
         pair.restart(report)?;
         pair.compare_histories(report)?;
-        pair.talk_to_the_bot(report, &bots_card)
+        pair.talk_to_the_bot(report, &bots_card)?;
+        relayed::play(report, self.stage)
     }
 
     /// Ann's client, for the conversation after the play.

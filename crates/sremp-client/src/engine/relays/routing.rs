@@ -18,8 +18,9 @@ use crate::store::StoreError;
 const DIRECT_LEAD: Duration = Duration::from_millis(750);
 /// Without a confirmation for this time the next relay is given the same bytes (D6.10).
 pub(super) const CONFIRM_WITHIN: Duration = Duration::from_secs(60);
-/// First pause after a relay has refused a contact's envelope; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_secs(60);
+/// First pause after a relay has refused something for a contact; doubled each time. Short, because a
+/// contact that has just begun to use the relay will have its mailbox and prekeys there in a moment.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest such pause (code QUOTA of chapter 10).
 const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
 
@@ -81,7 +82,7 @@ impl Routes {
             times: 0,
         });
         let pause = FIRST_PAUSE
-            .saturating_mul(1 << refusal.times.min(9))
+            .saturating_mul(1 << refusal.times.min(15))
             .min(LONGEST_PAUSE);
         refusal.times += 1;
         refusal.until = now.plus(pause.max(retry_after.min(LONGEST_PAUSE)));

@@ -9,7 +9,7 @@ use sremp_relay::{
     mailbox::{DiskGuard, EmbeddedStore, Limits},
     run::{self, Running, Start},
 };
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use super::{Operator, link_view};
 use crate::cli::{DONE, Ending, Failure, Hangup, object, on_end};
@@ -21,7 +21,11 @@ Example:
   sremp relay run --home /var/lib/sremp-relay
 
 When it accepts it prints one line: relay ready LINK")]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// End when standard input does: whoever started this is gone then
+    #[arg(long, hide = true)]
+    with_parent: bool,
+}
 
 impl Args {
     pub(crate) fn run(self, operator: &Operator) -> Ending {
@@ -47,9 +51,16 @@ impl Args {
             let message = format!("the system gives no threads: {error}");
             Failure::new(ErrorKind::Failed, message)
         })?;
-        let (end, ended) = oneshot::channel();
+        let (end, ended) = mpsc::channel(2);
+        if self.with_parent {
+            let end = end.clone();
+            std::thread::spawn(move || {
+                let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+                let _ = end.blocking_send(());
+            });
+        }
         on_end(Hangup::Ends, move || {
-            let _ = end.send(());
+            let _ = end.blocking_send(());
         })?;
         runtime.block_on(serve(start, ended, operator))
     }
@@ -87,7 +98,7 @@ fn log() {
 
 async fn serve(
     start: Start<EmbeddedStore>,
-    ended: oneshot::Receiver<()>,
+    mut ended: mpsc::Receiver<()>,
     operator: &Operator,
 ) -> Ending {
     let mut running = run::start(start).await?;
@@ -95,7 +106,7 @@ async fn serve(
     // told to systemd, if it asked to be told
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let failure = tokio::select! {
-        _ = ended => None,
+        _ = ended.recv() => None,
         failure = running.failed() => Some(failure),
     };
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
