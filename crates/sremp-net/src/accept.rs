@@ -176,7 +176,7 @@ impl<T: Serve> Spawn for Guests<T> {
 }
 
 /// The link of a stream that somebody else opened.
-pub(crate) fn inbound<S: tokio::io::AsyncRead + tokio::io::AsyncWrite>(
+pub(crate) fn inbound<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     stream: S,
     permit: Permit,
     shared: Arc<Shared>,

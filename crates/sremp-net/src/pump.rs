@@ -1,6 +1,12 @@
 //! Turns one channel over one stream of bytes.
 
-use std::{future::poll_fn, io, mem::MaybeUninit, pin::Pin, task::Poll};
+use std::{
+    future::{Future as _, poll_fn},
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
 use sremp_core::{
     channel::Channel,
@@ -8,8 +14,8 @@ use sremp_core::{
     error::ErrorCode,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, ReadHalf, WriteHalf},
-    time::{Instant, sleep_until, timeout},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    time::{Instant, Sleep, sleep_until, timeout},
 };
 
 use crate::clock::Clock;
@@ -21,27 +27,33 @@ const READ_SIZE: usize = 16 * 1024;
 const WRITE_BATCH: usize = 64 * 1024;
 
 pub(crate) struct Pump<S> {
-    read: ReadHalf<S>,
-    write: WriteHalf<S>,
+    stream: S,
     pub(crate) channel: Channel,
     clock: Clock,
     out: Vec<u8>,
     written: usize,
     /// When the peer last took something of `out`, or `out` was last empty.
     progress: Instant,
+    alarm: Alarm,
 }
 
-impl<S: AsyncRead + AsyncWrite> Pump<S> {
+/// What a turn of the pump came to.
+enum Turn {
+    Read(io::Result<Vec<u8>>),
+    Wrote(io::Result<usize>),
+    Rang,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     pub(crate) fn new(stream: S, channel: Channel, clock: Clock) -> Self {
-        let (read, write) = tokio::io::split(stream);
         Self {
-            read,
-            write,
+            stream,
             channel,
             clock,
             out: Vec::new(),
             written: 0,
             progress: Instant::now(),
+            alarm: Alarm::default(),
         }
     }
 
@@ -52,36 +64,68 @@ impl<S: AsyncRead + AsyncWrite> Pump<S> {
     /// What the operating system says, if it is not just that the peer is gone.
     pub(crate) async fn step(&mut self, reads: bool) -> Result<(), io::ErrorKind> {
         self.encrypt();
-        let pending = self.written < self.out.len();
-        let deadline = self.channel.poll_timeout();
-        let deadline = deadline.map(|tick| self.clock.instant(tick));
-        let stalled = pending.then(|| self.progress + WRITE_STALL_TIMEOUT);
-        let wake = deadline.into_iter().chain(stalled).min();
-        let rest = self.out.get(self.written..).unwrap_or_default();
-        tokio::select! {
-            got = read_some(&mut self.read), if reads && self.channel.wants_bytes() => {
-                let now = self.clock.now();
-                match got.map_err(|e| e.kind()) {
-                    Ok(bytes) if bytes.is_empty() => self.channel.handle_eof(now),
-                    Ok(bytes) => self.channel.handle_bytes(now, &bytes),
-                    Err(kind) => self.broken(kind)?,
+        match poll_fn(|cx| self.turn(cx, reads)).await {
+            Turn::Read(got) => self.received(got.map_err(|e| e.kind())),
+            Turn::Wrote(sent) => match sent.map_err(|e| e.kind()) {
+                Ok(0) => self.broken(io::ErrorKind::WriteZero),
+                Ok(n) => {
+                    self.sent(n);
+                    Ok(())
                 }
-            }
-            sent = self.write.write(rest), if pending => match sent.map_err(|e| e.kind()) {
-                Ok(0) => self.broken(io::ErrorKind::WriteZero)?,
-                Ok(n) => self.sent(n),
-                Err(kind) => self.broken(kind)?,
+                Err(kind) => self.broken(kind),
             },
-            () = sleep_or_never(wake) => {
-                let now = self.clock.now();
-                if stalled.is_some_and(|at| Instant::now() >= at) {
-                    self.channel.close(now, ErrorCode::Timeout);
-                    self.forget_output();
-                }
-                self.channel.handle_timeout(now, &mut rand::rng());
+            Turn::Rang => {
+                self.rang();
+                Ok(())
             }
         }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Turn> {
+        let rest = self.out.get(self.written..).unwrap_or_default();
+        if !rest.is_empty()
+            && let Poll::Ready(sent) = Pin::new(&mut self.stream).poll_write(cx, rest)
+        {
+            return Poll::Ready(Turn::Wrote(sent));
+        }
+        if reads
+            && self.channel.wants_bytes()
+            && let Poll::Ready(got) = read_some(&mut self.stream, cx)
+        {
+            return Poll::Ready(Turn::Read(got));
+        }
+        let deadline = self.deadline();
+        self.alarm.poll(cx, deadline).map(|()| Turn::Rang)
+    }
+
+    fn stalls_at(&self) -> Option<Instant> {
+        let pending = self.written < self.out.len();
+        pending.then(|| self.progress + WRITE_STALL_TIMEOUT)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let deadline = self.channel.poll_timeout();
+        let deadline = deadline.map(|tick| self.clock.instant(tick));
+        deadline.into_iter().chain(self.stalls_at()).min()
+    }
+
+    fn received(&mut self, got: Result<Vec<u8>, io::ErrorKind>) -> Result<(), io::ErrorKind> {
+        let now = self.clock.now();
+        match got {
+            Ok(bytes) if bytes.is_empty() => self.channel.handle_eof(now),
+            Ok(bytes) => self.channel.handle_bytes(now, &bytes),
+            Err(kind) => return self.broken(kind),
+        }
         Ok(())
+    }
+
+    fn rang(&mut self) {
+        let now = self.clock.now();
+        if self.stalls_at().is_some_and(|at| Instant::now() >= at) {
+            self.channel.close(now, ErrorCode::Timeout);
+            self.forget_output();
+        }
+        self.channel.handle_timeout(now, &mut rand::rng());
     }
 
     /// Whether nothing is left to read or write.
@@ -100,10 +144,16 @@ impl<S: AsyncRead + AsyncWrite> Pump<S> {
                 }
             }
             // the peer may be gone already, which is what we want
-            let _ = self.write.shutdown().await;
-            while linger && read_some(&mut self.read).await.is_ok_and(|b| !b.is_empty()) {}
+            let _ = self.stream.shutdown().await;
+            while linger && self.reads_on().await {}
         };
         let _ = timeout(DRAIN_TIMEOUT, end).await;
+    }
+
+    /// Whether the peer still says something.
+    async fn reads_on(&mut self) -> bool {
+        let got = poll_fn(|cx| read_some(&mut self.stream, cx)).await;
+        got.is_ok_and(|bytes| !bytes.is_empty())
     }
 
     fn encrypt(&mut self) {
@@ -139,22 +189,39 @@ impl<S: AsyncRead + AsyncWrite> Pump<S> {
     }
 }
 
-async fn read_some<R: AsyncRead + Unpin>(stream: &mut R) -> io::Result<Vec<u8>> {
-    poll_fn(|cx| {
-        let mut space = [const { MaybeUninit::uninit() }; READ_SIZE];
-        let mut buffer = ReadBuf::uninit(&mut space);
-        match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.filled().to_vec())),
-            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
+fn read_some<R: AsyncRead + Unpin>(
+    stream: &mut R,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Vec<u8>>> {
+    let mut space = [const { MaybeUninit::uninit() }; READ_SIZE];
+    let mut buffer = ReadBuf::uninit(&mut space);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().to_vec()))
 }
 
-async fn sleep_or_never(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
+/// A timer that is set anew only when it has to ring earlier: a deadline that every message moves
+/// back costs nothing then.
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// Ready once `at` has passed; with `None` never.
+    fn poll(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> Poll<()> {
+        let Some(at) = at else {
+            self.0 = None;
+            return Poll::Pending;
+        };
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() > at {
+            sleep.as_mut().reset(at);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if sleep.deadline() >= at {
+                self.0 = None;
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(at);
+        }
+        Poll::Pending
     }
 }

@@ -79,7 +79,7 @@ pub(crate) struct Served<T: Serve, S> {
     own_close: bool,
 }
 
-impl<T: Serve, S: AsyncRead + AsyncWrite + Send> Served<T, S> {
+impl<T: Serve, S: AsyncRead + AsyncWrite + Send + Unpin> Served<T, S> {
     pub(crate) fn new(
         server: Arc<T>,
         stream: S,

@@ -42,7 +42,7 @@ struct Told {
     reason: Option<CloseReason>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Send> LinkTask<S> {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> LinkTask<S> {
     /// Runs the link to its end.
     pub(crate) async fn run(self) {
         self.run_with(Told::default()).await;

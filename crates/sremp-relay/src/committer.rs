@@ -1,152 +1,86 @@
-//! The one writer: takes all that waits, checks its signatures, commits it as one transaction, and
-//! only then answers (D6.5).
+//! The one writer: takes all that waits, commits it as one transaction, and only then has it
+//! answered (D6.5).
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
-        mpsc::{Receiver, Sender, SyncSender, channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use serde_bytes::ByteBuf;
-use sremp_core::{
-    error::ErrorCode,
-    id::IdentityKey,
-    relay::{
-        Confirmation, Cursor, RelayMessage, StoreResponse, StoredMessage, UncheckedStore,
-        proof::{ReceiptClaim, ReceiptTree, check_stores},
-    },
-    time::UnixMillis,
-};
-
-use tokio::sync::oneshot;
+use sremp_core::relay::proof::ReceiptClaim;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     answer::Answer,
+    answers::Committed,
     clock::Clock,
-    desk::Job,
-    mailbox::{
-        ConfirmationId, MailboxReader, MailboxStore, Op, Outcome, Route, StoreError, StoreOp,
-        Stored,
-    },
+    mailbox::{MailboxStore, Op, StoreError},
     seats::Seat,
     service::Inner,
 };
 
 /// Most requests of one transaction: beyond, the first would wait for the last.
 const MAX_BATCH: usize = 512;
+/// Nothing came for this long: time for what would else be done during a commit.
+const AT_REST: Duration = Duration::from_millis(20);
+/// How often the gauges are brought up to date under load.
+const SHOW: Duration = Duration::from_secs(1);
 
-/// Something to be written.
-#[derive(Debug)]
-pub(crate) enum Work {
-    /// A message whose signature is yet to be checked.
-    Store {
-        seat: Arc<Seat>,
-        req_id: u32,
-        store: Box<UncheckedStore>,
-    },
+/// Work whose signatures hold.
+pub(crate) enum Checked {
+    /// A message to be kept, and whom to answer.
+    Store(Box<Op>, Pending),
     /// Anything else.
-    Change { op: Box<Op>, answer: Answer },
-    /// To be told when all before it is done.
+    Change(Box<Op>, Answer),
+    /// To be told when all before it is done and answered.
     Barrier(SyncSender<()>),
-    /// A copy of the store, to be made between two commits.
+    /// The end.
     Stop,
 }
 
-impl Work {
-    fn cost(&self) -> usize {
-        const OVERHEAD: usize = 512;
-        match self {
-            Self::Store { store, .. } => store.message.encrypted_blob.len() + OVERHEAD,
-            _ => OVERHEAD,
-        }
-    }
-}
-
-/// Where work is handed in; bounded in bytes.
-#[derive(Clone, Debug)]
-pub(crate) struct Intake {
-    queue: Sender<Work>,
-    waiting: Arc<AtomicUsize>,
-    max: usize,
-}
-
-/// As much waits for the disk as may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
-
-impl Intake {
-    pub(crate) fn new(max: usize) -> (Self, Receiver<Work>) {
-        let (queue, receiver) = channel();
-        let intake = Self {
-            queue,
-            waiting: Arc::default(),
-            max,
-        };
-        (intake, receiver)
-    }
-
-    /// Hands in work that may be refused.
-    pub(crate) fn submit(&self, work: Work) -> Result<(), Full> {
-        let cost = work.cost();
-        let fits = |waiting: usize| {
-            let sum = waiting.saturating_add(cost);
-            (sum <= self.max).then_some(sum)
-        };
-        self.waiting
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
-            .map_err(|_| Full)?;
-        self.queue.send(work).map_err(|_| Full)
-    }
-
-    /// Hands in what the relay itself has to do.
-    pub(crate) fn insist(&self, work: Work) {
-        self.waiting.fetch_add(work.cost(), Ordering::Relaxed);
-        // the committer has ended: so does the relay
-        let _ = self.queue.send(work);
-    }
-
-    fn taken(&self, work: &Work) {
-        self.waiting.fetch_sub(work.cost(), Ordering::Relaxed);
-    }
-}
-
 /// A store that is about to be carried out, and whom to answer.
-struct Pending {
-    seat: Arc<Seat>,
-    req_id: u32,
-    claim: ReceiptClaim,
-    blob: Arc<[u8]>,
+pub(crate) struct Pending {
+    pub(crate) seat: Arc<Seat>,
+    pub(crate) req_id: u32,
+    pub(crate) claim: ReceiptClaim,
+    pub(crate) blob: Arc<[u8]>,
+}
+
+/// What was checked together.
+#[derive(Default)]
+pub(crate) struct Batch {
+    work: Vec<Checked>,
+    /// Room that it takes in the intake, bytes.
+    cost: usize,
+}
+
+impl Batch {
+    pub(crate) fn push(&mut self, work: Checked, cost: usize) {
+        self.work.push(work);
+        self.cost = self.cost.saturating_add(cost);
+    }
 }
 
 /// Whom to answer, in the order of the ops.
-enum Answered {
+pub(crate) enum Answered {
     Store(Pending),
     Change(Answer),
 }
 
 /// The thread that writes.
 pub(crate) struct Committer<S: MailboxStore> {
-    store: S,
-    queue: Receiver<Work>,
-    inner: Arc<Inner<S::Reader>>,
+    pub(crate) store: S,
+    pub(crate) queue: Receiver<Batch>,
+    pub(crate) answers: mpsc::Sender<Committed>,
+    pub(crate) inner: Arc<Inner<S::Reader>>,
 }
 
 impl<S: MailboxStore> Committer<S> {
-    pub(crate) fn new(store: S, queue: Receiver<Work>, inner: Arc<Inner<S::Reader>>) -> Self {
-        Self {
-            store,
-            queue,
-            inner,
-        }
-    }
-
-    /// Starts the thread. It ends with [`Work::Stop`], or with an error after which the store has
-    /// to be opened again; how it ended comes through the channel.
+    /// Starts the thread. It ends with [`Checked::Stop`], or with an error after which the store
+    /// has to be opened again; how it ended comes through the channel.
     pub(crate) fn spawn(self) -> std::io::Result<oneshot::Receiver<Result<(), StoreError>>> {
         let (ended, end) = oneshot::channel();
         let named = thread::Builder::new().name("sremp-commit".to_owned());
@@ -157,24 +91,26 @@ impl<S: MailboxStore> Committer<S> {
     }
 
     fn run(mut self) -> Result<(), StoreError> {
+        let mut shown = Instant::now();
         loop {
-            let work = match self.queue.try_recv() {
-                Ok(work) => work,
-                Err(_) => {
+            let first = match self.queue.recv_timeout(AT_REST) {
+                Ok(batch) => batch,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {
                     self.rest()?;
-                    let Ok(work) = self.queue.recv() else {
+                    self.show();
+                    let Ok(batch) = self.queue.recv() else {
                         return Ok(());
                     };
-                    work
+                    batch
                 }
             };
-            let (batch, barriers, stop) = self.take(work);
-            self.commit(batch)?;
-            for barrier in barriers {
-                let _ = barrier.send(());
-            }
-            if stop {
+            if self.commit(first)? {
                 return self.rest();
+            }
+            if shown.elapsed() >= SHOW {
+                self.show();
+                shown = Instant::now();
             }
         }
     }
@@ -186,43 +122,57 @@ impl<S: MailboxStore> Committer<S> {
         }
     }
 
-    /// Takes what waits.
-    fn take(&self, first: Work) -> (Vec<Work>, Vec<SyncSender<()>>, bool) {
-        let (mut batch, mut barriers) = (Vec::new(), Vec::new());
-        let mut next = Some(first);
-        while let Some(work) = next {
-            self.inner.intake.taken(&work);
-            match work {
-                Work::Barrier(barrier) => barriers.push(barrier),
-                Work::Stop => return (batch, barriers, true),
-                work => batch.push(work),
-            }
-            next = match batch.len() < MAX_BATCH {
-                true => self.queue.try_recv().ok(),
-                false => None,
+    /// Takes along what else waits.
+    fn take(&self, mut batch: Batch) -> Vec<Checked> {
+        while batch.work.len() < MAX_BATCH {
+            let Ok(mut more) = self.queue.try_recv() else {
+                break;
             };
+            batch.work.append(&mut more.work);
+            batch.cost = batch.cost.saturating_add(more.cost);
         }
-        (batch, barriers, false)
+        self.inner.intake.free(batch.cost);
+        batch.work
     }
 
-    fn commit(&mut self, batch: Vec<Work>) -> Result<(), StoreError> {
-        let (ops, answered) = self.ops(batch);
-        if ops.is_empty() {
-            return Ok(());
+    /// Whether it was the last.
+    fn commit(&mut self, first: Batch) -> Result<bool, StoreError> {
+        let (mut ops, mut answered, mut barriers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut stop = false;
+        for work in self.take(first) {
+            match work {
+                Checked::Store(op, pending) => {
+                    ops.push(*op);
+                    answered.push(Answered::Store(pending));
+                }
+                Checked::Change(op, answer) => {
+                    ops.push(*op);
+                    answered.push(Answered::Change(answer));
+                }
+                Checked::Barrier(done) => barriers.push(done),
+                Checked::Stop => stop = true,
+            }
         }
+        if !ops.is_empty() {
+            self.write(ops, answered)?;
+        }
+        for done in barriers {
+            self.tell(Committed::Barrier(done));
+        }
+        Ok(stop)
+    }
+
+    fn write(&mut self, ops: Vec<Op>, answered: Vec<Answered>) -> Result<(), StoreError> {
         let (began, count, now) = (Instant::now(), ops.len(), Clock::wall());
         match self.store.commit(now, ops) {
             Ok(outcomes) => {
                 self.inner.metrics.committed(count, began.elapsed());
-                self.show();
-                self.answer(answered, outcomes);
+                self.tell(Committed::Done(answered, outcomes));
                 Ok(())
             }
             Err(error) => {
                 tracing::error!(%error, "nothing was stored");
-                answered
-                    .into_iter()
-                    .for_each(|answered| self.refuse(answered));
+                self.tell(Committed::Failed(answered));
                 match error.is_passing() {
                     true => Ok(()),
                     false => Err(error),
@@ -231,80 +181,10 @@ impl<S: MailboxStore> Committer<S> {
         }
     }
 
-    /// The ops of a batch, without the stores whose signatures do not hold.
-    fn ops(&self, batch: Vec<Work>) -> (Vec<Op>, Vec<Answered>) {
-        let signed: Vec<_> = batch
-            .iter()
-            .filter_map(|work| match work {
-                Work::Store { seat, store, .. } => {
-                    Some((seat.peer, store.claim, *store.signature()))
-                }
-                _ => None,
-            })
-            .collect();
-        let mut verdicts = check_stores(&signed).into_iter();
-        let (mut ops, mut answered) = (Vec::new(), Vec::new());
-        for work in batch {
-            match work {
-                Work::Store {
-                    seat,
-                    req_id,
-                    store,
-                } => match verdicts.next() {
-                    Some(Ok(())) => {
-                        let (op, pending) = self.store_op(seat, req_id, *store);
-                        ops.push(Op::Store(Box::new(op)));
-                        answered.push(Answered::Store(pending));
-                    }
-                    _ => {
-                        self.inner.metrics.refuse(ErrorCode::BadProof.name());
-                        seat.refuse_store(req_id, store.claim.message_id, ErrorCode::BadProof);
-                        // an honest client never does this, and it costs its whole batch time
-                        seat.close(ErrorCode::ProtocolViolation);
-                    }
-                },
-                Work::Change { op, answer } => {
-                    ops.push(*op);
-                    answered.push(Answered::Change(answer));
-                }
-                Work::Barrier(_) | Work::Stop => {}
-            }
-        }
-        (ops, answered)
-    }
-
-    fn store_op(&self, seat: Arc<Seat>, req_id: u32, store: UncheckedStore) -> (StoreOp, Pending) {
-        let UncheckedStore { message, claim } = store;
-        let blob: Arc<[u8]> = Arc::from(message.encrypted_blob.into_vec());
-        let sender = seat.key();
-        let op = StoreOp {
-            sender,
-            recipient: claim.recipient,
-            message_id: claim.message_id,
-            blob: blob.clone(),
-            hash: claim.blob_hash,
-            ttl: claim.ttl.min(self.inner.config.mailbox.max_retention),
-            reply_relay: message
-                .reply_relay
-                .as_ref()
-                .and_then(|reply| self.inner.other_relay(reply)),
-            intro: message.intro,
-        };
-        let claim = ReceiptClaim {
-            sender,
-            recipient: claim.recipient,
-            message_id: claim.message_id,
-            blob_hash: claim.blob_hash,
-            stored_at: UnixMillis::ZERO,
-            expires_at: UnixMillis::ZERO,
-        };
-        let pending = Pending {
-            seat,
-            req_id,
-            claim,
-            blob,
-        };
-        (op, pending)
+    /// Waits while more than a few commits are unanswered.
+    fn tell(&self, committed: Committed) {
+        // nobody is left to answer: the relay ends
+        let _ = self.answers.blocking_send(committed);
     }
 
     /// Brings the gauges up to date.
@@ -318,137 +198,5 @@ impl<S: MailboxStore> Committer<S> {
             .oldest
             .map_or(0, |at| Clock::wall().since(at).as_secs());
         metrics.oldest.set(gauge(oldest));
-    }
-
-    fn refuse(&self, answered: Answered) {
-        // not STORAGE, which says that something is wrong with one's own disk
-        let code = ErrorCode::Full;
-        self.inner.metrics.refuse(ErrorCode::Storage.name());
-        match answered {
-            Answered::Store(store) => {
-                store
-                    .seat
-                    .refuse_store(store.req_id, store.claim.message_id, code);
-            }
-            Answered::Change(answer) => answer.refused(&self.inner, code),
-        }
-    }
-
-    fn answer(&self, answered: Vec<Answered>, outcomes: Vec<Outcome>) {
-        let mut stored = Vec::new();
-        let mut confirmed = Vec::new();
-        for (answered, outcome) in answered.into_iter().zip(outcomes) {
-            match (answered, outcome) {
-                (Answered::Store(mut pending), Outcome::Stored(outcome)) => {
-                    pending.claim.stored_at = outcome.stored_at;
-                    pending.claim.expires_at = outcome.expires_at;
-                    stored.push((pending, outcome));
-                }
-                (Answered::Store(pending), outcome) => self.refused_store(&pending, &outcome),
-                (Answered::Change(answer), outcome) => {
-                    confirmed.extend(answer.done(&self.inner, outcome));
-                }
-            }
-        }
-        self.receipts(&stored);
-        for (pending, outcome) in stored {
-            self.push(&pending, outcome);
-        }
-        self.route(confirmed);
-    }
-
-    fn refused_store(&self, pending: &Pending, outcome: &Outcome) {
-        let code = match outcome {
-            Outcome::Refused(ErrorCode::Storage) => ErrorCode::Full,
-            Outcome::Refused(code) => *code,
-            _ => ErrorCode::Full,
-        };
-        self.inner.metrics.refuse(code.name());
-        let message_id = pending.claim.message_id;
-        pending.seat.refuse_store(pending.req_id, message_id, code);
-    }
-
-    /// One signature for all that this commit has stored.
-    fn receipts(&self, stored: &[(Pending, Stored)]) {
-        let claims = stored.iter().map(|(pending, _)| &pending.claim);
-        let Some(tree) = ReceiptTree::sign(&self.inner.identity, claims) else {
-            return;
-        };
-        for (index, (pending, outcome)) in stored.iter().enumerate() {
-            match outcome.first {
-                true => self.inner.metrics.stored.inc(),
-                false => self.inner.metrics.repeated.inc(),
-            };
-            let response = StoreResponse {
-                success: true,
-                stored_at: outcome.stored_at,
-                message_id: pending.claim.message_id,
-                expires_at: outcome.expires_at,
-                receipt_signature: ByteBuf::from(tree.receipt(index).to_bytes()),
-                error: None,
-            };
-            let response = RelayMessage::StoreResponse(response);
-            pending.seat.send(&response, pending.req_id);
-        }
-    }
-
-    /// To the reader, if it is there.
-    fn push(&self, pending: &Pending, outcome: Stored) {
-        if !outcome.first {
-            return;
-        }
-        let Some(reader) = self.inner.seats.subscriber(&pending.claim.recipient) else {
-            return;
-        };
-        let item = || stored_message(pending, outcome.cursor, outcome.stored_at);
-        let now = self.inner.clock.tick();
-        if reader.feed.committed(&reader, item, outcome.cursor, now) {
-            self.inner.metrics.delivered.inc();
-        }
-    }
-
-    /// Confirmations to the senders that are connected, and to the relays of the others.
-    fn route(&self, confirmed: Vec<(ConfirmationId, Route, Confirmation)>) {
-        let mut senders: HashMap<IdentityKey, Vec<(ConfirmationId, Confirmation)>> = HashMap::new();
-        let mut elsewhere = false;
-        for (id, route, confirmation) in confirmed {
-            match route {
-                Route::Sender(sender) => {
-                    senders.entry(sender).or_default().push((id, confirmation))
-                }
-                Route::Relay(_) => elsewhere = true,
-            }
-        }
-        for (sender, list) in senders {
-            if let Some(seat) = self.inner.seats.sender(&sender) {
-                self.inner.metrics.confirmations.inc_by(list.len() as u64);
-                seat.lane.committed(&seat, list);
-            }
-        }
-        if elsewhere {
-            self.inner.forward.notify_one();
-        }
-    }
-}
-
-fn stored_message(pending: &Pending, cursor: Cursor, stored_at: UnixMillis) -> StoredMessage {
-    StoredMessage {
-        message_id: pending.claim.message_id,
-        sender: pending.claim.sender,
-        timestamp: stored_at,
-        encrypted_blob: ByteBuf::from(pending.blob.to_vec()),
-        cursor,
-    }
-}
-
-impl<R: MailboxReader> Inner<R> {
-    /// Asks the desk to read for a seat's feed.
-    pub(crate) fn read_feed(&self, seat: &Arc<Seat>) {
-        self.desk(Job::Feed(seat.clone()));
-    }
-
-    /// Asks the desk to read for a seat's confirmations.
-    pub(crate) fn read_confirmations(&self, seat: &Arc<Seat>) {
-        self.desk(Job::Confirmations(seat.clone()));
     }
 }

@@ -23,7 +23,7 @@ use tokio::{net::lookup_host, sync::mpsc, time::timeout};
 
 use crate::{
     answer::Answer,
-    committer::Work,
+    intake::Work,
     mailbox::{ConfirmationId, MailboxReader, Op, Route},
     service::Inner,
 };

@@ -2,12 +2,15 @@
 //! (chapter 6).
 //!
 //! ```text
-//! connection ─▶ guest ─▶ committer ─▶ store      one thread, one transaction for all that waits
-//!     ▲            │         │
-//!     └── seat ◀───┴─────────┘ answers and pushes, after the commit
+//! connection ─▶ guest ─▶ checker ─▶ committer ─▶ store
+//!     ▲            │   signatures    one thread, one transaction for all that waits
+//!     │            │                     │
+//!     └── seat ◀───┴──── answers ◀───────┘ receipts and pushes, after the commit
 //! ```
 
 mod answer;
+mod answers;
+mod checker;
 mod clock;
 mod committer;
 pub mod config;
@@ -16,6 +19,7 @@ mod desk;
 mod feed;
 mod forward;
 pub mod home;
+mod intake;
 pub mod invite;
 mod limits;
 pub mod load;

@@ -14,7 +14,7 @@ use serde::Serialize;
 use sremp_core::{contact_card::RelayLink, id::IdentityKey, relay::Role};
 use tokio::task::JoinSet;
 
-use self::peer::{LoadPeer, LoadedItem};
+use self::peer::{LoadPeer, SentTimes};
 
 /// What is done to a relay.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +72,12 @@ impl std::fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+/// More stores than a relay of two cores carries out in a second, and more than one sender gets.
+const MOST_A_SECOND: f64 = 40_000.0;
+const MOST_OF_ONE: f64 = 5_000.0;
+/// Most that are signed ahead, for the memory that they take.
+const MOST_AHEAD: f64 = 400_000.0;
+
 /// Shared by all connections of a run.
 #[derive(Debug, Default)]
 struct Tally {
@@ -88,15 +94,18 @@ struct Tally {
 /// [`LoadError`] when it cannot be reached or refuses to register somebody.
 pub async fn run(link: &RelayLink, load: &Load) -> Result<Report, LoadError> {
     let tally = Arc::<Tally>::default();
+    let sent = Arc::new(SentTimes::new());
+    let register = |role| LoadPeer::registered(link, role, load.size, sent.clone());
     let mut owners = Vec::new();
     for _ in 0..load.mailboxes.max(1) {
-        owners.push(LoadPeer::registered(link, Role::Owner).await?);
+        owners.push(register(Role::Owner).await?);
     }
     let keys: Arc<[IdentityKey]> = owners.iter().map(LoadPeer::key).collect();
     let mut senders = Vec::new();
     for _ in 0..load.senders {
-        senders.push(LoadPeer::registered(link, Role::Sender).await?);
+        senders.push(register(Role::Sender).await?);
     }
+    let senders = sign_ahead(senders, &keys, load).await;
     let mut readers = JoinSet::new();
     for owner in owners {
         if load.online {
@@ -133,6 +142,29 @@ pub async fn run(link: &RelayLink, load: &Load) -> Result<Report, LoadError> {
     })
 }
 
+/// Signs what the senders may need, so that the clock measures the relay and not its load; beyond,
+/// each signs as it goes.
+async fn sign_ahead(
+    senders: Vec<LoadPeer>,
+    keys: &Arc<[IdentityKey]>,
+    load: &Load,
+) -> Vec<LoadPeer> {
+    let seconds = load.time.as_secs_f64();
+    let all = (load.rate.unwrap_or(MOST_A_SECOND) * seconds).min(MOST_AHEAD);
+    let of_one = (all / senders.len().max(1) as f64).min(MOST_OF_ONE * seconds) as usize;
+    let mut signing = JoinSet::new();
+    for (n, sender) in senders.into_iter().enumerate() {
+        let keys = keys.clone();
+        signing.spawn_blocking(move || {
+            let recipients = keys.iter().copied().cycle().skip(n).take(of_one);
+            (n, sender.sign_ahead(recipients))
+        });
+    }
+    let mut signed = signing.join_all().await;
+    signed.sort_unstable_by_key(|(n, _)| *n);
+    signed.into_iter().map(|(_, sender)| sender).collect()
+}
+
 async fn all(mut tasks: JoinSet<Vec<Duration>>) -> Vec<Duration> {
     let mut times = Vec::new();
     while let Some(done) = tasks.join_next().await {
@@ -166,7 +198,7 @@ async fn write(
                 return times;
             };
             next = next.wrapping_add(1);
-            peer.store(*key, load.size);
+            peer.store(*key);
             if let Some(pace) = pace {
                 due += pace;
                 break;
@@ -200,7 +232,7 @@ async fn read(mut peer: LoadPeer, tally: Arc<Tally>) -> Vec<Duration> {
         };
         let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
         tally.delivered.fetch_add(count, Ordering::Relaxed);
-        times.extend(items.iter().filter_map(LoadedItem::age));
+        times.extend(items.iter().filter_map(|item| item.age));
         peer.confirm(items);
     }
     times

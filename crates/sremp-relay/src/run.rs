@@ -22,11 +22,14 @@ use tokio::{
 };
 
 use crate::{
+    answers::{self, MAX_UNANSWERED},
+    checker,
     clock::Clock,
-    committer::{Committer, Intake, Work},
+    committer::Committer,
     config::Config,
     desk::{self, Job},
     forward::Forwarder,
+    intake::{Intake, Work},
     invite::{InviteKey, UsedInvites},
     limits::Limits,
     mailbox::{MailboxStore, StoreError},
@@ -159,8 +162,15 @@ pub async fn start<S: MailboxStore>(start: Start<S>) -> Result<Running, RunError
         identity,
         config,
     });
-    let committer = Committer::new(store, work, inner.clone()).spawn();
-    let committer = committer.map_err(RunError::System)?;
+    let (checked, queue) = mpsc::channel();
+    let (answers, answered) = tokio::sync::mpsc::channel(MAX_UNANSWERED);
+    let committer = Committer {
+        store,
+        queue,
+        answers,
+        inner: inner.clone(),
+    };
+    let committer = committer.spawn().map_err(RunError::System)?;
     let reader = desk::spawn(jobs, inner.clone()).map_err(RunError::System)?;
 
     let wanted = inner.config.listen;
@@ -170,6 +180,8 @@ pub async fn start<S: MailboxStore>(start: Start<S>) -> Result<Running, RunError
     let local = listening.local_addr();
     let readiness = Readiness::default();
     let mut tasks = JoinSet::new();
+    tasks.spawn(checker::run(inner.clone(), work, checked));
+    tasks.spawn(answers::run(inner.clone(), answered));
     let mut operations = None;
     if let Some(address) = inner.config.operations {
         let listener = operations::bind(address).await;

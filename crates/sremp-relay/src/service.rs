@@ -26,9 +26,9 @@ use tokio::sync::Notify;
 use crate::{
     answer::{Answer, HandOver, To, add_confirmation},
     clock::Clock,
-    committer::{Intake, Work},
     config::{Config, Policy},
     desk::{self, Job},
+    intake::{Intake, Work},
     invite::{InviteKey, UsedInvites},
     limits::{AddressBucket, Limits},
     mailbox::{IntroHash, IntroRule, MailboxReader, Op},
@@ -89,6 +89,16 @@ impl<R: MailboxReader> Inner<R> {
             op: Box::new(op),
             answer: Answer::Purged,
         });
+    }
+
+    /// Asks the desk to read for a seat's feed.
+    pub(crate) fn read_feed(&self, seat: &Arc<Seat>) {
+        self.desk(Job::Feed(seat.clone()));
+    }
+
+    /// Asks the desk to read for a seat's confirmations.
+    pub(crate) fn read_confirmations(&self, seat: &Arc<Seat>) {
+        self.desk(Job::Confirmations(seat.clone()));
     }
 
     fn granted(&self, wished: &Capabilities) -> Granted {

@@ -1,20 +1,25 @@
 //! One connection of the load generator.
 
 use std::{
-    collections::HashMap,
-    sync::Arc,
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use serde_bytes::ByteBuf;
 use sremp_core::{
     channel::{LocalIdentity, Message},
     contact_card::RelayLink,
-    id::{EnvelopeId, IdentityKey},
+    id::{ContactId, EnvelopeId, IdentityKey},
     identity::{SecretIdentity, Username},
     relay::{
         Capabilities, Confirmation, Cursor, MessageId, RelayClient, RelayEvent, RelayMessage, Role,
-        StoredMessage, Subscribe, ToStore,
+        StoreMessage, StoredMessage, Subscribe, proof::StoreClaim,
     },
+    signature::Signature,
 };
 use sremp_net::{
     Admission, AdmissionLimits, DialTarget, LinkCommand, LinkEvent, LinkHandle, Network, Service,
@@ -33,11 +38,73 @@ const MAX_LIST: usize = 128;
 
 pub(super) struct LoadPeer {
     own: SecretIdentity,
+    relay: ContactId,
     machine: RelayClient,
     handle: LinkHandle,
     events: mpsc::Receiver<LinkEvent>,
     under_way: HashMap<u32, Instant>,
+    last_request: u32,
+    envelope: Vec<u8>,
+    hash: EnvelopeId,
+    ahead: VecDeque<Signed>,
+    sent: Arc<SentTimes>,
     _network: Network,
+}
+
+/// What a store needs beside its envelope.
+#[derive(Clone, Copy)]
+struct Signed {
+    recipient: IdentityKey,
+    message_id: MessageId,
+    signature: Signature,
+}
+
+/// How long each message keeps, seconds.
+const TTL: u32 = 86_400;
+
+/// When messages were sent, found by their ids: the last 20 bits name a place. Senders and readers
+/// of a run are in one process.
+pub(super) struct SentTimes {
+    began: Instant,
+    next: AtomicU64,
+    micros: Box<[AtomicU64]>,
+}
+
+impl SentTimes {
+    const PLACES: u64 = 1 << 20;
+
+    pub(super) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            next: AtomicU64::new(0),
+            micros: (0..Self::PLACES).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    fn new_id(&self) -> MessageId {
+        let place = self.next.fetch_add(1, Ordering::Relaxed) % Self::PLACES;
+        MessageId::new(rand::random::<u64>() / Self::PLACES * Self::PLACES + place)
+    }
+
+    fn place(&self, id: MessageId) -> Option<&AtomicU64> {
+        let place = usize::try_from(id.get() % Self::PLACES).ok()?;
+        self.micros.get(place)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn sent(&self, id: MessageId) {
+        if let Some(place) = self.place(id) {
+            place.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    fn age(&self, id: MessageId) -> Option<Duration> {
+        let sent = self.place(id)?.load(Ordering::Relaxed);
+        Some(Duration::from_micros(self.now().saturating_sub(sent)))
+    }
 }
 
 /// What a sender heard.
@@ -50,25 +117,19 @@ pub(super) struct Heard {
 
 /// A message in its reader's hands.
 #[derive(Debug)]
-pub(super) struct LoadedItem(StoredMessage);
-
-impl LoadedItem {
-    /// Since its sender wrote the time into it.
-    pub(super) fn age(&self) -> Option<Duration> {
-        let sent = self.0.encrypted_blob.first_chunk()?;
-        let sent = u64::from_le_bytes(*sent);
-        Some(Duration::from_micros(micros().saturating_sub(sent)))
-    }
-}
-
-/// Microseconds of the calendar: sender and reader may be on two clocks of one machine.
-fn micros() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0))
+pub(super) struct LoadedItem {
+    item: StoredMessage,
+    /// Since it was sent.
+    pub(super) age: Option<Duration>,
 }
 
 impl LoadPeer {
-    pub(super) async fn registered(link: &RelayLink, role: Role) -> Result<Self, LoadError> {
+    pub(super) async fn registered(
+        link: &RelayLink,
+        role: Role,
+        size: usize,
+        sent: Arc<SentTimes>,
+    ) -> Result<Self, LoadError> {
         let failed = |what: &str| LoadError(format!("the relay {what}"));
         #[allow(clippy::expect_used, reason = "a fixed name that is valid")]
         let name = Username::parse("load").expect("a valid name");
@@ -94,12 +155,20 @@ impl LoadPeer {
                 other => return Err(failed(&format!("cannot be reached: {other:?}"))),
             }
         };
+        let mut envelope = vec![0; size];
+        rand::fill(envelope.as_mut_slice());
         let mut peer = Self {
             machine: RelayClient::new(own.id(), link.relay()),
             own,
+            relay: link.relay(),
             handle,
             events,
             under_way: HashMap::new(),
+            last_request: 0,
+            hash: EnvelopeId::of(&envelope),
+            envelope,
+            ahead: VecDeque::new(),
+            sent,
             _network: network,
         };
         let wished = Capabilities {
@@ -142,27 +211,45 @@ impl LoadPeer {
         self.under_way.len()
     }
 
-    /// Stores an envelope that nobody can open, with the time in its first bytes.
-    pub(super) fn store(&mut self, recipient: IdentityKey, size: usize) {
-        let mut envelope = vec![0; size];
-        if let Some(head) = envelope.first_chunk_mut::<8>() {
-            *head = micros().to_le_bytes();
-        }
-        if let Some(tail) = envelope.last_chunk_mut::<8>() {
-            *tail = rand::random::<u64>().to_le_bytes();
-        }
-        let store = ToStore {
+    fn sign(&self, recipient: IdentityKey) -> Signed {
+        let message_id = self.sent.new_id();
+        let claim = StoreClaim {
+            relay: self.relay.into(),
             recipient,
-            envelope,
-            message_id: MessageId::new(rand::random()),
-            ttl: 86_400,
+            message_id,
+            blob_hash: self.hash,
+            ttl: TTL,
+        };
+        Signed {
+            recipient,
+            message_id,
+            signature: claim.sign(&self.own),
+        }
+    }
+
+    /// Signs stores before the clock starts: in the field each sender has a processor of its own.
+    pub(super) fn sign_ahead(mut self, recipients: impl Iterator<Item = IdentityKey>) -> Self {
+        self.ahead = recipients.map(|recipient| self.sign(recipient)).collect();
+        self
+    }
+
+    /// Stores an envelope that nobody can open: what was signed ahead, else one for `recipient`.
+    pub(super) fn store(&mut self, recipient: IdentityKey) {
+        let ahead = self.ahead.pop_front();
+        let signed = ahead.unwrap_or_else(|| self.sign(recipient));
+        let store = RelayMessage::Store(StoreMessage {
+            recipient: signed.recipient,
+            encrypted_blob: ByteBuf::from(self.envelope.clone()),
+            sender_signature: signed.signature,
+            message_id: signed.message_id,
+            ttl: TTL,
             reply_relay: None,
             intro: None,
-        };
-        if let Ok(message) = self.machine.store(&self.own, store) {
-            self.under_way.insert(message.req_id, Instant::now());
-            self.send(message);
-        }
+        });
+        self.last_request = self.last_request.wrapping_add(1);
+        self.sent.sent(signed.message_id);
+        self.under_way.insert(self.last_request, Instant::now());
+        self.send(store.to_message(self.last_request));
     }
 
     /// The next thing that a sender hears. Receipts are taken as they are: who checks them is the
@@ -175,7 +262,6 @@ impl LoadPeer {
             };
             match RelayMessage::decode(&message).ok()? {
                 RelayMessage::StoreResponse(response) => {
-                    self.machine.forget(message.req_id);
                     let began = self.under_way.remove(&message.req_id)?;
                     match response.success {
                         true => heard.stored = Some(began.elapsed()),
@@ -184,7 +270,6 @@ impl LoadPeer {
                     return Some(heard);
                 }
                 RelayMessage::Error(_) => {
-                    self.machine.forget(message.req_id);
                     self.under_way.remove(&message.req_id);
                     heard.refused = 1;
                     return Some(heard);
@@ -218,7 +303,10 @@ impl LoadPeer {
         };
         while let Some(LinkEvent::Message { message, .. }) = event {
             if let Some(RelayEvent::Item(item)) = self.machine.handle(&message).ok()? {
-                items.push(LoadedItem(item));
+                items.push(LoadedItem {
+                    age: self.sent.age(item.message_id),
+                    item,
+                });
             }
             event = match items.len() < MAX_LIST {
                 true => self.events.try_recv().ok(),
@@ -230,7 +318,7 @@ impl LoadPeer {
 
     pub(super) fn confirm(&mut self, items: Vec<LoadedItem>) {
         let now = Clock::wall();
-        let confirm = |LoadedItem(item): LoadedItem| {
+        let confirm = |LoadedItem { item, .. }: LoadedItem| {
             let hash = EnvelopeId::of(&item.encrypted_blob);
             Confirmation::sign(&self.own, item.sender, item.message_id, hash, now)
         };

@@ -1,0 +1,131 @@
+//! Checks the signatures of stores on their way to the disk, many at once (D6.5, decision 7).
+//!
+//! One task, so that work keeps its order; beside the committer, so that the next batch is checked
+//! while the disk writes this one.
+
+use std::sync::{Arc, mpsc::Sender};
+
+use sremp_core::{
+    error::ErrorCode,
+    relay::{
+        UncheckedStore,
+        proof::{ReceiptClaim, check_stores},
+    },
+    time::UnixMillis,
+};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::{
+    committer::{Batch, Checked, Pending},
+    intake::Work,
+    mailbox::{MailboxReader, Op, StoreOp},
+    seats::Seat,
+    service::Inner,
+};
+
+/// Most signatures of one equation: more save little, and hold up the thread that checks.
+const MAX_CHECKED: usize = 256;
+
+/// Runs until the relay ends.
+pub(crate) async fn run<R: MailboxReader>(
+    inner: Arc<Inner<R>>,
+    mut queue: UnboundedReceiver<Work>,
+    committer: Sender<Batch>,
+) {
+    let mut work = Vec::new();
+    while queue.recv_many(&mut work, MAX_CHECKED).await > 0 {
+        // who else has something to store now comes along in the same batch
+        tokio::task::yield_now().await;
+        while work.len() < MAX_CHECKED {
+            match queue.try_recv() {
+                Ok(more) => work.push(more),
+                Err(_) => break,
+            }
+        }
+        let batch = check(&inner, &mut work);
+        if committer.send(batch).is_err() {
+            return;
+        }
+    }
+}
+
+/// The work whose signatures hold; the rest is refused here.
+fn check<R: MailboxReader>(inner: &Inner<R>, work: &mut Vec<Work>) -> Batch {
+    let signed: Vec<_> = work
+        .iter()
+        .filter_map(|work| match work {
+            Work::Store { seat, store, .. } => Some((seat.peer, store.claim, *store.signature())),
+            _ => None,
+        })
+        .collect();
+    let mut verdicts = check_stores(&signed).into_iter();
+    let mut batch = Batch::default();
+    for work in work.drain(..) {
+        let cost = work.cost();
+        let checked = match work {
+            Work::Store {
+                seat,
+                req_id,
+                store,
+            } => match verdicts.next() {
+                Some(Ok(())) => store_op(inner, seat, req_id, *store),
+                _ => {
+                    refuse(inner, &seat, req_id, &store);
+                    inner.intake.free(cost);
+                    continue;
+                }
+            },
+            Work::Change { op, answer } => Checked::Change(op, answer),
+            Work::Barrier(done) => Checked::Barrier(done),
+            Work::Stop => Checked::Stop,
+        };
+        batch.push(checked, cost);
+    }
+    batch
+}
+
+fn refuse<R: MailboxReader>(inner: &Inner<R>, seat: &Seat, req_id: u32, store: &UncheckedStore) {
+    inner.metrics.refuse(ErrorCode::BadProof.name());
+    seat.refuse_store(req_id, store.claim.message_id, ErrorCode::BadProof);
+    // an honest client never does this, and it costs its whole batch time
+    seat.close(ErrorCode::ProtocolViolation);
+}
+
+fn store_op<R: MailboxReader>(
+    inner: &Inner<R>,
+    seat: Arc<Seat>,
+    req_id: u32,
+    store: UncheckedStore,
+) -> Checked {
+    let UncheckedStore { message, claim } = store;
+    let blob: Arc<[u8]> = Arc::from(message.encrypted_blob.into_vec());
+    let sender = seat.key();
+    let op = StoreOp {
+        sender,
+        recipient: claim.recipient,
+        message_id: claim.message_id,
+        blob: blob.clone(),
+        hash: claim.blob_hash,
+        ttl: claim.ttl.min(inner.config.mailbox.max_retention),
+        reply_relay: message
+            .reply_relay
+            .as_ref()
+            .and_then(|reply| inner.other_relay(reply)),
+        intro: message.intro,
+    };
+    let claim = ReceiptClaim {
+        sender,
+        recipient: claim.recipient,
+        message_id: claim.message_id,
+        blob_hash: claim.blob_hash,
+        stored_at: UnixMillis::ZERO,
+        expires_at: UnixMillis::ZERO,
+    };
+    let pending = Pending {
+        seat,
+        req_id,
+        claim,
+        blob,
+    };
+    Checked::Store(Box::new(Op::Store(Box::new(op))), pending)
+}
