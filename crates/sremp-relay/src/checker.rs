@@ -54,7 +54,12 @@ fn check<R: MailboxReader>(inner: &Inner<R>, work: &mut Vec<Work>) -> Batch {
     let signed: Vec<_> = work
         .iter()
         .filter_map(|work| match work {
-            Work::Store { seat, store, .. } => Some((seat.peer, store.claim, *store.signature())),
+            Work::Store {
+                seat,
+                store,
+                checked: false,
+                ..
+            } => Some((seat.peer, store.claim, *store.signature())),
             _ => None,
         })
         .collect();
@@ -67,14 +72,15 @@ fn check<R: MailboxReader>(inner: &Inner<R>, work: &mut Vec<Work>) -> Batch {
                 seat,
                 req_id,
                 store,
-            } => match verdicts.next() {
-                Some(Ok(())) => store_op(inner, seat, req_id, *store),
-                _ => {
+                checked,
+            } => {
+                if !checked && !matches!(verdicts.next(), Some(Ok(()))) {
                     refuse(inner, &seat, req_id, &store);
-                    inner.intake.free(cost);
+                    inner.intake.free(1, cost);
                     continue;
                 }
-            },
+                store_op(inner, seat, req_id, *store)
+            }
             Work::Change { op, answer } => Checked::Change(op, answer),
             Work::Barrier(done) => Checked::Barrier(done),
             Work::Stop => Checked::Stop,
@@ -84,7 +90,13 @@ fn check<R: MailboxReader>(inner: &Inner<R>, work: &mut Vec<Work>) -> Batch {
     batch
 }
 
-fn refuse<R: MailboxReader>(inner: &Inner<R>, seat: &Seat, req_id: u32, store: &UncheckedStore) {
+/// Answers a store whose signature does not hold.
+pub(crate) fn refuse<R: MailboxReader>(
+    inner: &Inner<R>,
+    seat: &Seat,
+    req_id: u32,
+    store: &UncheckedStore,
+) {
     inner.metrics.refuse(ErrorCode::BadProof.name());
     seat.refuse_store(req_id, store.claim.message_id, ErrorCode::BadProof);
     // an honest client never does this, and it costs its whole batch time

@@ -123,7 +123,7 @@ impl<S: MailboxStore> Committer<S> {
     }
 
     /// Takes along what else waits.
-    fn take(&self, mut batch: Batch) -> Vec<Checked> {
+    fn take(&self, mut batch: Batch) -> Batch {
         while batch.work.len() < MAX_BATCH {
             let Ok(mut more) = self.queue.try_recv() else {
                 break;
@@ -131,15 +131,16 @@ impl<S: MailboxStore> Committer<S> {
             batch.work.append(&mut more.work);
             batch.cost = batch.cost.saturating_add(more.cost);
         }
-        self.inner.intake.free(batch.cost);
-        batch.work
+        batch
     }
 
     /// Whether it was the last.
     fn commit(&mut self, first: Batch) -> Result<bool, StoreError> {
         let (mut ops, mut answered, mut barriers) = (Vec::new(), Vec::new(), Vec::new());
         let mut stop = false;
-        for work in self.take(first) {
+        let Batch { work, cost } = self.take(first);
+        let count = work.len();
+        for work in work {
             match work {
                 Checked::Store(op, pending) => {
                     ops.push(*op);
@@ -153,9 +154,12 @@ impl<S: MailboxStore> Committer<S> {
                 Checked::Stop => stop = true,
             }
         }
-        if !ops.is_empty() {
-            self.write(ops, answered)?;
-        }
+        let written = match ops.is_empty() {
+            true => Ok(()),
+            false => self.write(ops, answered),
+        };
+        self.inner.intake.free(count, cost);
+        written?;
         for done in barriers {
             self.tell(Committed::Barrier(done));
         }

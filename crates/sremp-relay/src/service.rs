@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 
 use crate::{
     answer::{Answer, HandOver, To, add_confirmation},
+    checker,
     clock::Clock,
     config::{Config, Policy},
     desk::{self, Job},
@@ -343,10 +344,15 @@ impl<R: MailboxReader> Connection<R> {
         if let Err(wait) = allowed {
             return self.refuse(req_id, ErrorCode::RateLimited, wait);
         }
+        let checked = self.inner.intake.is_quiet();
+        if checked && store.verify(&self.seat.peer).is_err() {
+            return checker::refuse(&self.inner, &self.seat, req_id, &store);
+        }
         let work = Work::Store {
             seat: self.seat.clone(),
             req_id,
             store,
+            checked,
         };
         if self.inner.intake.submit(work).is_err() {
             self.refuse(req_id, ErrorCode::RateLimited, 1);

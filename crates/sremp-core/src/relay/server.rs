@@ -11,7 +11,7 @@ use crate::{
     error::ErrorCode,
     id::ContactId,
     session::prekey::{PrekeyBundle, PrekeyId, verify_one_time},
-    signature::Signature,
+    signature::{BadSignature, Signature},
     time::UnixMillis,
 };
 
@@ -86,6 +86,14 @@ impl UncheckedStore {
     /// The signature that is claimed for it.
     pub const fn signature(&self) -> &Signature {
         &self.message.sender_signature
+    }
+
+    /// Checks the signature, strictly.
+    ///
+    /// # Errors
+    /// [`BadSignature`].
+    pub fn verify(&self, sender: &ContactId) -> Result<(), BadSignature> {
+        self.claim.verify(sender, self.signature())
     }
 }
 
