@@ -54,12 +54,16 @@ struct Stage {
     life: u64,
     sending: bool,
     reading: bool,
+    /// The relay does not come back.
+    over: bool,
 }
 
-/// Waits until the relay lives another life than this.
-async fn lives(stage: &mut watch::Receiver<Stage>, life: u64) {
+/// Waits until the relay lives another life than this; whether it does.
+async fn lives(stage: &mut watch::Receiver<Stage>, life: u64) -> bool {
+    let changed = stage.wait_for(|stage| stage.life > life || stage.over);
     // nobody dials a port at which nobody listens: the system might give it to the one who dials
-    let _ = timeout(AGAIN, stage.wait_for(|stage| stage.life > life)).await;
+    let _ = timeout(AGAIN, changed).await;
+    !stage.borrow().over
 }
 
 /// Senders and readers of one relay.
@@ -95,6 +99,7 @@ impl Crowd {
             life: 1,
             sending: true,
             reading: true,
+            over: false,
         };
         let (count, acknowledged) = watch::channel(0);
         let mut crowd = Self {
@@ -140,6 +145,15 @@ impl Crowd {
             }
         }
         Ok(())
+    }
+
+    /// Compares without the relay, which does not start any more.
+    pub async fn give_up(self) -> Findings {
+        self.stage.send_modify(|stage| stage.over = true);
+        let (senders, readers) = (self.senders.join_all(), self.readers.join_all());
+        let senders = senders.await;
+        let readers = readers.await.into_iter().chain(self.away).collect();
+        compare(senders, readers)
     }
 
     /// Lets every sender have its answers, and every reader fetch what is there; nobody stores after.
@@ -198,9 +212,17 @@ impl Settled {
             let of: HashSet<MessageId> = settled.collect();
             hearing.spawn(sender.hear(self.link.clone(), of));
         }
-        let senders = hearing.join_all().await;
-        let outboxes: Vec<_> = senders.into_iter().map(|s| s.outbox).collect();
-        let inboxes: Vec<_> = readers.into_iter().map(|r| r.inbox).collect();
-        Ok(judge(&outboxes, &inboxes))
+        Ok(compare(hearing.join_all().await, readers))
     }
+
+    /// Compares without the relay, which does not start any more.
+    pub fn give_up(self) -> Findings {
+        compare(self.senders, self.readers)
+    }
+}
+
+fn compare(senders: Vec<Sender>, readers: Vec<Reader>) -> Findings {
+    let outboxes: Vec<_> = senders.into_iter().map(|s| s.outbox).collect();
+    let inboxes: Vec<_> = readers.into_iter().map(|r| r.inbox).collect();
+    judge(&outboxes, &inboxes)
 }

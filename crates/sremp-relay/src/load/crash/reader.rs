@@ -60,7 +60,9 @@ impl Reader {
                 _ = told.wait_for(|stage| !stage.reading) => return self,
                 () = self.serve(&link) => {}
             }
-            lives(&mut stage, life).await;
+            if !lives(&mut stage, life).await {
+                return self;
+            }
         }
     }
 

@@ -68,7 +68,9 @@ impl Sender {
             {
                 return self;
             }
-            lives(&mut stage, life).await;
+            if !lives(&mut stage, life).await {
+                return self;
+            }
         }
     }
 

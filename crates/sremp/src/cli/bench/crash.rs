@@ -1,9 +1,6 @@
 //! `sremp bench relay --kills`: whether a relay keeps what it acknowledged.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Instant};
 
 use serde::Serialize;
 use sremp_client::view::ErrorKind;
@@ -85,7 +82,7 @@ impl CrashArgs {
         let mut subject = Subject::prepare(stage.path(), &self, &mut schedule)?;
         let ended = runtime.block_on(subject.outlive(size, kills, messages));
         let report = match ended {
-            Ok(report) => report,
+            Ok(findings) => subject.report(findings),
             Err(failure) => return Err(kept(stage, failure)),
         };
         out.one(&report, |to| report.print(to))?;
@@ -124,6 +121,7 @@ struct Subject<'a> {
     kills: u64,
     kills_at_start: u64,
     lost: Lost,
+    began: Instant,
 }
 
 impl<'a> Subject<'a> {
@@ -151,11 +149,16 @@ impl<'a> Subject<'a> {
             kills: 0,
             kills_at_start: 0,
             lost: Lost::default(),
+            began: Instant::now(),
         })
     }
 
-    async fn outlive(&mut self, size: Size, kills: u32, messages: u64) -> Result<Report, Failure> {
-        let began = Instant::now();
+    async fn outlive(
+        &mut self,
+        size: Size,
+        kills: u32,
+        messages: u64,
+    ) -> Result<Findings, Failure> {
         let link: RelayLink =
             self.relay.link().parse().map_err(|error: RelayLinkError| {
                 Failure::new(ErrorKind::Failed, error.to_string())
@@ -166,19 +169,31 @@ impl<'a> Subject<'a> {
             let count = crowd.acknowledged() + death.messages;
             crowd.reaches(count).await.map_err(failed)?;
             tokio::time::sleep(death.delay).await;
-            self.die(&death)?;
-            self.relay.run()?;
+            if !self.dies_and_lives(&death)? {
+                return Ok(crowd.give_up().await);
+            }
             crowd.relay_runs_again();
         }
         crowd.reaches(messages).await.map_err(failed)?;
         let settled = crowd.settle().await.map_err(failed)?;
         // what was confirmed must not come back either
         let death = self.schedule.next_death();
-        self.die(&death)?;
-        self.relay.run()?;
-        let findings = settled.audit().await.map_err(failed)?;
+        if !self.dies_and_lives(&death)? {
+            return Ok(settled.give_up());
+        }
+        let findings = settled.audit().await.map_err(failed);
         self.relay.kill();
-        Ok(self.report(findings, began.elapsed()))
+        findings
+    }
+
+    /// Whether the relay could be started again after its death.
+    fn dies_and_lives(&mut self, death: &Death) -> Result<bool, Failure> {
+        self.die(death)?;
+        match self.relay.run() {
+            Ok(()) => Ok(true),
+            Err(Failure::Refused(_)) => Ok(false),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Kills the relay, and on some occasions its next start as well.
@@ -209,7 +224,7 @@ impl<'a> Subject<'a> {
         Ok(())
     }
 
-    fn report(&self, findings: Findings, took: Duration) -> Report {
+    fn report(&self, findings: Findings) -> Report {
         let database = RelayHome::at(self.relay.home()).database_path();
         Report {
             seed: self.schedule.seed(),
@@ -218,7 +233,7 @@ impl<'a> Subject<'a> {
             findings,
             damages: fsck(&database).map_or(1, |damages| damages.len()),
             lost: self.power.as_ref().map(|_| self.lost),
-            seconds: took.as_secs_f64(),
+            seconds: self.began.elapsed().as_secs_f64(),
         }
     }
 }
