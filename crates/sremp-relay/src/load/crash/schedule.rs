@@ -55,8 +55,13 @@ impl Schedule {
         Death {
             messages: self.rng.random_range(0..=self.mean.saturating_mul(2)),
             delay: self.rng.random_range(Duration::ZERO..=LATEST),
-            next_start: started.then(|| self.rng.random_range(Duration::ZERO..=LONGEST_START)),
+            next_start: started.then(|| self.next_start()),
         }
+    }
+
+    /// How long the next start is given that is killed.
+    pub fn next_start(&mut self) -> Duration {
+        self.rng.random_range(Duration::ZERO..=LONGEST_START)
     }
 }
 

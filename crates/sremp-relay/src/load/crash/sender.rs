@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use sremp_core::{
@@ -12,7 +13,7 @@ use sremp_core::{
     identity::SecretIdentity,
     relay::{MessageId, RelayClient, RelayEvent, Role, ToStore},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     Stage,
@@ -23,6 +24,8 @@ use super::{
 
 /// How long the relay is to keep a message, seconds.
 const TTL: u32 = 86_400;
+/// The longest silence while confirmations are still to come.
+const SILENCE: Duration = Duration::from_secs(3);
 
 pub(super) struct Sender {
     own: SecretIdentity,
@@ -167,7 +170,7 @@ impl Sender {
             return self;
         };
         while self.outbox.unheard(&of) > 0 {
-            let Some(event) = line.event().await else {
+            let Ok(Some(event)) = timeout(SILENCE, line.event()).await else {
                 break;
             };
             self.confirmations(&line, event);

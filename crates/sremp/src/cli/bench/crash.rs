@@ -1,6 +1,9 @@
 //! `sremp bench relay --kills`: whether a relay keeps what it acknowledged.
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 use sremp_client::view::ErrorKind;
@@ -23,6 +26,9 @@ use crate::{
 
 /// Acknowledged messages between two kills, unless told.
 const BETWEEN: u64 = 1_100;
+
+/// Starts that are killed before the first life: while the database is made.
+const FIRST_STARTS: u32 = 4;
 
 /// What was typed of a run with kills.
 #[derive(clap::Args)]
@@ -140,8 +146,7 @@ impl<'a> Subject<'a> {
         if let Some(power) = &power {
             relay.surround(power.environment(false));
         }
-        relay.run()?;
-        Ok(Self {
+        let mut subject = Self {
             relay,
             power,
             broken_sync: args.broken_sync,
@@ -150,7 +155,13 @@ impl<'a> Subject<'a> {
             kills_at_start: 0,
             lost: Lost::default(),
             began: Instant::now(),
-        })
+        };
+        for _ in 0..FIRST_STARTS {
+            let time = subject.schedule.next_start();
+            subject.die_at_start(time)?;
+        }
+        subject.relay.run()?;
+        Ok(subject)
     }
 
     async fn outlive(
@@ -205,11 +216,15 @@ impl<'a> Subject<'a> {
             self.relay.surround(power.environment(true));
         }
         if let Some(time) = death.next_start {
-            self.kills_at_start += 1;
-            self.relay.run_for(time)?;
-            self.cut()?;
+            self.die_at_start(time)?;
         }
         Ok(())
+    }
+
+    fn die_at_start(&mut self, time: Duration) -> Result<(), Failure> {
+        self.kills_at_start += 1;
+        self.relay.run_for(time)?;
+        self.cut()
     }
 
     fn kill(&mut self) -> Result<(), Failure> {
