@@ -1,9 +1,10 @@
-//! What CI and developers run: `cargo xtask check|test|fuzz|bench`.
+//! What CI and developers run: `cargo xtask check|test|fuzz|bench|crash-test`.
 //!
 //! No dependencies: it starts at once on a fresh machine, and what guards the dependency tree is
 //! not part of it.
 
 mod check;
+mod crash;
 mod dependencies;
 mod documents;
 mod licence;
@@ -22,6 +23,9 @@ usage: cargo xtask <task>
   test [ARGS]     every test; ARGS go to the test runner, e.g. `-p sremp-core frame`
   fuzz [SECONDS]  every fuzz target for SECONDS each (60)
   bench [ARGS]    every benchmark; ARGS go to `cargo bench`
+  crash-test relay [ARGS]
+                  kill a relay under load 200 times and count what is lost; ARGS go to
+                  `sremp bench relay`, e.g. `--kills 10 --cut`
 ";
 
 fn main() -> ExitCode {
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         ("fuzz", []) => test::fuzz("60"),
         ("fuzz", [seconds]) if seconds.parse::<u32>().is_ok() => test::fuzz(seconds),
         ("bench", args) => test::bench(args),
+        ("crash-test", [what, args @ ..]) if what == "relay" => crash::relay(args),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -1,6 +1,8 @@
 //! A load generator: real connections, real signatures, and answers that are waited for.
 
+pub mod crash;
 mod peer;
+pub mod power_cut;
 
 use std::{
     sync::{

@@ -1,10 +1,12 @@
 //! A relay of this program's own, in a process that can be killed.
 
 use std::{
+    ffi::OsString,
     io::{BufRead as _, BufReader},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use sremp_client::view::ErrorKind;
@@ -17,6 +19,7 @@ pub(crate) struct RelayProcess {
     home: PathBuf,
     child: Option<Child>,
     link: String,
+    environment: Vec<(&'static str, OsString)>,
 }
 
 impl Drop for RelayProcess {
@@ -32,17 +35,31 @@ impl RelayProcess {
     /// # Errors
     /// What the system or the relay said.
     pub(crate) fn start(home: &Path, settings: &str) -> Result<Self, Failure> {
+        let mut relay = Self::init(home, settings)?;
+        relay.run()?;
+        Ok(relay)
+    }
+
+    /// As [`Self::start`], without starting it.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(crate) fn init(home: &Path, settings: &str) -> Result<Self, Failure> {
         // the link names the port, so it has to be known before
         let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = format!("listen = \"{free}\"\n{settings}");
         operate::init(&RelayHome::at(home), &config).map_err(Failure::from)?;
-        let mut relay = Self {
+        Ok(Self {
             home: home.to_owned(),
             child: None,
             link: String::new(),
-        };
-        relay.run()?;
-        Ok(relay)
+            environment: Vec::new(),
+        })
+    }
+
+    /// What the next process finds in its environment besides.
+    pub(crate) fn surround(&mut self, environment: Vec<(&'static str, OsString)>) {
+        self.environment = environment;
     }
 
     /// Starts it again after [`Self::kill`].
@@ -50,13 +67,7 @@ impl RelayProcess {
     /// # Errors
     /// What the system or the relay said.
     pub(crate) fn run(&mut self) -> Result<(), Failure> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["relay", "run", "--with-parent", "--home"])
-            .arg(&self.home)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let mut child = self.command()?.spawn()?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;
@@ -71,6 +82,29 @@ impl RelayProcess {
             return Err(Failure::new(ErrorKind::Failed, message));
         };
         self.link = link.to_owned();
+        Ok(())
+    }
+
+    fn command(&self) -> Result<Command, Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(["relay", "run", "--with-parent", "--home"])
+            .arg(&self.home)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        Ok(command)
+    }
+
+    /// Starts it and kills it after so much time, ready or not.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(crate) fn run_for(&mut self, time: Duration) -> Result<(), Failure> {
+        self.child = Some(self.command()?.spawn()?);
+        std::thread::sleep(time);
+        self.kill();
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! `sremp bench relay`: what a relay bears.
 
+mod crash;
+
 use std::{path::Path, time::Duration};
 
 use clap::Subcommand;
@@ -31,7 +33,11 @@ enum What {
 }
 
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  sremp bench relay --senders 16 --seconds 4")]
+#[command(after_help = "\
+Examples:
+  sremp bench relay --senders 16 --seconds 4
+  sremp bench relay --kills 20
+  sremp bench relay --kills 20 --cut")]
 struct RelayArgs {
     /// Connections that store
     #[arg(long, default_value_t = 16)]
@@ -57,6 +63,8 @@ struct RelayArgs {
     /// The relay's link; it has to give everybody a mailbox
     #[arg(long)]
     link: Option<String>,
+    #[command(flatten)]
+    crash: crash::CrashArgs,
 }
 
 impl Args {
@@ -69,6 +77,9 @@ impl Args {
 
 impl RelayArgs {
     fn run(self, out: Out) -> Ending {
+        if let Some(kills) = self.crash.kills {
+            return self.crash.run(kills, self.size, out);
+        }
         let load = Load {
             senders: self.senders,
             window: self.window.into(),

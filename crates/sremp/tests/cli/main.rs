@@ -10,6 +10,8 @@ mod identity;
 mod passphrase;
 mod recv;
 mod relay;
+mod relay_crash;
+mod relay_trace;
 mod support;
 mod up;
 mod usage;

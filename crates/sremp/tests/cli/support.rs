@@ -182,7 +182,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let mut child = piped(command).spawn().unwrap();
         let (tell, lines) = mpsc::channel();
         let stdout = child.stdout.take().unwrap();
@@ -262,6 +262,17 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whether a program is there; if not, that something was not tried is said.
+pub(crate) fn answers(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdout(Stdio::null());
+    let there = command.stderr(Stdio::null()).status().is_ok();
+    if !there {
+        eprintln!("not tried: {program} is not installed");
+    }
+    there
 }
 
 pub(crate) fn parse_lines(lines: &str) -> Vec<Value> {
