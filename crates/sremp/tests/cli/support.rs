@@ -182,7 +182,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let mut child = piped(command).spawn().unwrap();
         let (tell, lines) = mpsc::channel();
         let stdout = child.stdout.take().unwrap();
