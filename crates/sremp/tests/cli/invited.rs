@@ -52,5 +52,6 @@ pub(crate) fn acquaint_as(ann: &Home, ben: &Home, [to_ben, to_ann]: [&str; 2]) {
 
 pub(crate) fn stop(running: Running) {
     running.signal("TERM");
-    assert_eq!(running.end().0, 0);
+    let (code, log) = running.end();
+    assert_eq!((code, log.contains("panicked")), (0, false), "{log}");
 }

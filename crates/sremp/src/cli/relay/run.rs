@@ -63,7 +63,8 @@ impl Args {
             });
         }
         on_end(Hangup::Ends, move || {
-            let _ = end.blocking_send(());
+            // there is room: full would mean that it has been told
+            let _ = end.try_send(());
         })?;
         runtime.block_on(serve(start, ended, operator))
     }

@@ -4,10 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use sremp_client::{clock::Rfc3339, view::ErrorKind};
-use sremp_relay::{
-    home::HomeError,
-    mailbox::{backup, stats},
-};
+use sremp_relay::mailbox::{backup, stats};
 
 use super::Operator;
 use crate::cli::{DONE, Ending, Failure, words};
@@ -21,11 +18,7 @@ impl StatusArgs {
     pub(crate) fn run(self, operator: &Operator) -> Ending {
         let identity = operator.home.identity()?;
         let config = operator.home.config()?;
-        let running = match operator.home.lock() {
-            Ok(_) => false,
-            Err(HomeError::InUse) => true,
-            Err(error) => return Err(error.into()),
-        };
+        let running = operator.home.is_served()?;
         let database = operator.home.database_path();
         let found = match database.exists() {
             true => stats(&database)?,
