@@ -63,6 +63,7 @@ fn a_relay_is_made_once_and_what_is_not_there_is_said() {
         "link",
     );
     home.run(&["relay", "init"]).refused(5, "already");
+    assert_eq!(text(&home.json(&["relay", "status"]), "link"), link);
     let invite = home.json(&["relay", "invite"]);
     assert_eq!(invite["single_use"], true);
     assert_ne!(text(&invite, "link"), link, "the invite is in it");

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     invited::{Relay, acquaint, stop},
-    support::{Home, PATIENCE, text},
+    support::{Home, PATIENCE, parse_lines, text},
 };
 
 /// Waits until the relay can give away prekeys: from now on its owner can be written to.
@@ -147,4 +147,28 @@ fn a_confirmation_crosses_relays_also_when_the_senders_was_down() {
     stop(up);
     stop(run_anns);
     stop(run_bens);
+}
+
+#[test]
+fn a_message_to_one_whose_client_never_ran_waits_and_says_what_for() {
+    let relay = Relay::made();
+    let run = relay.run();
+    let (ann, ben) = (relay.person("ann"), relay.person("ben"));
+    acquaint(&ann, &ben);
+    let send = ["send", "ben", "hello", "--wait", "relay", "--json"];
+    let sent = ann.run(&[&send[..], &["--timeout", "1"]].concat());
+    assert_eq!(sent.code, 3);
+    let sent = parse_lines(&sent.stdout).remove(0);
+    let reason = text(&sent, "reason");
+    assert!(reason.contains("has to run once"), "{reason}");
+    let why = ann.json(&["why", &text(&sent, "msg_id")]);
+    let waits_for = text(&why, "waits_for");
+    assert!(waits_for.contains("`sremp up`"), "{waits_for}");
+    assert!(waits_for.contains("has to run once"), "{waits_for}");
+    assert_eq!(why["next_try"], Value::Null, "nobody is there to try");
+    let (up_ann, up_ben) = (ann.up(), ben.up());
+    received(&ben, "hello");
+    stop(up_ann);
+    stop(up_ben);
+    stop(run);
 }

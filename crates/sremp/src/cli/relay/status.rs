@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 use sremp_client::{clock::Rfc3339, view::ErrorKind};
-use sremp_relay::mailbox::{backup, stats};
+use sremp_relay::{
+    mailbox::{backup, stats},
+    operate,
+};
 
 use super::Operator;
 use crate::cli::{DONE, Ending, Failure, words};
@@ -18,6 +21,7 @@ impl StatusArgs {
     pub(crate) fn run(self, operator: &Operator) -> Ending {
         let identity = operator.home.identity()?;
         let config = operator.home.config()?;
+        let link = operate::link_of(&operator.home)?;
         let running = operator.home.is_served()?;
         let database = operator.home.database_path();
         let found = match database.exists() {
@@ -26,6 +30,7 @@ impl StatusArgs {
         };
         let view = json!({
             "relay": identity.id().to_string(),
+            "link": link.to_string(),
             "running": running,
             "listen": config.listen.to_string(),
             "operations": config.operations.map(|address| address.to_string()),
@@ -38,6 +43,8 @@ impl StatusArgs {
         });
         operator.out.one(&view, |to| {
             writeln!(to, "relay          {}", identity.id())?;
+            writeln!(to, "link           {link}")?;
+            writeln!(to, "listen         {}", config.listen)?;
             writeln!(to, "running        {}", if running { "yes" } else { "no" })?;
             writeln!(to, "mailboxes      {}", found.mailboxes)?;
             writeln!(to, "messages       {} ({} bytes)", found.items, found.bytes)?;
