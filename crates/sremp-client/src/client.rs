@@ -93,6 +93,8 @@ pub struct StartOptions {
     pub online: bool,
     /// Opens the socket for other faces.
     pub serve: bool,
+    /// Dials private addresses that contacts name, whatever the config says (protocol D5.4).
+    pub allow_private_addresses: bool,
 }
 
 /// A client, near or far.
@@ -133,7 +135,8 @@ impl Face {
         options: &StartOptions,
     ) -> Result<Self, CommandError> {
         let lock = home.lock()?;
-        let config = home.config()?;
+        let mut config = home.config()?;
+        config.allow_private_addresses |= options.allow_private_addresses;
         let store = home.open(&lock, passphrase)?;
         let listen = options.listen.clone().or_else(|| config.listen.clone());
         let runtime = Runtime::start(store, config, listen.as_deref(), options.online)?;

@@ -374,7 +374,8 @@ impl Shell {
                     let _ = face.send(*result);
                 }
             }
-            Output::Dial(target) => self.dial(*target),
+            Output::Dial(target) => self.dial(*target, Network::dial),
+            Output::DialPublic(target) => self.dial(*target, Network::dial_public),
             Output::Admit { link, admission } => {
                 if let Some(answer) = self.answers.remove(&link) {
                     let _ = answer.send(admission);
@@ -391,10 +392,10 @@ impl Shell {
         }
     }
 
-    fn dial(&mut self, target: DialTarget) {
+    fn dial(&mut self, target: DialTarget, how: fn(&Network, DialTarget) -> (LinkId, LinkHandle)) {
         let (service, dialled) = (target.service, target.expected);
         let _inside = self.handle.enter();
-        let (link, handle) = self.network.dial(target);
+        let (link, handle) = how(&self.network, target);
         let known = Known {
             handle,
             service,

@@ -408,6 +408,10 @@ pub struct StatusView {
     pub oldest_unsent: Option<Rfc3339>,
     /// Relays in use, one's own first.
     pub relays: Vec<RelayView>,
+    /// Whether private addresses are dialled that somebody else named.
+    pub allow_private_addresses: bool,
+    /// What the user should know: the same identity live twice.
+    pub warnings: Vec<String>,
     /// Requests that wait for an answer.
     pub requests: u64,
     /// Number of contacts.

@@ -23,6 +23,7 @@ use crate::{
     CloseReason, LinkCommand, LinkEvent, LinkHandle, LinkId,
     link::Commands,
     network::Shared,
+    public::is_public,
     pump::Pump,
     task::{LinkTask, asked_to_leave},
 };
@@ -61,6 +62,8 @@ impl DialTarget {
 pub(crate) struct Dialling {
     pub(crate) link: LinkId,
     pub(crate) target: DialTarget,
+    /// Whether addresses of private networks are left out.
+    pub(crate) public_only: bool,
     pub(crate) handle: LinkHandle,
     pub(crate) commands: Commands,
     pub(crate) shared: Arc<Shared>,
@@ -113,6 +116,9 @@ impl Dialling {
             code = self.commands.closed() => return Err(CloseReason::Own(code)),
             code = asked_to_leave(&mut self.shutdown) => return Err(CloseReason::Own(code)),
         };
+        if self.public_only && !addresses.iter().all(is_public) {
+            return Err(CloseReason::PrivateAddress);
+        }
         match addresses.as_slice() {
             [] => Err(CloseReason::NameNotFound),
             [only] => self.dial_only(*only).await,

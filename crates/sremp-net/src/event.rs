@@ -81,6 +81,8 @@ pub enum CloseReason {
     Truncated,
     /// No address of the host is known.
     NameNotFound,
+    /// The host has an address in a private network, and somebody else named it.
+    PrivateAddress,
     /// The operating system says that it cannot be reached.
     Io(io::ErrorKind),
 }
@@ -89,7 +91,7 @@ impl CloseReason {
     /// How far the connection came: of several failed attempts the furthest is told.
     pub(crate) const fn progress(&self) -> u8 {
         match self {
-            Self::NameNotFound => 0,
+            Self::NameNotFound | Self::PrivateAddress => 0,
             Self::Local(ErrorCode::Timeout) => 1,
             Self::Io(_) => 2,
             Self::Truncated => 3,
@@ -118,6 +120,10 @@ impl std::fmt::Display for CloseReason {
             Self::Local(code) => channel::CloseReason::Local(*code).fmt(f),
             Self::Truncated => channel::CloseReason::Truncated.fmt(f),
             Self::NameNotFound => f.write_str("the host name is not known"),
+            Self::PrivateAddress => f.write_str(
+                "the address lies in a private network and was named by somebody else; \
+                 `allow_private_addresses` lets it be dialled",
+            ),
             Self::Io(io::ErrorKind::ConnectionRefused) => {
                 f.write_str("nobody listens at this address")
             }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -50,7 +51,23 @@ pub(crate) struct Gate {
 #[derive(Debug, Default)]
 struct State {
     half_open: usize,
-    prefixes: HashMap<Prefix, Visits>,
+    /// By a hash of the prefix under a key of this process: no address can be read back (D6.12).
+    prefixes: HashMap<u64, Visits>,
+    key: RandomState,
+    /// When whoever has not come lately was last forgotten.
+    tidied: Tick,
+}
+
+impl State {
+    /// Forgets prefixes whose visits are paid for; their hashes are kept a minute or two.
+    fn tidy(&mut self, now: Tick) {
+        let full = self.prefixes.len() >= MAX_RATED_PREFIXES;
+        if full || now.since(self.tidied).as_millis() >= MINUTE.into() {
+            self.tidied = now;
+            let busy = |v: &Visits| v.half_open > 0 || v.paid_until > now.get();
+            self.prefixes.retain(|_, visits| busy(visits));
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,15 +113,12 @@ impl Gate {
         address: IpAddr,
         now: Tick,
     ) -> Result<Permit, &'static str> {
-        let prefix = Prefix::of(address);
         let mut state = self.lock();
+        let prefix = state.key.hash_one(Prefix::of(address));
         if state.half_open >= self.limits.half_open {
             return Err("half-open connections");
         }
-        if state.prefixes.len() >= MAX_RATED_PREFIXES {
-            let busy = |v: &Visits| v.half_open > 0 || v.paid_until > now.get();
-            state.prefixes.retain(|_, visits| busy(visits));
-        }
+        state.tidy(now);
         if state.prefixes.len() >= MAX_RATED_PREFIXES && !state.prefixes.contains_key(&prefix) {
             return Err("addresses");
         }
@@ -137,7 +151,7 @@ impl Gate {
 #[derive(Debug)]
 pub(crate) struct Permit {
     gate: Arc<Gate>,
-    prefix: Prefix,
+    prefix: u64,
 }
 
 impl Drop for Permit {
@@ -176,6 +190,20 @@ mod tests {
         let fifth = gate.admit(v4(0), now).unwrap_err();
         assert_eq!(fifth, "half-open connections of one address");
         assert!(gate.admit(v4(99), now).is_ok(), "others are not affected");
+    }
+
+    #[test]
+    fn whoever_has_come_is_forgotten_after_a_while() {
+        let gate = Gate::new(AdmissionLimits::CLIENT);
+        for n in 0..100 {
+            drop(gate.admit(v4(n), Tick::new(0)).unwrap());
+        }
+        assert_eq!(gate.lock().prefixes.len(), 100);
+        let held = gate.admit(v4(200), Tick::new(60_000)).unwrap();
+        assert_eq!(gate.lock().prefixes.len(), 1);
+        drop(gate.admit(v4(201), Tick::new(120_000)).unwrap());
+        assert_eq!(gate.lock().prefixes.len(), 2, "half-open ones are not");
+        drop(held);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Serving: one task per connection, and whoever answers on it (architecture, rule 8).
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use sremp_core::{
     channel::{Accept, Admission, Channel, Event, HandshakeHash, Message, Service},
@@ -191,10 +194,12 @@ impl<T: Serve, S: AsyncRead + AsyncWrite + Send + Unpin> Served<T, S> {
         let (Some(handle), Some(channel_binding)) = (self.handle.take(), binding) else {
             return;
         };
+        // not kept for the life of the connection
+        let address = std::mem::replace(&mut self.address, Ipv4Addr::UNSPECIFIED.into());
         let opened = self.server.open(Arrival {
             peer,
             channel_binding,
-            address: self.address,
+            address,
             handle,
         });
         match opened {

@@ -264,6 +264,26 @@ async fn addresses_where_nobody_is_are_told_apart() {
 }
 
 #[tokio::test]
+async fn case_25_an_address_inside_that_others_name_is_not_dialled_nor_a_name_that_means_one() {
+    let (_bob, listening) = Node::listening(2).await;
+    let mut alice = Node::new(1);
+    let port = listening.local_addr().port();
+    for host in [
+        "127.0.0.1",
+        "::ffff:127.0.0.1",
+        "10.0.0.1",
+        "fe80::1",
+        "localhost",
+    ] {
+        alice.network.dial_public(DialTarget {
+            endpoints: vec![endpoint(host, port)],
+            ..target(&listening, 2)
+        });
+        assert_eq!(alice.closed().await, CloseReason::PrivateAddress, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn a_race_over_dead_and_living_addresses_opens_one_link() {
     let mut bob = Node::new(2);
     let any = SocketAddr::from(([0, 0, 0, 0], 0));

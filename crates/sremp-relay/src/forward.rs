@@ -28,7 +28,8 @@ use crate::{
     service::Inner,
 };
 
-const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// A relay that is started anew, as after an upgrade, is back in a moment.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// Connections to other relays at a time.
 const MAX_LINKS: usize = 16;
@@ -38,7 +39,7 @@ const MAX_PAUSES: usize = 10_000;
 const MAX_LIST: usize = 128;
 /// Time for a name to be resolved.
 const RESOLVE: Duration = Duration::from_secs(5);
-/// How often is looked whether something waits.
+/// How often is looked whether something waits, at least.
 const LOOK: Duration = Duration::from_secs(15);
 
 /// One relay that something is handed to.
@@ -47,6 +48,8 @@ struct Handing {
     handle: LinkHandle,
     client: RelayClient,
     sent: Vec<ConfirmationId>,
+    /// Whether everything was handed over: its end is then no failure.
+    done: bool,
 }
 
 /// When a relay may be dialled again.
@@ -75,16 +78,27 @@ impl<R: MailboxReader> Forwarder<R> {
     /// Runs until the network is gone.
     pub(crate) async fn run(mut self, mut events: mpsc::Receiver<LinkEvent>) {
         let inner = self.inner.clone();
+        // what was left when the process last ended
+        self.look().await;
         loop {
+            let next_look = self.next_look();
             tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => self.handle(event),
                     None => return,
                 },
                 () = inner.forward.notified() => self.look().await,
-                () = tokio::time::sleep(LOOK) => self.look().await,
+                () = tokio::time::sleep(next_look) => self.look().await,
             }
         }
+    }
+
+    /// Until the first pause is over.
+    fn next_look(&self) -> Duration {
+        let now = self.inner.clock.tick();
+        let pauses = self.pauses.values().filter(|pause| pause.until > now);
+        let first = pauses.map(|pause| pause.until.since(now)).min();
+        first.map_or(LOOK, |first| first.min(LOOK))
     }
 
     /// Dials every relay that something waits for and whose pause is over.
@@ -131,6 +145,7 @@ impl<R: MailboxReader> Forwarder<R> {
             handle,
             client,
             sent,
+            done: false,
         };
         self.links.insert(link, handing);
     }
@@ -182,8 +197,11 @@ impl<R: MailboxReader> Forwarder<R> {
             LinkEvent::Message { link, message } => self.message(link, &message),
             LinkEvent::Pong { .. } => {}
             LinkEvent::Closed { link, .. } => {
-                if let Some(handing) = self.links.remove(&link) {
-                    self.pause(&handing.to);
+                match self.links.remove(&link) {
+                    // what has come meanwhile goes over a connection of its own
+                    Some(handing) if handing.done => self.inner.forward.notify_one(),
+                    Some(handing) => self.pause(&handing.to),
+                    None => {}
                 }
             }
         }
@@ -234,6 +252,7 @@ impl<R: MailboxReader> Forwarder<R> {
             .unzip();
         let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         handing.sent = ids;
+        handing.done = handing.sent.is_empty();
         let command = match handing.sent.is_empty() {
             true => None,
             false => handing.client.hand_over(list).ok().map(LinkCommand::Send),

@@ -232,6 +232,25 @@ impl RelayHome {
         }
     }
 
+    /// Whether a process serves from here. Makes no file: whoever looks may be another user than the
+    /// one who serves.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn is_served(&self) -> Result<bool, HomeError> {
+        let path = self.path.join(LOCK);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(HomeError::Io(path, e)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(e)) => Err(HomeError::Io(path, e)),
+        }
+    }
+
     fn read(&self, name: &str) -> Result<Vec<u8>, HomeError> {
         let path = self.path.join(name);
         match fs::read(&path) {

@@ -60,6 +60,15 @@ pub fn init(home: &RelayHome, config: &str) -> Result<RelayLink, OperateError> {
     Ok(link(&identity, &parsed, parsed.listen)?)
 }
 
+/// The link of a relay that is made, without invite.
+///
+/// # Errors
+/// [`OperateError`].
+pub fn link_of(home: &RelayHome) -> Result<RelayLink, OperateError> {
+    let (identity, config) = (home.identity()?, home.config()?);
+    Ok(link(&identity, &config, config.listen)?)
+}
+
 /// A link with an invite in it, and until when that holds.
 ///
 /// # Errors
@@ -69,10 +78,9 @@ pub fn invite(
     life: Duration,
     single_use: bool,
 ) -> Result<(RelayLink, UnixMillis), OperateError> {
-    let (identity, config) = (home.identity()?, home.config()?);
-    let plain = link(&identity, &config, config.listen)?;
+    let plain = link_of(home)?;
     let expires = Clock::wall().plus(life);
-    let invite = InviteKey::of(&identity).make(expires, single_use, &mut rand::rng());
+    let invite = InviteKey::of(&home.identity()?).make(expires, single_use, &mut rand::rng());
     let link = RelayLink::new(plain.relay(), plain.endpoint().clone(), Some(invite))
         .map_err(|_| RunError::Advertise(plain.endpoint().to_string()))?;
     Ok((link, expires))

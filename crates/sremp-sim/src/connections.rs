@@ -30,7 +30,7 @@ pub(crate) struct End {
 }
 
 impl World {
-    pub(crate) fn dial(&mut self, node: NodeIndex, target: &DialTarget) {
+    pub(crate) fn dial(&mut self, node: NodeIndex, target: &DialTarget, private_too: bool) {
         self.dials += 1;
         let link = self.new_link();
         let hosts = || target.endpoints.iter().map(Endpoint::host);
@@ -46,16 +46,20 @@ impl World {
                 names.position(|n| hosts().any(|host| host == n))
             }
         };
+        let failed = |reason| Input::Closed {
+            link,
+            service: target.service,
+            dialled: target.expected,
+            reason,
+        };
+        if !private_too && called.is_some_and(|n| self.private.contains(&n)) {
+            return self.fly(node, MAX_DELAY, failed(CloseReason::PrivateAddress));
+        }
         let blocked = |n: &NodeIndex| self.unreachable.contains(n);
         let called = called.filter(|n| !blocked(n) && !blocked(&node));
         let Some(called) = called else {
-            let input = Input::Closed {
-                link,
-                service: target.service,
-                dialled: target.expected,
-                reason: CloseReason::Local(ErrorCode::Timeout),
-            };
-            return self.fly(node, MAX_DELAY, input);
+            let reason = CloseReason::Local(ErrorCode::Timeout);
+            return self.fly(node, MAX_DELAY, failed(reason));
         };
         let other = self.new_link();
         let caller_identity = self.nodes[node].engine.own().identity().clone();

@@ -119,6 +119,12 @@ impl Relay {
         self.mailboxes.values().any(|m| m.items.values().any(found))
     }
 
+    /// Another connection takes over a mailbox.
+    pub(crate) fn take_over(&mut self, owner: &ContactId) -> Option<Said> {
+        let subscriber = self.subscribers.remove(&(*owner).into())?;
+        Some((subscriber.link, RelayMessage::Superseded, subscriber.req_id))
+    }
+
     /// The process dies.
     pub(crate) fn restart(&mut self) {
         self.guests.clear();

@@ -47,6 +47,14 @@ impl World {
         &mut self.relays[relay - RELAYS]
     }
 
+    /// Somebody with a person's keys takes over the mailbox at a relay.
+    pub fn take_over(&mut self, relay: NodeIndex, owner: NodeIndex) {
+        let owner = self.id(owner);
+        if let Some(said) = self.relay(relay).take_over(&owner) {
+            self.say(said);
+        }
+    }
+
     /// A step of a relay, with the faults of the world: what it has stored is durable, what it was
     /// about to say may be lost.
     pub(crate) fn give_relay(&mut self, relay: usize, input: Input) {

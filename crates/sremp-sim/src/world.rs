@@ -59,6 +59,7 @@ pub struct World {
     /// How much each node's calendar is ahead of the world's, in milliseconds.
     ahead: Vec<i64>,
     pub(crate) unreachable: BTreeSet<NodeIndex>,
+    pub(crate) private: BTreeSet<NodeIndex>,
     pub(crate) flights: BTreeMap<(u64, u64), Flight>,
     pub(crate) ends: BTreeMap<LinkId, End>,
     next_link: u64,
@@ -84,6 +85,7 @@ impl World {
             lives: BTreeMap::new(),
             ahead: Vec::new(),
             unreachable: BTreeSet::new(),
+            private: BTreeSet::new(),
             flights: BTreeMap::new(),
             ends: BTreeMap::new(),
             next_link: 0,
@@ -188,6 +190,11 @@ impl World {
         }
     }
 
+    /// From now on this node has an address of a private network.
+    pub fn set_private(&mut self, node: NodeIndex) {
+        self.private.insert(node);
+    }
+
     /// Lets time pass until nothing is under way and no deadline is due within `millis`.
     pub fn run(&mut self, millis: u64) {
         let end = self.millis + millis;
@@ -283,7 +290,8 @@ impl World {
             Output::Reply { ticket, result } => {
                 self.nodes[node].replies.insert(ticket, *result);
             }
-            Output::Dial(target) => self.dial(node, &target),
+            Output::Dial(target) => self.dial(node, &target, true),
+            Output::DialPublic(target) => self.dial(node, &target, false),
             Output::Admit { link, admission } => self.admit(link, admission),
             Output::Send { link, message } => self.transmit(link, message),
             Output::Probe(link) => {

@@ -158,6 +158,9 @@ impl Engine {
         }
         if !card.content().relays.is_empty() {
             record.relays = card.content().relays.clone();
+            for hint in &card.content().relays {
+                step.tx.give_relay(&hint.relay, &hint.endpoint)?;
+            }
         }
         if let Some(intro) = card.content().intro {
             record.intro = Some(intro.token);

@@ -134,6 +134,8 @@ pub enum Output {
     },
     /// Opens a connection to a contact or a relay; the outcome is [`Input::Opened`] or [`Input::Closed`].
     Dial(Box<DialTarget>),
+    /// The same, to where a contact says that a relay is: private addresses are not dialled (D5.4).
+    DialPublic(Box<DialTarget>),
     /// Answers [`Input::Shown`].
     Admit {
         /// The connection.

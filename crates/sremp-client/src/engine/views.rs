@@ -120,6 +120,8 @@ impl Engine {
             queued: step.tx.outbox_contacts()?.iter().map(|(_, n)| n).sum(),
             oldest_unsent: step.tx.oldest_waiting()?.map(Rfc3339),
             relays: self.relay_views(step.now),
+            allow_private_addresses: self.config.allow_private_addresses,
+            warnings: self.relay_warnings(step.now),
             requests: step.tx.pending_requests()?,
             contacts: contacts.count() as u64,
             last_event: self.last_event,

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use sremp_core::{id::MsgId, identity::Trust, time::Tick};
+use sremp_core::{
+    id::MsgId,
+    identity::Trust,
+    time::{Tick, UnixMillis},
+};
 
 use super::{Engine, Step, Ticket};
 use crate::{
@@ -205,8 +209,15 @@ impl Engine {
                 true => format!("{name} is connected but has not confirmed it yet"),
                 false => format!("{name} is connected but has not accepted you as a contact yet"),
             }
+        } else if !self.online {
+            let failed = step.tx.attempts(contact, UnixMillis::ZERO)?.pop();
+            let failed = failed.map(|last| format!("; the last try: {}", last.cause));
+            let failed = failed.unwrap_or_default();
+            format!("no client runs that could send it: start one with `sremp up`{failed}")
         } else if let Some(cause) = self.relays_fail(&record) {
             format!("no relay of {name} takes it: {cause}")
+        } else if record.endpoints.is_empty() && !record.relays.is_empty() {
+            format!("the relays of {name} have not answered yet")
         } else if record.endpoints.is_empty() {
             format!("no address of {name} is known: ask for a newer card, or wait for a connection")
         } else {

@@ -61,7 +61,7 @@ impl Engine {
         };
         let next = self.dialling.next(&peer.key());
         let next = next.into_iter().chain(self.next_route(&peer.key())).min();
-        let next = next.filter(|_| waits && message.status == Some(Status::Queued));
+        let next = next.filter(|_| self.online && message.status == Some(Status::Queued));
         Ok(WhyView {
             msg_id: message.msg_id.map(|id| id.to_string()).unwrap_or_default(),
             contact: peer.key().to_string(),

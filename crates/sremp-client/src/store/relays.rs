@@ -86,6 +86,31 @@ impl Tx<'_> {
         self.one(SELECT, [key.as_bytes()], read)
     }
 
+    /// The user has given this place of a relay, with a card.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn give_relay(&mut self, key: &ContactId, endpoint: &Endpoint) -> Result<()> {
+        let sql = "INSERT INTO given_relay (key, host, port) VALUES (?1, ?2, ?3)
+                   ON CONFLICT DO NOTHING";
+        self.execute(
+            sql,
+            params![key.as_bytes(), endpoint.host(), endpoint.port()],
+        )?;
+        Ok(())
+    }
+
+    /// Whether the user has given this place of a relay.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn is_given_relay(&mut self, key: &ContactId, endpoint: &Endpoint) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM given_relay
+                                  WHERE key = ?1 AND host = ?2 AND port = ?3)";
+        let params = params![key.as_bytes(), endpoint.host(), endpoint.port()];
+        self.one(sql, params, |row| Ok(row.int(0)? == 1))
+    }
+
     /// The key of a relay by its number.
     ///
     /// # Errors

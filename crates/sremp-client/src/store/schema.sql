@@ -169,6 +169,14 @@ CREATE TABLE relay (
     senders BLOB
 ) STRICT;
 
+-- Where relays are by the cards that the user added: not subject to the rule on private addresses.
+CREATE TABLE given_relay (
+    key  BLOB NOT NULL,
+    host TEXT NOT NULL,
+    port INTEGER NOT NULL,
+    PRIMARY KEY (key, host, port)
+) STRICT, WITHOUT ROWID;
+
 -- What was read and committed, and is still to be confirmed to the relay, or without a sender, to be
 -- discarded there (D3.14).
 CREATE TABLE relay_read (

@@ -84,6 +84,7 @@ impl Context {
             listen: None,
             online: true,
             serve,
+            allow_private_addresses: private_addresses_allowed(),
         };
         self.with(&options, work)
     }
@@ -159,6 +160,11 @@ impl Context {
             thread::sleep(GLANCE);
         }
     }
+}
+
+/// Whether `allow_private_addresses` is set for this process.
+pub(crate) fn private_addresses_allowed() -> bool {
+    std::env::var_os("SREMP_ALLOW_PRIVATE_ADDRESSES").is_some_and(|value| value == "1")
 }
 
 /// The home's directory: as given, or the platform's.

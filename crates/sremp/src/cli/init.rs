@@ -55,6 +55,7 @@ impl Args {
             advertise: self.advertise,
             relays: self.relays,
         };
+        let relayed = !params.relays.is_empty();
         let id: IdView = client::init(&context.home, &params)?;
         context.out.one(&id, |to| {
             writeln!(to, "Your identity is made and lies in {path}.")?;
@@ -66,7 +67,14 @@ impl Args {
                 to,
                 "\nGive the card to others, add theirs with `sremp add CARD --as ALIAS`,"
             )?;
-            writeln!(to, "and write to them with `sremp chat ALIAS`.")
+            writeln!(to, "and write to them with `sremp chat ALIAS`.")?;
+            match relayed {
+                true => writeln!(
+                    to,
+                    "Run `sremp up` first: your relay takes messages for you from then on."
+                ),
+                false => Ok(()),
+            }
         })?;
         Ok(DONE)
     }

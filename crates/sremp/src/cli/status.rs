@@ -70,6 +70,16 @@ fn show(to: &mut dyn Write, shown: &Shown) -> io::Result<()> {
         ),
     ];
     rows.extend(status.relays.iter().map(|r| row("relay", relay(r))));
+    if status.allow_private_addresses {
+        let what = "private addresses that others name are dialled";
+        rows.push(row("allowed", what.to_owned()));
+    }
+    rows.extend(
+        status
+            .warnings
+            .iter()
+            .map(|w| row("warning", peer::line(w))),
+    );
     rows.extend(
         status
             .refused

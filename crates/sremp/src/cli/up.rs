@@ -15,7 +15,7 @@ use sremp_client::{
 
 use super::{
     DONE, Ending, Failure, Out,
-    context::Context,
+    context::{Context, private_addresses_allowed},
     detach,
     out::object,
     peer,
@@ -92,6 +92,7 @@ impl Args {
             listen: self.listen,
             online: true,
             serve: true,
+            allow_private_addresses: private_addresses_allowed(),
         };
         let client = context.unlock.open(&context.home, |passphrase| {
             context.start(passphrase, &options)

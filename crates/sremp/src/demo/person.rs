@@ -87,7 +87,9 @@ impl Person {
         let options = StartOptions {
             listen: self.listening.clone(),
             online: true,
-            serve: false,
+            // it is all on loopback
+            allow_private_addresses: true,
+            ..StartOptions::default()
         };
         let face = Face::start(&self.home, &passphrase(), &options)?;
         let status: StatusView = face.ask(&Command::Status)?;

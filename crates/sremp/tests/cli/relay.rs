@@ -27,10 +27,30 @@ fn a_relay_is_made_serves_and_ends_and_what_it_keeps_is_whole() {
     home.run(&["relay", "backup", copy])
         .refused(2, "there already");
     relay.signal("TERM");
-    assert_eq!(relay.end().0, 0);
+    let (code, log) = relay.end();
+    assert_eq!((code, log.contains("panicked")), (0, false), "{log}");
     let faults = home.json(&["relay", "fsck"]);
     assert_eq!(faults["faults"].as_array().unwrap().len(), 0);
     assert_eq!(home.json(&["relay", "status"])["running"], false);
+}
+
+#[test]
+fn whoever_looks_at_a_relay_leaves_no_file_there() {
+    let home = made();
+    let files = || {
+        let files = std::fs::read_dir(home.path()).unwrap();
+        let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    assert_eq!(home.json(&["relay", "status"])["running"], false);
+    home.ok(&["relay", "invite"]);
+    assert_eq!(
+        files(),
+        before,
+        "of another user, the relay could not open it"
+    );
 }
 
 #[test]
@@ -43,6 +63,7 @@ fn a_relay_is_made_once_and_what_is_not_there_is_said() {
         "link",
     );
     home.run(&["relay", "init"]).refused(5, "already");
+    assert_eq!(text(&home.json(&["relay", "status"]), "link"), link);
     let invite = home.json(&["relay", "invite"]);
     assert_eq!(invite["single_use"], true);
     assert_ne!(text(&invite, "link"), link, "the invite is in it");

@@ -85,31 +85,38 @@ impl Engine {
             self.refresh_mailbox(step, &key)?;
             self.tell_relay(step, &key)?;
             self.leave_if_idle(step, &key);
-            self.dial_relay(step, &key);
+            self.dial_relay(step, &key)?;
         }
         Ok(())
     }
 
-    fn dial_relay(&mut self, step: &mut Step<'_, '_>, key: &ContactId) {
+    fn dial_relay(&mut self, step: &mut Step<'_, '_>, key: &ContactId) -> Result<(), StoreError> {
         let Some(relay) = self.relays.known.get_mut(key) else {
-            return;
+            return Ok(());
         };
         let due = relay.due.is_some_and(|due| due <= step.now.tick);
         if !matches!(relay.phase, Phase::Down) || !due {
-            return;
+            return Ok(());
         }
         relay.due = None;
         if !relay.has_work() {
-            return;
+            return Ok(());
         }
         relay.phase = Phase::Dialling;
-        step.outputs.push(Output::Dial(Box::new(DialTarget {
-            endpoints: vec![relay.endpoint.clone()],
+        let endpoint = relay.endpoint.clone();
+        let anywhere = self.may_be_anywhere(step, key, &endpoint)?;
+        let target = Box::new(DialTarget {
+            endpoints: vec![endpoint],
             expected: Some(*key),
             pinned_noise_key: None,
             intro: None,
             service: Service::Relay,
-        })));
+        });
+        step.outputs.push(match anywhere {
+            true => Output::Dial(target),
+            false => Output::DialPublic(target),
+        });
+        Ok(())
     }
 
     /// Whether what answered is the relay that was dialled, in a version that may be used.
@@ -432,6 +439,10 @@ impl Engine {
         key: &ContactId,
     ) -> Result<(), StoreError> {
         self.refusals.count(ErrorCode::Superseded.name());
+        let relay = self.relays.known.get_mut(key);
+        if let Some(mailbox) = relay.and_then(|r| r.mailbox.as_mut()) {
+            mailbox.taken_over(step.now.tick);
+        }
         let cause = "another connection of this identity has taken over the mailbox".to_owned();
         self.leave_relay(step, key, ErrorCode::GoingAway, cause, SUPERSEDED_PAUSE)
     }

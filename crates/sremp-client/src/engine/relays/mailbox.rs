@@ -55,7 +55,14 @@ pub(super) struct Mailbox {
     pub(super) tell_at: Option<Tick>,
     /// Who may write has changed since it was last told.
     senders_changed: bool,
+    /// When other connections of this identity took it over, in the last hour.
+    taken_over: Vec<Tick>,
 }
+
+/// Times within an hour that one's mailbox may be taken over before it is told: a client that comes
+/// back by another network takes over from itself.
+const TAKEN_OVER: usize = 3;
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 impl Mailbox {
     pub(super) fn new(invite: Option<&[u8]>) -> Self {
@@ -67,7 +74,20 @@ impl Mailbox {
             untold: 0,
             tell_at: None,
             senders_changed: true,
+            taken_over: Vec::new(),
         }
+    }
+
+    /// Another connection of this identity has taken it over.
+    pub(super) fn taken_over(&mut self, now: Tick) {
+        self.taken_over.retain(|at| now.since(*at) < HOUR);
+        self.taken_over.push(now);
+    }
+
+    /// How often it was taken over within the last hour, if that is too often (D3.13).
+    pub(super) fn taken_over_too_often(&self, now: Tick) -> Option<usize> {
+        let lately = self.taken_over.iter().filter(|at| now.since(**at) < HOUR);
+        Some(lately.count()).filter(|count| *count > TAKEN_OVER)
     }
 
     /// What was asked and not answered has to be asked again.

@@ -9,6 +9,7 @@ mod bundles;
 mod confirming;
 mod connection;
 mod mailbox;
+mod place;
 mod reading;
 mod routing;
 mod storing;

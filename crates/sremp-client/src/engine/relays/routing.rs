@@ -105,6 +105,16 @@ enum Fitness {
     Until(Tick),
 }
 
+/// What a refusal means to whoever wrote.
+fn in_words(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::NoPrekey => {
+            "the contact's client has left no keys there yet; it has to run once with this relay"
+        }
+        code => code.meaning(),
+    }
+}
+
 impl Engine {
     /// Something waits for a contact to whom no direct connection stands.
     pub(in super::super) fn route_later(&mut self, step: &Step<'_, '_>, peer: &Peer) {
@@ -219,14 +229,14 @@ impl Engine {
             .refused(*contact, *relay, retry_after, now);
         if let Some(state) = self.relays.known.get_mut(relay) {
             state.queue.remove(contact);
-            state.last_error = Some(code.meaning().to_owned());
+            state.last_error = Some(in_words(code).to_owned());
         }
         self.relays.routes.soon(*contact, now);
         let Some(peer) = self.peers.take(step.tx, contact)? else {
             return Ok(());
         };
         let row = peer.record.row;
-        let cause = code.meaning();
+        let cause = in_words(code);
         let noted = step.tx.note_attempt(row, Some(relay), cause, step.now.wall);
         self.peers.put(peer);
         noted

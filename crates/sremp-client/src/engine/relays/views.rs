@@ -43,6 +43,21 @@ impl Engine {
         first.last_error.clone()
     }
 
+    /// What the user should know: the same identity is live twice (D3.13).
+    pub(in super::super) fn relay_warnings(&self, now: Now) -> Vec<String> {
+        let warning = |relay: &Relay| {
+            let mailbox = relay.mailbox.as_ref()?;
+            let count = mailbox.taken_over_too_often(now.tick)?;
+            Some(format!(
+                "another client took over your mailbox at {} {count} times within an hour: this \
+                 identity runs in two places, and messages are lost to one of them; end the other \
+                 one, or if it is not yours, somebody has your keys: tell your contacts by another way",
+                relay.endpoint
+            ))
+        };
+        self.relays.known.values().filter_map(warning).collect()
+    }
+
     /// Every relay, one's own first.
     pub(in super::super) fn relay_views(&self, now: Now) -> Vec<RelayView> {
         let own = |own: bool| {

@@ -35,6 +35,13 @@ impl Args {
             writeln!(to, "The relay is made and lies in {path}.")?;
             writeln!(to, "link  {link}")?;
             qr::draw_text(to, &link.to_string(), operator.out)?;
+            if self.advertise.is_none() && self.listen.ip().is_unspecified() {
+                writeln!(
+                    to,
+                    "\nThe link is good on this machine only. For others set `advertise` in relay.toml to\n\
+                     HOST:PORT as they reach it, before you give out links."
+                )?;
+            }
             writeln!(to, "\nStart it with `sremp relay run`.")?;
             match self.open {
                 true => writeln!(to, "Whoever has the link gets a mailbox."),

@@ -12,7 +12,9 @@ use sremp_relay::{
 use tokio::sync::mpsc;
 
 use super::{Operator, link_view};
-use crate::cli::{DONE, Ending, Failure, Hangup, object, on_end};
+use crate::cli::{
+    DONE, Ending, Failure, Hangup, context::private_addresses_allowed, object, on_end,
+};
 
 /// What was typed.
 #[derive(clap::Args)]
@@ -31,7 +33,8 @@ impl Args {
     pub(crate) fn run(self, operator: &Operator) -> Ending {
         log();
         let _lock = operator.home.lock()?;
-        let config = operator.home.config()?;
+        let mut config = operator.home.config()?;
+        config.allow_private_addresses |= private_addresses_allowed();
         let identity = operator.home.identity()?;
         let store = {
             let (limits, guard) = limits(&config);
@@ -60,7 +63,8 @@ impl Args {
             });
         }
         on_end(Hangup::Ends, move || {
-            let _ = end.blocking_send(());
+            // there is room: full would mean that it has been told
+            let _ = end.try_send(());
         })?;
         runtime.block_on(serve(start, ended, operator))
     }

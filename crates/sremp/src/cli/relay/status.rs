@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde_json::json;
 use sremp_client::{clock::Rfc3339, view::ErrorKind};
 use sremp_relay::{
-    home::HomeError,
     mailbox::{backup, stats},
+    operate,
 };
 
 use super::Operator;
@@ -21,11 +21,8 @@ impl StatusArgs {
     pub(crate) fn run(self, operator: &Operator) -> Ending {
         let identity = operator.home.identity()?;
         let config = operator.home.config()?;
-        let running = match operator.home.lock() {
-            Ok(_) => false,
-            Err(HomeError::InUse) => true,
-            Err(error) => return Err(error.into()),
-        };
+        let link = operate::link_of(&operator.home)?;
+        let running = operator.home.is_served()?;
         let database = operator.home.database_path();
         let found = match database.exists() {
             true => stats(&database)?,
@@ -33,6 +30,7 @@ impl StatusArgs {
         };
         let view = json!({
             "relay": identity.id().to_string(),
+            "link": link.to_string(),
             "running": running,
             "listen": config.listen.to_string(),
             "operations": config.operations.map(|address| address.to_string()),
@@ -45,6 +43,8 @@ impl StatusArgs {
         });
         operator.out.one(&view, |to| {
             writeln!(to, "relay          {}", identity.id())?;
+            writeln!(to, "link           {link}")?;
+            writeln!(to, "listen         {}", config.listen)?;
             writeln!(to, "running        {}", if running { "yes" } else { "no" })?;
             writeln!(to, "mailboxes      {}", found.mailboxes)?;
             writeln!(to, "messages       {} ({} bytes)", found.items, found.bytes)?;
