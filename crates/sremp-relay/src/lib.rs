@@ -8,10 +8,12 @@
 //! ```
 
 mod answer;
+mod check;
 mod clock;
 mod committer;
 pub mod config;
 mod confirmations;
+mod connection;
 mod desk;
 mod feed;
 mod forward;
@@ -23,6 +25,7 @@ pub mod mailbox;
 pub mod metrics;
 pub mod operate;
 pub mod operations;
+mod requests;
 pub mod run;
 mod seats;
 mod service;

@@ -1,0 +1,114 @@
+//! One connection: what it may ask for at all, before it is known what it asks for.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use sremp_core::{
+    channel::Message,
+    error::ErrorCode,
+    relay::{ServerConnection, is_answer, most_signatures},
+};
+use sremp_net::{Arrival, Guest};
+
+use crate::{
+    check::Check,
+    clock::Clock,
+    limits::{AddressBucket, price},
+    mailbox::MailboxReader,
+    requests::Requests,
+    seats::Seat,
+    service::Inner,
+};
+
+/// Signatures that are checked in the connection's own task, in half a millisecond. Others wait
+/// there for their turn, so more are checked by a thread beside.
+const CHECKED_HERE: usize = 8;
+
+/// One connection.
+pub(crate) struct Connection<R: MailboxReader> {
+    requests: Requests<R>,
+    machine: ServerConnection,
+    address: AddressBucket,
+}
+
+impl<R: MailboxReader> Drop for Connection<R> {
+    fn drop(&mut self) {
+        let Requests { inner, seat } = &self.requests;
+        inner.seats.leave(seat);
+        inner.metrics.connections.dec();
+    }
+}
+
+impl<R: MailboxReader> Connection<R> {
+    pub(crate) fn new(inner: Arc<Inner<R>>, arrival: Arrival) -> Self {
+        let peer = arrival.peer.id();
+        let machine = ServerConnection::new(inner.identity.id(), peer, arrival.channel_binding);
+        Self {
+            machine,
+            address: inner.limits.address(arrival.address),
+            requests: Requests {
+                seat: Arc::new(Seat::new(peer, arrival.handle)),
+                inner,
+            },
+        }
+    }
+
+    /// Whether a message is within what one connection and one address may ask.
+    fn may_ask(&self, message: &Message, signatures: usize) -> bool {
+        let Requests { inner, seat } = &self.requests;
+        if is_answer(message) {
+            let paid = inner.limits.request(self.address, price(signatures));
+            return paid.is_ok();
+        }
+        if !seat.begin() {
+            inner.metrics.refuse("open requests of one connection");
+            seat.refuse(message.req_id, ErrorCode::RateLimited, 1);
+            return false;
+        }
+        let paid = inner.limits.request(self.address, price(signatures));
+        if let Err(wait) = paid {
+            inner.metrics.refuse("requests of one address");
+            seat.refuse(message.req_id, ErrorCode::RateLimited, wait);
+        }
+        paid.is_ok()
+    }
+
+    /// Has the signatures of a message checked elsewhere.
+    fn check(&self, message: Message) {
+        let Requests { inner, seat } = &self.requests;
+        let req_id = message.req_id;
+        seat.checking.fetch_add(1, Ordering::Relaxed);
+        let check = Check::Message {
+            seat: seat.clone(),
+            machine: self.machine.clone(),
+            message,
+        };
+        if inner.checks.try_send(check).is_err() {
+            seat.checking.fetch_sub(1, Ordering::Relaxed);
+            inner.metrics.refuse("signatures to be checked");
+            seat.refuse(req_id, ErrorCode::RateLimited, 1);
+        }
+    }
+}
+
+impl<R: MailboxReader> Guest for Connection<R> {
+    fn handle(&mut self, message: Message) -> Result<(), ErrorCode> {
+        let seat = &self.requests.seat;
+        if self.machine.role().is_none()
+            && let Some(role) = seat.role()
+        {
+            self.machine.registered(role);
+        }
+        let signatures = most_signatures(&message);
+        if !self.may_ask(&message, signatures) {
+            return Ok(());
+        }
+        // what comes behind such a message waits for it: a request may build on the one before
+        let waits = seat.checking.load(Ordering::Relaxed) > 0;
+        if self.machine.role().is_some() && (signatures > CHECKED_HERE || waits) {
+            self.check(message);
+            return Ok(());
+        }
+        let handled = self.machine.handle(&message, Clock::wall());
+        self.requests.take(message.req_id, handled)
+    }
+}
