@@ -1,6 +1,7 @@
 //! A load generator: real connections, real signatures, and answers that are waited for.
 
 mod peer;
+pub mod raw;
 
 use std::{
     sync::{

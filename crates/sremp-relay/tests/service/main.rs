@@ -3,6 +3,8 @@
 
 mod peer;
 mod relay;
+mod rogue;
+mod transport;
 
 use peer::{Peer, envelope, someone, to_store, wished};
 use relay::{Relay, open_config};

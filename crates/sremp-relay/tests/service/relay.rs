@@ -66,6 +66,38 @@ impl Relay {
         self.home().identity().unwrap()
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.config.listen
+    }
+
+    /// Connections that were refused or ended for this cause.
+    pub(crate) fn ended(&self, cause: &str) -> u64 {
+        let name = format!("sremp_relay_connections_ended_total{{cause=\"{cause}\"}} ");
+        self.number(&name)
+    }
+
+    /// Requests that were refused for this cause.
+    pub(crate) fn refused(&self, cause: &str) -> u64 {
+        let name = format!("sremp_relay_refused_total{{cause=\"{cause}\"}} ");
+        self.number(&name)
+    }
+
+    pub(crate) fn gauge(&self, name: &str) -> u64 {
+        self.number(&format!("sremp_relay_{name} "))
+    }
+
+    /// 0 for what was never counted.
+    fn number(&self, name: &str) -> u64 {
+        let text = self.running.as_ref().unwrap().metrics();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.map_or(0, |number| number.parse().unwrap())
+    }
+
+    /// Waits until what was sent before is read: later bytes of others are answered.
+    pub(crate) async fn settled(&self, honest: &mut crate::rogue::Honest) {
+        honest.exchange().await;
+    }
+
     /// A single-use invite.
     pub(crate) fn invite(&self) -> Vec<u8> {
         let expires = now().plus(Duration::from_secs(60));
