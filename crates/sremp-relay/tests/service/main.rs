@@ -1,6 +1,8 @@
 //! A relay over real sockets: what an honest client gets, and what a hostile one does not.
 #![allow(missing_docs)]
 
+mod chunks;
+mod documents;
 mod peer;
 mod relay;
 mod rogue;
