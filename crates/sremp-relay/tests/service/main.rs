@@ -1,8 +1,11 @@
 //! A relay over real sockets: what an honest client gets, and what a hostile one does not.
 #![allow(missing_docs)]
 
+mod addresses;
+mod bounds;
 mod chunks;
 mod documents;
+mod forwarding;
 mod peer;
 mod relay;
 mod rogue;

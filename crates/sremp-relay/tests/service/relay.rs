@@ -17,6 +17,7 @@ use crate::peer::now;
 pub(crate) struct Relay {
     dir: TempDir,
     config: Config,
+    disk: DiskGuard,
     running: Option<Running>,
     link: RelayLink,
 }
@@ -37,18 +38,23 @@ impl Relay {
         Self::with(open_config()).await
     }
 
-    pub(crate) async fn with(mut config: Config) -> Self {
+    pub(crate) async fn with(config: Config) -> Self {
+        Self::on(DiskGuard::default(), config).await
+    }
+
+    pub(crate) async fn on(disk: DiskGuard, mut config: Config) -> Self {
         let dir = TempDir::new().unwrap();
         let home = RelayHome::at(dir.path().join("relay"));
         home.create(Config::DEFAULT, now(), &mut rand::rng())
             .unwrap();
-        let running = serve(&home, &config).await;
+        let running = serve(&home, &config, disk).await;
         // a restart comes back where it was
         config.listen = running.local_addr();
         let link = running.link().clone();
         Self {
             dir,
             config,
+            disk,
             running: Some(running),
             link,
         }
@@ -111,17 +117,32 @@ impl Relay {
     }
 
     pub(crate) async fn restart(&mut self) {
+        self.restart_on(self.disk).await;
+    }
+
+    pub(crate) async fn restart_on(&mut self, disk: DiskGuard) {
         self.stop().await;
-        self.running = Some(serve(&self.home(), &self.config).await);
+        self.running = Some(serve(&self.home(), &self.config, disk).await);
+    }
+
+    /// Waits until this many requests were refused for this cause.
+    pub(crate) async fn until_refused(&self, cause: &str, count: u64) {
+        let refused = async {
+            while self.refused(cause) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let refused = tokio::time::timeout(Duration::from_secs(20), refused).await;
+        refused.unwrap_or_else(|_| panic!("{} of {count} for {cause}", self.refused(cause)));
     }
 }
 
-async fn serve(home: &RelayHome, config: &Config) -> Running {
+async fn serve(home: &RelayHome, config: &Config, disk: DiskGuard) -> Running {
     let database = home.database_path();
     let start = Start {
         identity: home.identity().unwrap(),
         config: config.clone(),
-        store: EmbeddedStore::open(&database, Limits::default(), DiskGuard::default()).unwrap(),
+        store: EmbeddedStore::open(&database, Limits::default(), disk).unwrap(),
         used_invites: UsedInvites::open(&home.invites_path()).unwrap(),
     };
     run::start(start).await.unwrap()
