@@ -23,11 +23,17 @@ use crate::{
 /// there for their turn, so more are checked by a thread beside.
 const CHECKED_HERE: usize = 8;
 
+/// Refusals beyond what was taken, after which a connection is closed: it does not wait when it is
+/// told to, and to refuse costs as much as a small request. New connections are counted, too.
+const PATIENCE: u32 = 256;
+
 /// One connection.
 pub(crate) struct Connection<R: MailboxReader> {
     requests: Requests<R>,
     machine: ServerConnection,
     address: AddressBucket,
+    /// Refused because it asks too much, less what was taken since.
+    refused: u32,
 }
 
 impl<R: MailboxReader> Drop for Connection<R> {
@@ -45,6 +51,7 @@ impl<R: MailboxReader> Connection<R> {
         Self {
             machine,
             address: inner.limits.address(arrival.address),
+            refused: 0,
             requests: Requests {
                 seat: Arc::new(Seat::new(peer, arrival.handle)),
                 inner,
@@ -52,24 +59,37 @@ impl<R: MailboxReader> Connection<R> {
         }
     }
 
-    /// Whether a message is within what one connection and one address may ask.
-    fn may_ask(&self, message: &Message, signatures: usize) -> bool {
+    /// Whether a message is within what one connection and one address may ask; else the cause, and
+    /// when to ask again.
+    fn is_within(&self, message: &Message, signatures: usize) -> Result<(), (&'static str, u32)> {
         let Requests { inner, seat } = &self.requests;
-        if is_answer(message) {
-            let paid = inner.limits.request(self.address, price(signatures));
-            return paid.is_ok();
-        }
-        if !seat.begin() {
-            inner.metrics.refuse("open requests of one connection");
-            seat.refuse(message.req_id, ErrorCode::RateLimited, 1);
-            return false;
+        // answers of the peer are paid for, but there is nothing to be counted as open
+        if !is_answer(message) && !seat.begin() {
+            return Err(("open requests of one connection", 1));
         }
         let paid = inner.limits.request(self.address, price(signatures));
-        if let Err(wait) = paid {
-            inner.metrics.refuse("requests of one address");
+        paid.map_err(|wait| ("requests of one address", wait))
+    }
+
+    /// Refuses a message unless it may be asked.
+    ///
+    /// # Errors
+    /// The code to close the connection with, when it was told too often to wait.
+    fn may_ask(&mut self, message: &Message, signatures: usize) -> Result<bool, ErrorCode> {
+        let Err((cause, wait)) = self.is_within(message, signatures) else {
+            self.refused = self.refused.saturating_sub(1);
+            return Ok(true);
+        };
+        let Requests { inner, seat } = &self.requests;
+        inner.metrics.refuse(cause);
+        if !is_answer(message) {
             seat.refuse(message.req_id, ErrorCode::RateLimited, wait);
         }
-        paid.is_ok()
+        self.refused = self.refused.saturating_add(1);
+        match self.refused > PATIENCE {
+            true => Err(ErrorCode::Busy),
+            false => Ok(false),
+        }
     }
 
     /// Has the signatures of a message checked elsewhere.
@@ -99,9 +119,10 @@ impl<R: MailboxReader> Guest for Connection<R> {
             self.machine.registered(role);
         }
         let signatures = most_signatures(&message);
-        if !self.may_ask(&message, signatures) {
+        if !self.may_ask(&message, signatures)? {
             return Ok(());
         }
+        let seat = &self.requests.seat;
         // what comes behind such a message waits for it: a request may build on the one before
         let waits = seat.checking.load(Ordering::Relaxed) > 0;
         if self.machine.role().is_some() && (signatures > CHECKED_HERE || waits) {
