@@ -26,7 +26,7 @@ pub(crate) enum Check {
     /// A message, for the connection as it was when the message came.
     Message {
         seat: Arc<Seat>,
-        machine: ServerConnection,
+        machine: Box<ServerConnection>,
         message: Message,
     },
     /// The end.

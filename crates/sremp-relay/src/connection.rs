@@ -4,6 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use sremp_core::{
     channel::Message,
+    constants::MAX_OPEN_REQUESTS,
     error::ErrorCode,
     relay::{ServerConnection, is_answer, most_signatures},
 };
@@ -23,9 +24,9 @@ use crate::{
 /// there for their turn, so more are checked by a thread beside.
 const CHECKED_HERE: usize = 8;
 
-/// Refusals beyond what was taken, after which a connection is closed: it does not wait when it is
-/// told to, and to refuse costs as much as a small request. New connections are counted, too.
-const PATIENCE: u32 = 256;
+/// Refusals beyond what was taken, after which a connection is closed: no more can have been under
+/// way when it was told to wait, and to refuse costs as much as a small request.
+const PATIENCE: usize = MAX_OPEN_REQUESTS;
 
 /// One connection.
 pub(crate) struct Connection<R: MailboxReader> {
@@ -33,7 +34,7 @@ pub(crate) struct Connection<R: MailboxReader> {
     machine: ServerConnection,
     address: AddressBucket,
     /// Refused because it asks too much, less what was taken since.
-    refused: u32,
+    refused: usize,
 }
 
 impl<R: MailboxReader> Drop for Connection<R> {
@@ -99,7 +100,7 @@ impl<R: MailboxReader> Connection<R> {
         seat.checking.fetch_add(1, Ordering::Relaxed);
         let check = Check::Message {
             seat: seat.clone(),
-            machine: self.machine.clone(),
+            machine: Box::new(self.machine.clone()),
             message,
         };
         if inner.checks.try_send(check).is_err() {

@@ -28,8 +28,13 @@ type Buckets<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock, NoOpMiddlew
 struct Kind<K: Clone + Eq + Hash>(Option<(Buckets<K>, NonZeroU32)>);
 
 impl<K: Clone + Eq + Hash> Kind<K> {
-    fn per_minute(rate: u32) -> Self {
-        let buckets = |rate| (RateLimiter::hashmap(Quota::per_minute(rate)), rate);
+    /// So many a minute, and this part of them at once.
+    fn per_minute(rate: u32, part: NonZeroU32) -> Self {
+        let buckets = |rate: NonZeroU32| {
+            let burst = NonZeroU32::new(rate.get() / part).unwrap_or(NonZeroU32::MIN);
+            let quota = Quota::per_minute(rate).allow_burst(burst);
+            (RateLimiter::hashmap(quota), burst)
+        };
         Self(NonZeroU32::new(rate).map(buckets))
     }
 
@@ -64,6 +69,10 @@ impl<K: Clone + Eq + Hash> Kind<K> {
     }
 }
 
+/// An address has a tenth of its requests at once: a whole minute's worth kept a machine of two
+/// processors busy for a second, and everybody else waiting.
+const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
 /// Seconds after which a sender may try again when there are too many buckets.
 const FULL_RETRY: u32 = 60;
 
@@ -78,9 +87,9 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn new(rates: &Rates) -> Self {
         Self {
-            senders: Kind::per_minute(rates.stores_per_sender),
-            mailboxes: Kind::per_minute(rates.stores_per_mailbox),
-            addresses: Kind::per_minute(rates.requests_per_address),
+            senders: Kind::per_minute(rates.stores_per_sender, NonZeroU32::MIN),
+            mailboxes: Kind::per_minute(rates.stores_per_mailbox, NonZeroU32::MIN),
+            addresses: Kind::per_minute(rates.requests_per_address, ADDRESS_BURST),
             hasher: Mutex::default(),
         }
     }
@@ -171,7 +180,7 @@ mod tests {
     #[test]
     fn many_signatures_cost_more_than_one_and_never_more_than_a_bucket_holds() {
         assert_eq!((price(0), price(7), price(8), price(256)), (1, 1, 2, 33));
-        let limits = limits(40);
+        let limits = limits(400);
         let here = limits.address("192.0.2.1".parse().unwrap());
         assert_eq!(limits.request(here, price(256)), Ok(()));
         assert!(limits.request(here, price(256)).is_err());

@@ -25,7 +25,10 @@ fn heavy(own: &sremp_core::identity::SecretIdentity, req_id: u32) -> Message {
 
 #[tokio::test]
 async fn requests_beyond_64_and_signatures_by_the_thousand_hold_up_nobody_else() {
-    let relay = Relay::start().await;
+    let mut config = open_config();
+    // the bounds of a connection, not those of its address
+    config.rates.requests_per_address = 0;
+    let relay = Relay::with(config).await;
     let mut honest = Honest::at(&relay).await;
     let eve = someone();
     let mut raw = open(&relay, &eve).await;
