@@ -1,5 +1,6 @@
 //! A load generator: real connections, real signatures, and answers that are waited for.
 
+pub mod hostile;
 mod peer;
 pub mod raw;
 

@@ -6,9 +6,11 @@ mod bounds;
 mod chunks;
 mod documents;
 mod forwarding;
+mod hostile;
 mod peer;
 mod relay;
 mod rogue;
+mod secrets;
 mod transport;
 
 use peer::{Peer, envelope, someone, to_store, wished};

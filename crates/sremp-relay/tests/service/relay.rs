@@ -92,9 +92,25 @@ impl Relay {
         self.number(&format!("sremp_relay_{name} "))
     }
 
+    pub(crate) fn all_metrics(&self) -> String {
+        self.running.as_ref().unwrap().metrics()
+    }
+
+    /// All that can be printed of it.
+    pub(crate) fn debug(&self) -> String {
+        let invites = UsedInvites::open(&self.home().invites_path()).unwrap();
+        let running = self.running.as_ref().unwrap();
+        let key = InviteKey::of(&self.identity());
+        format!(
+            "{running:?} {:?} {key:?} {:?}",
+            self.identity(),
+            self.home().config()
+        ) + &format!("{invites:?}")
+    }
+
     /// 0 for what was never counted.
     fn number(&self, name: &str) -> u64 {
-        let text = self.running.as_ref().unwrap().metrics();
+        let text = self.all_metrics();
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.map_or(0, |number| number.parse().unwrap())
     }
