@@ -158,7 +158,8 @@ impl Network {
         let _ = timeout(DRAIN_TIMEOUT + SHUTDOWN_GRACE, self.shutdown.closed()).await;
     }
 
-    /// Inbound connections that were refused or did not open, by cause.
+    /// Inbound connections that were refused or did not open, by cause; of a server also those that
+    /// had to be ended.
     pub fn refused(&self) -> BTreeMap<&'static str, u64> {
         let refused = self.shared.refused.lock();
         refused.unwrap_or_else(PoisonError::into_inner).clone()

@@ -178,7 +178,6 @@ impl<T: Serve, S: AsyncRead + AsyncWrite + Send + Unpin> Served<T, S> {
                 Event::Message(message) => {
                     let handled = self.guest.as_mut().map(|guest| guest.handle(message));
                     if let Some(Err(code)) = handled {
-                        self.shared.count_cause(code.name());
                         self.pump.channel.close(now, code);
                     }
                 }
@@ -204,17 +203,19 @@ impl<T: Serve, S: AsyncRead + AsyncWrite + Send + Unpin> Served<T, S> {
         });
         match opened {
             Ok(guest) => self.guest = Some(guest),
-            Err(code) => {
-                self.shared.count_cause(code.name());
-                self.pump.channel.close(self.shared.clock.now(), code);
-            }
+            Err(code) => self.pump.channel.close(self.shared.clock.now(), code),
         }
     }
 
     fn closed(&mut self, reason: CloseReason) {
         self.guest = None;
         self.own_close = matches!(reason, CloseReason::Own(_));
-        if self.permit.take().is_some() {
+        // an open connection may end at any time, but not because of what its peer did
+        let fault = match reason {
+            CloseReason::Local(code) | CloseReason::Own(code) => code != ErrorCode::GoingAway,
+            _ => false,
+        };
+        if self.permit.take().is_some() || fault {
             self.shared.count(&reason);
         }
     }

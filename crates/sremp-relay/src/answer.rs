@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use sremp_core::{
     error::ErrorCode,
-    relay::{Confirmation, Cursor, Granted, PrekeyCounts, RelayMessage},
+    relay::{Confirmation, Cursor, Granted, PrekeyCounts, RelayMessage, Role},
     session::prekey::with_one_time_prekey,
 };
 
 use crate::{
     clock::Clock,
+    invite::InviteId,
     mailbox::{
         self, ConfirmationId, Confirmed, MailboxReader, Op, Outcome, Purged, Route, TakenBundle,
     },
@@ -25,8 +26,8 @@ pub(crate) type Routed = Vec<(ConfirmationId, Route, Confirmation)>;
 pub(crate) enum Answer {
     /// Nobody waits.
     None,
-    /// RELAY_GRANTED.
-    Granted(To, Granted),
+    /// RELAY_GRANTED; with the invite that is given back if it is not.
+    Granted(To, Granted, Option<InviteId>),
     /// PREKEY_COUNTS.
     Counts(To),
     /// PREKEY_BUNDLE, and the owner is told when its prekeys run short.
@@ -62,14 +63,28 @@ pub(crate) struct HandOver {
     pub(crate) to: To,
     pub(crate) refused: std::sync::Mutex<Vec<u16>>,
     pub(crate) left: std::sync::atomic::AtomicUsize,
+    /// Not all could be queued: it is refused as a whole, and comes again.
+    pub(crate) busy: std::sync::atomic::AtomicBool,
 }
 
 impl HandOver {
+    /// One of it could not be queued.
+    pub(crate) fn busy(&self) {
+        self.busy.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.done(None);
+    }
+
     fn done(&self, refused: Option<u16>) {
         use std::sync::{PoisonError, atomic::Ordering};
         let mut places = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         places.extend(refused);
         if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            if self.busy.load(Ordering::Relaxed) {
+                return self
+                    .to
+                    .seat
+                    .refuse(self.to.req_id, ErrorCode::RateLimited, 1);
+            }
             places.sort_unstable();
             let refused = std::mem::take(&mut *places);
             self.to.send(&RelayMessage::Confirmed { refused });
@@ -85,7 +100,7 @@ impl Answer {
                 inner.metrics.refuse(code.name());
                 answer.refused(inner, code);
             }
-            (Self::Granted(to, granted), Outcome::Opened { .. }) => {
+            (Self::Granted(to, granted, _), Outcome::Opened { .. }) => {
                 granted_owner(inner, &to, granted)
             }
             (Self::Counts(to), Outcome::Prekeys(counts)) => {
@@ -118,12 +133,15 @@ impl Answer {
     }
 
     /// The change was not made.
-    pub(crate) fn refused<R: MailboxReader>(self, _: &Inner<R>, code: ErrorCode) {
+    pub(crate) fn refused<R: MailboxReader>(self, inner: &Inner<R>, code: ErrorCode) {
         match self {
             Self::None | Self::Purged => {}
+            Self::Granted(to, _, invite) => {
+                inner.not_registered(&to.seat, invite);
+                to.seat.refuse(to.req_id, code, 0);
+            }
             Self::HandedOver(request, place, _) => request.done(Some(place)),
-            Self::Granted(to, _)
-            | Self::Counts(to)
+            Self::Counts(to)
             | Self::Bundle(to, _)
             | Self::Ok(to)
             | Self::Discarded(to, _)
@@ -141,6 +159,7 @@ fn counts_message(counts: mailbox::PrekeyCounts) -> PrekeyCounts {
 
 fn granted_owner<R: MailboxReader>(inner: &Arc<Inner<R>>, to: &To, mut granted: Granted) {
     granted.server_time = Clock::wall();
+    to.seat.registered(Some(Role::Owner));
     to.send(&RelayMessage::Granted(granted));
     to.seat.lane.start();
     inner.seats.register(&to.seat);

@@ -88,7 +88,7 @@ pub struct SenderLimits {
     pub request_size: u32,
 }
 
-/// Requests per minute, and at once; 0 is no limit.
+/// Requests per minute, and at once, of an address a tenth of them; 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rates {

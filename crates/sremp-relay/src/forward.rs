@@ -5,7 +5,6 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 
 use sremp_core::{
@@ -13,13 +12,17 @@ use sremp_core::{
     contact_card::{Endpoint, RelayHint},
     error::ErrorCode,
     relay::{Capabilities, RelayClient, RelayEvent, Role},
-    time::Tick,
 };
 use sremp_net::{
     Admission, DialTarget, HandshakeHash, LinkCommand, LinkEvent, LinkHandle, LinkId, Network,
     Service, is_public,
 };
-use tokio::{net::lookup_host, sync::mpsc, time::timeout};
+use tokio::{
+    net::lookup_host,
+    sync::mpsc,
+    task::JoinSet,
+    time::{Duration, Instant, timeout},
+};
 
 use crate::{
     answer::Answer,
@@ -31,6 +34,8 @@ use crate::{
 /// A relay that is started anew, as after an upgrade, is back in a moment.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// After everything was handed over: what comes meanwhile goes together.
+const SHORT_PAUSE: Duration = Duration::from_secs(1);
 /// Connections to other relays at a time.
 const MAX_LINKS: usize = 16;
 /// Other relays whose pauses are remembered.
@@ -48,13 +53,13 @@ struct Handing {
     handle: LinkHandle,
     client: RelayClient,
     sent: Vec<ConfirmationId>,
-    /// Whether everything was handed over: its end is then no failure.
+    /// Nothing is left.
     done: bool,
 }
 
 /// When a relay may be dialled again.
 struct Pause {
-    until: Tick,
+    until: Instant,
     length: Duration,
 }
 
@@ -63,6 +68,9 @@ pub(crate) struct Forwarder<R> {
     network: Arc<Network>,
     links: HashMap<LinkId, Handing>,
     pauses: HashMap<RelayHint, Pause>,
+    /// Names that are being resolved: somebody may have named one that takes long.
+    lookups: JoinSet<(RelayHint, Vec<Endpoint>)>,
+    looked_up: Vec<RelayHint>,
 }
 
 impl<R: MailboxReader> Forwarder<R> {
@@ -72,6 +80,8 @@ impl<R: MailboxReader> Forwarder<R> {
             network,
             links: HashMap::new(),
             pauses: HashMap::new(),
+            lookups: JoinSet::new(),
+            looked_up: Vec::new(),
         }
     }
 
@@ -79,7 +89,7 @@ impl<R: MailboxReader> Forwarder<R> {
     pub(crate) async fn run(mut self, mut events: mpsc::Receiver<LinkEvent>) {
         let inner = self.inner.clone();
         // what was left when the process last ended
-        self.look().await;
+        self.look();
         loop {
             let next_look = self.next_look();
             tokio::select! {
@@ -87,22 +97,23 @@ impl<R: MailboxReader> Forwarder<R> {
                     Some(event) => self.handle(event),
                     None => return,
                 },
-                () = inner.forward.notified() => self.look().await,
-                () = tokio::time::sleep(next_look) => self.look().await,
+                Some(found) = self.lookups.join_next() => self.found(found.ok()),
+                () = inner.forward.notified() => self.look(),
+                () = tokio::time::sleep(next_look) => self.look(),
             }
         }
     }
 
     /// Until the first pause is over.
     fn next_look(&self) -> Duration {
-        let now = self.inner.clock.tick();
+        let now = Instant::now();
         let pauses = self.pauses.values().filter(|pause| pause.until > now);
-        let first = pauses.map(|pause| pause.until.since(now)).min();
+        let first = pauses.map(|pause| pause.until - now).min();
         first.map_or(LOOK, |first| first.min(LOOK))
     }
 
-    /// Dials every relay that something waits for and whose pause is over.
-    async fn look(&mut self) {
+    /// Looks up every relay that something waits for and whose pause is over.
+    fn look(&mut self) {
         if self.inner.draining.load(Ordering::Relaxed) {
             return;
         }
@@ -113,23 +124,39 @@ impl<R: MailboxReader> Forwarder<R> {
                 return;
             }
         };
-        let now = self.inner.clock.tick();
+        let now = Instant::now();
         for to in waiting {
-            let busy = self.links.values().any(|handing| handing.to == to);
+            let handing = self.links.values().any(|handing| handing.to == to);
             let pauses = self.pauses.get(&to).is_some_and(|pause| pause.until > now);
-            if busy || pauses || self.links.len() >= MAX_LINKS {
+            let busy = self.links.len().saturating_add(self.looked_up.len()) >= MAX_LINKS;
+            if handing || pauses || busy || self.looked_up.contains(&to) {
                 continue;
             }
-            self.dial(to).await;
+            self.looked_up.push(to.clone());
+            let private = self.inner.config.allow_private_addresses;
+            self.lookups.spawn(async move {
+                let endpoints = resolve(&to.endpoint, private).await;
+                (to, endpoints)
+            });
         }
     }
 
-    async fn dial(&mut self, to: RelayHint) {
-        let endpoints = self.resolve(&to.endpoint).await;
+    /// A name was resolved.
+    fn found(&mut self, found: Option<(RelayHint, Vec<Endpoint>)>) {
+        let Some((to, endpoints)) = found else {
+            // its task has panicked: which it was is not known any more
+            self.looked_up.clear();
+            return;
+        };
+        self.looked_up.retain(|other| *other != to);
         if endpoints.is_empty() {
             self.inner.metrics.refuse("address of another relay");
             return self.pause(&to);
         }
+        self.dial(to, endpoints);
+    }
+
+    fn dial(&mut self, to: RelayHint, endpoints: Vec<Endpoint>) {
         let target = DialTarget {
             endpoints,
             expected: Some(to.relay),
@@ -139,42 +166,27 @@ impl<R: MailboxReader> Forwarder<R> {
         };
         let (link, handle) = self.network.dial(target);
         let client = RelayClient::new(self.inner.identity.id(), to.relay);
-        let sent = Vec::new();
         let handing = Handing {
             to,
             handle,
             client,
-            sent,
+            sent: Vec::new(),
             done: false,
         };
         self.links.insert(link, handing);
     }
 
-    /// The addresses of another relay that may be dialled: a sender names it, and must not have
-    /// this one knock at doors of its operator's network (D5.4). They are dialled as they were
-    /// looked at, so that a name cannot mean something else the next time.
-    async fn resolve(&self, endpoint: &Endpoint) -> Vec<Endpoint> {
-        let lookup = lookup_host((endpoint.host(), endpoint.port()));
-        let Ok(Ok(found)) = timeout(RESOLVE, lookup).await else {
-            return Vec::new();
-        };
-        let private = self.inner.config.allow_private_addresses;
-        let allowed = |address: &SocketAddr| private || is_public(address);
-        found
-            .filter(allowed)
-            .filter_map(|address| Endpoint::new(&address.ip().to_string(), address.port()).ok())
-            .collect()
-    }
-
     fn pause(&mut self, to: &RelayHint) {
         if self.pauses.len() >= MAX_PAUSES {
-            let now = self.inner.clock.tick();
+            let now = Instant::now();
             self.pauses.retain(|_, pause| pause.until > now);
         }
         let last = self.pauses.get(to).map(|pause| pause.length);
-        let length = last.map_or(FIRST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
+        let length = last.map_or(FIRST_PAUSE, |last| {
+            (last * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE)
+        });
         let jitter = rand::random_range(0.75..1.25);
-        let until = self.inner.clock.tick().plus(length.mul_f64(jitter));
+        let until = Instant::now() + length.mul_f64(jitter);
         self.pauses.insert(to.clone(), Pause { until, length });
     }
 
@@ -197,14 +209,24 @@ impl<R: MailboxReader> Forwarder<R> {
             LinkEvent::Message { link, message } => self.message(link, &message),
             LinkEvent::Pong { .. } => {}
             LinkEvent::Closed { link, .. } => {
-                match self.links.remove(&link) {
-                    // what has come meanwhile goes over a connection of its own
-                    Some(handing) if handing.done => self.inner.forward.notify_one(),
-                    Some(handing) => self.pause(&handing.to),
-                    None => {}
+                let ended = self.links.remove(&link);
+                if let Some(handing) = ended {
+                    self.ended(handing);
                 }
             }
         }
+    }
+
+    fn ended(&mut self, handing: Handing) {
+        if !handing.done {
+            self.inner.metrics.refuse("by another relay");
+            return self.pause(&handing.to);
+        }
+        let pause = Pause {
+            until: Instant::now() + SHORT_PAUSE,
+            length: SHORT_PAUSE,
+        };
+        self.pauses.insert(handing.to, pause);
     }
 
     fn register(&mut self, link: LinkId, h: &HandshakeHash) {
@@ -251,8 +273,8 @@ impl<R: MailboxReader> Forwarder<R> {
             .map(|waiting| (waiting.id, waiting.confirmation))
             .unzip();
         let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+        handing.done = ids.is_empty();
         handing.sent = ids;
-        handing.done = handing.sent.is_empty();
         let command = match handing.sent.is_empty() {
             true => None,
             false => handing.client.hand_over(list).ok().map(LinkCommand::Send),
@@ -278,5 +300,54 @@ impl<R: MailboxReader> Forwarder<R> {
             answer: Answer::None,
         });
         self.hand_over(link);
+    }
+}
+
+/// The addresses of another relay that may be dialled.
+async fn resolve(endpoint: &Endpoint, private: bool) -> Vec<Endpoint> {
+    let lookup = lookup_host((endpoint.host(), endpoint.port()));
+    match timeout(RESOLVE, lookup).await {
+        Ok(Ok(found)) => allowed(found, private),
+        _ => Vec::new(),
+    }
+}
+
+/// A sender names the relay, and must not have this one knock at doors of its operator's network
+/// (D5.4). Addresses are dialled as they were looked at: a name could mean something else the next
+/// time.
+fn allowed(found: impl Iterator<Item = SocketAddr>, private: bool) -> Vec<Endpoint> {
+    found
+        .filter(|address| private || is_public(address))
+        .filter_map(|address| Endpoint::new(&address.ip().to_string(), address.port()).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[test]
+    fn case_25_a_name_is_dialled_at_those_of_its_addresses_that_are_public_and_by_no_name_again() {
+        let found = [
+            "127.0.0.1:33399",
+            "9.9.9.9:33399",
+            "[::ffff:10.0.0.1]:33399",
+            "[fe80::1]:33399",
+        ];
+        let found = || found.into_iter().map(|a| a.parse::<SocketAddr>().unwrap());
+        let dialled = allowed(found(), false);
+        assert_eq!(dialled, [Endpoint::new("9.9.9.9", 33_399).unwrap()]);
+        let dialled = allowed(found(), true);
+        assert_eq!(dialled.len(), 4);
+        for endpoint in dialled {
+            assert!(
+                endpoint.host().parse::<IpAddr>().is_ok(),
+                "nothing to resolve again"
+            );
+        }
+        let mail = "9.9.9.9:25".parse().unwrap();
+        assert_eq!(allowed(std::iter::once(mail), false), []);
     }
 }

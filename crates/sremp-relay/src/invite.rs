@@ -125,11 +125,18 @@ impl InviteKey {
 }
 
 /// Single-use invites that were used: a file with a line for each, durable before the mailbox is
-/// made. Whoever used one may use it again, as after an answer that was lost.
-#[derive(Debug)]
+/// made, and taken back by a second line when it was not. Whoever used one may use it again, as
+/// after an answer that was lost.
 pub struct UsedInvites {
     file: Mutex<File>,
     used: Mutex<HashMap<InviteId, IdentityKey>>,
+}
+
+impl std::fmt::Debug for UsedInvites {
+    /// Without who used which.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("UsedInvites")
+    }
 }
 
 impl UsedInvites {
@@ -149,36 +156,73 @@ impl UsedInvites {
             let whole = bytes.len().saturating_sub(cut.len());
             file.set_len(u64::try_from(whole).unwrap_or(0))?;
         }
-        let used = lines.iter().filter_map(|line| {
+        let lines = lines.iter().filter_map(|line| {
             let (id, owner) = line.split_first_chunk()?;
             Some((InviteId(*id), IdentityKey::from_slice(owner)?))
         });
+        let mut used = HashMap::new();
+        for (id, owner) in lines {
+            match owner == NOBODY {
+                true => used.remove(&id),
+                false => used.insert(id, owner),
+            };
+        }
         Ok(Self {
-            used: Mutex::new(used.collect()),
+            used: Mutex::new(used),
             file: Mutex::new(file),
         })
     }
 
-    /// Uses an invite for `owner`; `false` if somebody else has used it. Durable when it returns.
+    /// Uses an invite for `owner`. Durable when it returns.
     ///
     /// # Errors
     /// What the disk said; the invite may be used again then.
-    pub fn take(&self, invite: &Invite, owner: &ContactId) -> io::Result<bool> {
+    pub fn take(&self, invite: &Invite, owner: &ContactId) -> io::Result<Taken> {
         let Some(id) = invite.single_use else {
-            return Ok(true);
+            return Ok(Taken::Before);
         };
         let owner = IdentityKey::from(*owner);
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(by) = used.get(&id) {
-            return Ok(*by == owner);
+            return Ok(match *by == owner {
+                true => Taken::Before,
+                false => Taken::BySomebodyElse,
+            });
         }
+        self.write(id, owner)?;
+        used.insert(id, owner);
+        Ok(Taken::Now(id))
+    }
+
+    /// Gives an invite back whose mailbox was not made. If even this cannot be written, it stays
+    /// with whoever used it.
+    pub fn give_back(&self, id: InviteId) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.write(id, NOBODY).is_ok() {
+            used.remove(&id);
+        }
+    }
+
+    fn write(&self, id: InviteId, owner: IdentityKey) -> io::Result<()> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.write_all(&[id.0.as_slice(), owner.as_bytes()].concat())?;
-        file.sync_data()?;
-        used.insert(id, owner);
-        Ok(true)
+        file.sync_data()
     }
 }
+
+/// What became of the use of an invite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is used up by this.
+    Now(InviteId),
+    /// It allows this as it did before.
+    Before,
+    /// It is used up.
+    BySomebodyElse,
+}
+
+/// The owner of an invite that was given back.
+const NOBODY: IdentityKey = IdentityKey::new([0; 32]);
 
 #[cfg(test)]
 mod tests {
@@ -224,21 +268,25 @@ mod tests {
             single_use: Some(InviteId([n; 16])),
         };
         let used = UsedInvites::open(&path).unwrap();
-        assert!(used.take(&invite(1), &person(1)).unwrap());
-        assert!(
-            used.take(&invite(1), &person(1)).unwrap(),
-            "an answer was lost"
-        );
-        assert!(!used.take(&invite(1), &person(2)).unwrap());
+        let taken = |used: &UsedInvites, n, by| used.take(&invite(n), &person(by)).unwrap();
+        assert_eq!(taken(&used, 1, 1), Taken::Now(InviteId([1; 16])));
+        assert_eq!(taken(&used, 1, 1), Taken::Before, "an answer was lost");
+        assert_eq!(taken(&used, 1, 2), Taken::BySomebodyElse);
         drop(used);
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, [&whole[..], &[9; 20]].concat()).unwrap();
         let used = UsedInvites::open(&path).unwrap();
-        assert!(!used.take(&invite(1), &person(2)).unwrap());
-        assert!(used.take(&invite(2), &person(2)).unwrap());
+        assert_eq!(taken(&used, 1, 2), Taken::BySomebodyElse);
+        assert_eq!(taken(&used, 2, 2), Taken::Now(InviteId([2; 16])));
         drop(used);
         let used = UsedInvites::open(&path).unwrap();
-        assert!(!used.take(&invite(2), &person(1)).unwrap());
+        assert_eq!(taken(&used, 2, 1), Taken::BySomebodyElse);
+        // the mailbox was not made
+        used.give_back(InviteId([2; 16]));
+        drop(used);
+        let used = UsedInvites::open(&path).unwrap();
+        assert_eq!(taken(&used, 2, 1), Taken::Now(InviteId([2; 16])));
+        assert_eq!(taken(&used, 1, 2), Taken::BySomebodyElse);
     }
 
     #[test]

@@ -2,19 +2,20 @@
 //! (chapter 6).
 //!
 //! ```text
-//! connection ─▶ guest ─▶ checker ─▶ committer ─▶ store
-//!     ▲            │   signatures    one thread, one transaction for all that waits
-//!     │            │                     │
-//!     └── seat ◀───┴──── answers ◀───────┘ receipts and pushes, after the commit
+//! connection ─▶ requests ─▶ stores ─▶ committer ─▶ store
+//!     ▲             │   signatures    one thread, one transaction for all that waits
+//!     │             │                     │
+//!     └─── seat ◀───┴──── answers ◀───────┘ receipts and pushes, after the commit
 //! ```
 
 mod answer;
 mod answers;
-mod checker;
+mod check;
 mod clock;
 mod committer;
 pub mod config;
 mod confirmations;
+mod connection;
 mod desk;
 mod feed;
 mod forward;
@@ -27,6 +28,8 @@ pub mod mailbox;
 pub mod metrics;
 pub mod operate;
 pub mod operations;
+mod requests;
 pub mod run;
 mod seats;
 mod service;
+mod stores;

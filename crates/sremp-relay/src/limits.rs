@@ -25,16 +25,22 @@ const MAX_BUCKETS: usize = 200_000;
 type Buckets<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock, NoOpMiddleware>;
 
 /// The buckets of one kind; none when there is no limit.
-struct Kind<K: Clone + Eq + Hash>(Option<Buckets<K>>);
+struct Kind<K: Clone + Eq + Hash>(Option<(Buckets<K>, NonZeroU32)>);
 
 impl<K: Clone + Eq + Hash> Kind<K> {
-    fn per_minute(rate: u32) -> Self {
-        Self(NonZeroU32::new(rate).map(|rate| RateLimiter::hashmap(Quota::per_minute(rate))))
+    /// So many a minute, and this part of them at once.
+    fn per_minute(rate: u32, part: NonZeroU32) -> Self {
+        let buckets = |rate: NonZeroU32| {
+            let burst = NonZeroU32::new(rate.get() / part).unwrap_or(NonZeroU32::MIN);
+            let quota = Quota::per_minute(rate).allow_burst(burst);
+            (RateLimiter::hashmap(quota), burst)
+        };
+        Self(NonZeroU32::new(rate).map(buckets))
     }
 
-    /// Takes a token, or says in how many seconds there is one.
-    fn take(&self, key: &K) -> Result<(), u32> {
-        let Some(buckets) = &self.0 else {
+    /// Takes tokens, or says in how many seconds there are enough.
+    fn take(&self, key: &K, tokens: u32) -> Result<(), u32> {
+        let Some((buckets, size)) = &self.0 else {
             return Ok(());
         };
         if buckets.len() >= MAX_BUCKETS {
@@ -43,7 +49,12 @@ impl<K: Clone + Eq + Hash> Kind<K> {
                 return Err(FULL_RETRY);
             }
         }
-        buckets.check_key(key).map_err(|not_yet| {
+        // more than a bucket holds would never be there
+        let tokens = NonZeroU32::new(tokens)
+            .unwrap_or(NonZeroU32::MIN)
+            .min(*size);
+        let taken = buckets.check_key_n(key, tokens);
+        taken.unwrap_or(Ok(())).map_err(|not_yet| {
             let wait = not_yet.wait_time_from(DefaultClock::default().now());
             u32::try_from(wait.as_secs())
                 .unwrap_or(u32::MAX)
@@ -52,11 +63,15 @@ impl<K: Clone + Eq + Hash> Kind<K> {
     }
 
     fn forget_full(&self) {
-        if let Some(buckets) = &self.0 {
+        if let Some((buckets, _)) = &self.0 {
             buckets.retain_recent();
         }
     }
 }
+
+/// An address has a tenth of its requests at once: a whole minute's worth kept a machine of two
+/// processors busy for a second, and everybody else waiting.
+const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 /// Seconds after which a sender may try again when there are too many buckets.
 const FULL_RETRY: u32 = 60;
@@ -72,9 +87,9 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn new(rates: &Rates) -> Self {
         Self {
-            senders: Kind::per_minute(rates.stores_per_sender),
-            mailboxes: Kind::per_minute(rates.stores_per_mailbox),
-            addresses: Kind::per_minute(rates.requests_per_address),
+            senders: Kind::per_minute(rates.stores_per_sender, NonZeroU32::MIN),
+            mailboxes: Kind::per_minute(rates.stores_per_mailbox, NonZeroU32::MIN),
+            addresses: Kind::per_minute(rates.requests_per_address, ADDRESS_BURST),
             hasher: Mutex::default(),
         }
     }
@@ -89,15 +104,15 @@ impl Limits {
         AddressBucket(hasher.hash_one((address.to_canonical().is_ipv4(), prefix)))
     }
 
-    /// Any request.
-    pub(crate) fn request(&self, address: AddressBucket) -> Result<(), u32> {
-        self.addresses.take(&address.0)
+    /// Any request, at its [`price`].
+    pub(crate) fn request(&self, address: AddressBucket, price: u32) -> Result<(), u32> {
+        self.addresses.take(&address.0, price)
     }
 
     /// A STORE_MESSAGE.
     pub(crate) fn store(&self, sender: &IdentityKey, mailbox: &IdentityKey) -> Result<(), u32> {
-        self.senders.take(sender.as_bytes())?;
-        self.mailboxes.take(mailbox.as_bytes())
+        self.senders.take(sender.as_bytes(), 1)?;
+        self.mailboxes.take(mailbox.as_bytes(), 1)
     }
 
     /// Forgets whoever has not asked lately.
@@ -111,6 +126,12 @@ impl Limits {
     pub(crate) fn new_day(&self) {
         *self.hasher.lock().unwrap_or_else(PoisonError::into_inner) = RandomState::new();
     }
+}
+
+/// What a message takes from the bucket of its address: a token for itself, and one for every eight
+/// signatures. By requests alone one address could have 3 million signatures checked in a minute.
+pub(crate) fn price(signatures: usize) -> u32 {
+    u32::try_from(signatures / 8).map_or(u32::MAX, |more| more.saturating_add(1))
 }
 
 /// Stands for the address of a connection.
@@ -154,6 +175,19 @@ mod tests {
         let today = at("192.0.2.1");
         limits.new_day();
         assert_ne!(at("192.0.2.1"), today);
+    }
+
+    #[test]
+    fn many_signatures_cost_more_than_one_and_never_more_than_a_bucket_holds() {
+        assert_eq!((price(0), price(7), price(8), price(256)), (1, 1, 2, 33));
+        let limits = limits(400);
+        let here = limits.address("192.0.2.1".parse().unwrap());
+        assert_eq!(limits.request(here, price(256)), Ok(()));
+        assert!(limits.request(here, price(256)).is_err());
+        assert_eq!(limits.request(here, price(1)), Ok(()));
+        let there = limits.address("192.0.2.2".parse().unwrap());
+        assert_eq!(limits.request(there, price(10_000)), Ok(()));
+        assert!(limits.request(there, price(1)).is_err());
     }
 
     #[test]

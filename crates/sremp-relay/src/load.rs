@@ -1,8 +1,10 @@
 //! A load generator: real connections, real signatures, and answers that are waited for.
 
 pub mod crash;
+pub mod hostile;
 mod peer;
 pub mod power_cut;
+pub mod raw;
 
 use std::{
     sync::{

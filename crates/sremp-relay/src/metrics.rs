@@ -1,9 +1,10 @@
 //! What the operator can count: no key, name, address or id is in any of it (D6.12).
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -39,8 +40,10 @@ pub struct Metrics {
     pub expired: Counter<u64, AtomicU64>,
     /// Confirmations handed to senders or to their relays.
     pub confirmations: Counter<u64, AtomicU64>,
-    /// Requests and connections refused.
+    /// Requests refused.
     pub refused: Family<Cause, Counter<u64, AtomicU64>>,
+    /// Connections that did not open, or that had to be ended.
+    pub ended: Family<Cause, Counter<u64, AtomicU64>>,
     /// Open connections.
     pub connections: Gauge<i64, AtomicI64>,
     /// Mailboxes.
@@ -76,6 +79,7 @@ impl Metrics {
             expired: Counter::default(),
             confirmations: Counter::default(),
             refused: Family::default(),
+            ended: Family::default(),
             connections: Gauge::default(),
             mailboxes: Gauge::default(),
             items: Gauge::default(),
@@ -123,6 +127,8 @@ impl Metrics {
             registry.register(name, help, counter.clone());
         }
         registry.register("refused", "Refusals by cause", self.refused.clone());
+        let ended = "Connections refused or ended, by cause";
+        registry.register("connections_ended", ended, self.ended.clone());
         let gauges = [
             ("connections", "Open connections", &self.connections),
             ("mailboxes", "Mailboxes", &self.mailboxes),
@@ -144,6 +150,14 @@ impl Metrics {
     /// Counts a refusal.
     pub fn refuse(&self, cause: &'static str) {
         self.refused.get_or_create(&Cause { cause }).inc();
+    }
+
+    /// Takes over what the network has counted of connections that it refused or ended.
+    pub fn show_ended(&self, counts: &BTreeMap<&'static str, u64>) {
+        for (cause, count) in counts {
+            let counter = self.ended.get_or_create(&Cause { cause });
+            counter.inner().store(*count, Ordering::Relaxed);
+        }
     }
 
     /// Takes the time of a commit.
@@ -178,12 +192,15 @@ mod tests {
         metrics.stored.inc();
         metrics.clone().stored.inc();
         metrics.refuse("QUOTA");
+        metrics.show_ended(&BTreeMap::from([("TIMEOUT", 4)]));
+        metrics.show_ended(&BTreeMap::from([("TIMEOUT", 5)]));
         metrics.bytes.set(1024);
         metrics.committed(3, Duration::from_millis(2));
         let text = metrics.render();
         for line in [
             "sremp_relay_stored_total 2",
             "sremp_relay_refused_total{cause=\"QUOTA\"} 1",
+            "sremp_relay_connections_ended_total{cause=\"TIMEOUT\"} 5",
             "sremp_relay_stored_bytes 1024",
             "sremp_relay_commit_seconds_bucket{le=\"0.0025\"} 1",
             "sremp_relay_batch_sum 3.0",

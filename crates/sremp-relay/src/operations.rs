@@ -17,7 +17,8 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-use crate::metrics::Metrics;
+/// Gives the metrics as text.
+pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Whether the relay takes messages.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +38,7 @@ impl Readiness {
 
 #[derive(Clone)]
 struct Shown {
-    metrics: Metrics,
+    metrics: Render,
     readiness: Readiness,
 }
 
@@ -56,7 +57,7 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// The operating system's.
 pub async fn serve(
     listener: TcpListener,
-    metrics: Metrics,
+    metrics: Render,
     readiness: Readiness,
 ) -> std::io::Result<()> {
     let shown = Shown { metrics, readiness };
@@ -70,7 +71,7 @@ pub async fn serve(
 
 async fn render(State(shown): State<Shown>) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, kind)], shown.metrics.render())
+    ([(CONTENT_TYPE, kind)], (shown.metrics)())
 }
 
 async fn ready(State(shown): State<Shown>) -> impl IntoResponse {

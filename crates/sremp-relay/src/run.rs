@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     answers::{self, MAX_UNANSWERED},
-    checker,
+    check::{self, Check},
     clock::Clock,
     committer::Committer,
     config::Config,
@@ -34,9 +34,10 @@ use crate::{
     limits::Limits,
     mailbox::{MailboxStore, StoreError},
     metrics::Metrics,
-    operations::{self, Readiness},
+    operations::{self, Readiness, Render},
     seats::Seats,
     service::{Inner, Service},
+    stores,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -94,12 +95,15 @@ pub struct Running {
     operations: Option<SocketAddr>,
     listening: Listening,
     network: Arc<Network>,
+    metrics: Render,
     intake: Intake,
     desk: mpsc::Sender<Job>,
+    checks: mpsc::SyncSender<Check>,
     readiness: Readiness,
     draining: Arc<dyn Fn() + Send + Sync>,
     committer: oneshot::Receiver<Result<(), StoreError>>,
     reader: JoinHandle<()>,
+    checker: JoinHandle<()>,
     _tasks: JoinSet<()>,
 }
 
@@ -147,6 +151,7 @@ pub async fn start<S: MailboxStore>(start: Start<S>) -> Result<Running, RunError
     let network = Arc::new(Network::new(own, events_in, config.connections.admission()));
     let (intake, work) = Intake::new(config.guards.queue);
     let (desk_in, jobs) = mpsc::channel();
+    let (checks_in, checks) = check::queue();
     let inner = Arc::new(Inner {
         limits: Limits::new(&config.rates),
         invites: InviteKey::of(&identity),
@@ -155,6 +160,7 @@ pub async fn start<S: MailboxStore>(start: Start<S>) -> Result<Running, RunError
         seats: Seats::default(),
         intake: intake.clone(),
         desk: desk_in.clone(),
+        checks: checks_in.clone(),
         reader: store.reader(),
         clock: Clock::start(),
         forward: Notify::new(),
@@ -172,6 +178,7 @@ pub async fn start<S: MailboxStore>(start: Start<S>) -> Result<Running, RunError
     };
     let committer = committer.spawn().map_err(RunError::System)?;
     let reader = desk::spawn(jobs, inner.clone()).map_err(RunError::System)?;
+    let checker = check::spawn(checks, inner.clone()).map_err(RunError::System)?;
 
     let wanted = inner.config.listen;
     let service = Arc::new(Service(inner.clone()));
@@ -180,14 +187,21 @@ pub async fn start<S: MailboxStore>(start: Start<S>) -> Result<Running, RunError
     let local = listening.local_addr();
     let readiness = Readiness::default();
     let mut tasks = JoinSet::new();
-    tasks.spawn(checker::run(inner.clone(), work, checked));
+    tasks.spawn(stores::run(inner.clone(), work, checked));
     tasks.spawn(answers::run(inner.clone(), answered));
     let mut operations = None;
+    let metrics: Render = Arc::new({
+        let (metrics, network) = (inner.metrics.clone(), network.clone());
+        move || {
+            metrics.show_ended(&network.refused());
+            metrics.render()
+        }
+    });
     if let Some(address) = inner.config.operations {
         let listener = operations::bind(address).await;
         let listener = listener.map_err(|error| RunError::Listen(address, error))?;
         operations = listener.local_addr().ok();
-        let shown = (inner.metrics.clone(), readiness.clone());
+        let shown = (metrics.clone(), readiness.clone());
         tasks.spawn(async move {
             let served = operations::serve(listener, shown.0, shown.1);
             if let Err(error) = served.await {
@@ -214,12 +228,15 @@ pub async fn start<S: MailboxStore>(start: Start<S>) -> Result<Running, RunError
         operations,
         listening,
         network,
+        metrics,
         intake,
         desk: desk_in,
+        checks: checks_in,
         readiness,
         draining: Arc::new(move || inner.draining.store(true, Ordering::Relaxed)),
         committer,
         reader,
+        checker,
         _tasks: tasks,
     })
 }
@@ -248,6 +265,11 @@ impl Running {
         self.operations
     }
 
+    /// What it has counted, as `/metrics` shows it.
+    pub fn metrics(&self) -> String {
+        (self.metrics)()
+    }
+
     /// Waits until the relay cannot go on.
     pub async fn failed(&mut self) -> RunError {
         match (&mut self.committer).await {
@@ -269,6 +291,13 @@ impl Running {
         self.intake.insist(Work::Stop);
         let _ = self.desk.send(Job::Stop);
         let _ = self.committer.await;
-        let _ = tokio::task::spawn_blocking(move || self.reader.join()).await;
+        let (checks, checker, reader) = (self.checks, self.checker, self.reader);
+        let ended = tokio::task::spawn_blocking(move || {
+            // it may have to make room first
+            let _ = checks.send(Check::Stop);
+            let _ = checker.join();
+            let _ = reader.join();
+        });
+        let _ = ended.await;
     }
 }

@@ -4,14 +4,15 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
 };
 
 use sremp_core::{
+    constants::MAX_OPEN_REQUESTS,
     error::ErrorCode,
     id::{ContactId, IdentityKey},
-    relay::{RelayMessage, StoreResponse},
+    relay::{RelayMessage, Role, StoreResponse},
     time::UnixMillis,
 };
 use sremp_net::{LinkCommand, LinkHandle, NotQueued};
@@ -27,7 +28,16 @@ pub(crate) struct Seat {
     pub(crate) feed: Feed,
     /// What is pushed of the confirmations that wait for the peer.
     pub(crate) lane: Lane,
+    /// Requests of the peer that are not answered yet.
+    open: AtomicUsize,
+    /// Messages of the peer whose signatures are being checked elsewhere.
+    pub(crate) checking: AtomicUsize,
+    /// [`UNREGISTERED`], [`ASKED`], or a role.
+    registration: AtomicU8,
 }
+
+const UNREGISTERED: u8 = 0;
+const ASKED: u8 = u8::MAX;
 
 impl Seat {
     pub(crate) fn new(peer: ContactId, handle: LinkHandle) -> Self {
@@ -36,6 +46,9 @@ impl Seat {
             handle,
             feed: Feed::default(),
             lane: Lane::default(),
+            open: AtomicUsize::default(),
+            checking: AtomicUsize::default(),
+            registration: AtomicU8::new(UNREGISTERED),
         }
     }
 
@@ -43,9 +56,52 @@ impl Seat {
         self.peer.into()
     }
 
+    /// As what the peer is registered: not before what makes it so is committed.
+    pub(crate) fn role(&self) -> Option<Role> {
+        let role = self.registration.load(Ordering::Acquire);
+        [Role::Owner, Role::Sender, Role::Relay]
+            .into_iter()
+            .find(|r| r.to_u8() == role)
+    }
+
+    /// The peer wants to be registered; `false` if it asked already.
+    pub(crate) fn asks(&self) -> bool {
+        let asked = self.registration.compare_exchange(
+            UNREGISTERED,
+            ASKED,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        asked.is_ok()
+    }
+
+    /// It is, or is not and may ask again.
+    pub(crate) fn registered(&self, role: Option<Role>) {
+        let role = role.map_or(UNREGISTERED, Role::to_u8);
+        self.registration.store(role, Ordering::Release);
+    }
+
+    /// A request has come; `false` if too many are open. Each is ended by an answer that is sent,
+    /// or by [`Self::settled`].
+    pub(crate) fn begin(&self) -> bool {
+        self.open.fetch_add(1, Ordering::Relaxed) < MAX_OPEN_REQUESTS
+    }
+
+    /// A request needs no answer.
+    pub(crate) fn settled(&self) {
+        let less = |open: usize| Some(open.saturating_sub(1));
+        // the closure always gives a number
+        let _ = self
+            .open
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// Sends a message. One that reads too slowly to take its answers is closed: what it was not
     /// told it will ask again.
     pub(crate) fn send(&self, message: &RelayMessage, req_id: u32) {
+        if is_answer(message, req_id) {
+            self.settled();
+        }
         if self.try_send(message, req_id) == Err(NotQueued::Full) {
             self.close(ErrorCode::Busy);
         }
@@ -87,6 +143,17 @@ impl Seat {
     pub(crate) fn close(&self, code: ErrorCode) {
         let _ = self.handle.try_send(LinkCommand::Close(code));
     }
+}
+
+/// Whether a message ends the request of this id; the others are pushed unasked.
+const fn is_answer(message: &RelayMessage, req_id: u32) -> bool {
+    let pushed = matches!(
+        message,
+        RelayMessage::StoredMessage(_)
+            | RelayMessage::Superseded
+            | RelayMessage::ConfirmationPush(_)
+    );
+    req_id != 0 && !pushed
 }
 
 /// All seats.

@@ -45,6 +45,7 @@ stories! {
     permissions::case_24_unknown_mailboxes_and_blocked_senders_are_denied_alike
     permissions::case_24_quotas_hold_for_each_sender_for_strangers_together_and_for_the_mailbox
     permissions::a_token_lets_a_stranger_in_and_a_one_time_token_once
+    permissions::a_token_stays_burnt_until_its_owner_lists_it_no_more
     permissions::a_one_time_prekey_is_given_once_and_one_an_hour_to_each
     permissions::case_24_a_flood_of_askers_does_not_empty_the_stock
 }

@@ -25,7 +25,9 @@ pub use message::{
 };
 pub use proof::{Confirmation, Receipt};
 pub use push::{Room, Subscription};
-pub use server::{CheckedPrekeys, Refusal, Request, ServerConnection, UncheckedStore};
+pub use server::{
+    CheckedPrekeys, Refusal, Request, ServerConnection, UncheckedStore, is_answer, most_signatures,
+};
 
 /// `message_id`: the sender's id of one envelope, random; with sender and recipient it names an
 /// item (D6.4). Not the content's [`MsgId`](crate::id::MsgId), which no relay sees.

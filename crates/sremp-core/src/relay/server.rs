@@ -19,7 +19,7 @@ use crate::{
 ///
 /// [`handle`](Self::handle) tells what a message asks for, with everything checked that needs no
 /// stored state; the service does it and answers with the request's `req_id`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerConnection {
     relay: ContactId,
     peer: ContactId,
@@ -258,6 +258,27 @@ impl ServerConnection {
         })
     }
 }
+
+/// How many signatures [`ServerConnection::handle`] checks for a message, at most: as many as fit
+/// into its length. To be asked before, as it is what a message costs.
+pub const fn most_signatures(message: &Message) -> usize {
+    let len = message.body.len();
+    match message.msg_type {
+        // for its owner, its signed prekey, its agreement key and the key of its envelopes
+        0x0103 => len / MIN_OTP_LEN + 4,
+        0x0124 | 0x0126 => len / MIN_CONFIRMATION_LEN,
+        _ => 1,
+    }
+}
+
+/// Whether a message answers one of the relay's, so that it is no request.
+pub const fn is_answer(message: &Message) -> bool {
+    matches!(message.msg_type, 0x0108 | 0x0125 | 0x00FF)
+}
+
+/// Less than any one-time prekey or confirmation takes in a list.
+const MIN_OTP_LEN: usize = 1_280;
+const MIN_CONFIRMATION_LEN: usize = 170;
 
 /// Those that hold, and the places of the others.
 fn sift(

@@ -131,6 +131,34 @@ pub(crate) fn a_token_lets_a_stranger_in_and_a_one_time_token_once<B: Backend>()
     assert_eq!(refused, Outcome::Refused(ErrorCode::Quota));
 }
 
+pub(crate) fn a_token_stays_burnt_until_its_owner_lists_it_no_more<B: Backend>() {
+    let limits = Limits {
+        request_items: 0,
+        ..Limits::default()
+    };
+    let mut backend = with_bob::<B>(limits);
+    let list = |rules: &[_]| senders(BOB, &[], &[], Some(rules.to_vec()));
+    let with = |id, n| {
+        let mut op = message(EVE, BOB, id);
+        op.intro = Some(token(n));
+        op
+    };
+    backend.run(at(0), list(&[rule(2, true)]));
+    backend.put(at(0), with(1, 2));
+    // an owner that lists all it gave out does not know which of them are burnt
+    backend.run(at(0), list(&[rule(2, true), rule(3, true)]));
+    assert_eq!(backend.refused(at(0), with(2, 2)), ErrorCode::Quota);
+    backend.restart();
+    backend.run(at(0), list(&[rule(2, true), rule(3, true)]));
+    assert_eq!(backend.refused(at(0), with(2, 2)), ErrorCode::Quota);
+    backend.put(at(0), with(2, 3));
+    // one that wants it again leaves it out once, or lets it in for more than once
+    backend.run(at(0), list(&[rule(3, false)]));
+    backend.put(at(0), with(3, 3));
+    backend.run(at(0), list(&[rule(2, true)]));
+    backend.put(at(0), with(4, 2));
+}
+
 fn take(asker: u8, of: u8, intro: Option<u8>) -> Op {
     Op::TakePrekey {
         asker: somebody(asker),

@@ -1,8 +1,17 @@
 //! A relay over real sockets: what an honest client gets, and what a hostile one does not.
 #![allow(missing_docs)]
 
+mod addresses;
+mod bounds;
+mod chunks;
+mod documents;
+mod forwarding;
+mod hostile;
 mod peer;
 mod relay;
+mod rogue;
+mod secrets;
+mod transport;
 
 use peer::{Peer, envelope, someone, to_store, wished};
 use relay::{Relay, open_config};

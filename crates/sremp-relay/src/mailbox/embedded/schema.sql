@@ -22,7 +22,7 @@ CREATE TABLE rule (
 CREATE TABLE intro (
     mailbox  INTEGER NOT NULL,
     hash     BLOB NOT NULL,
-    one_time INTEGER NOT NULL,
+    one_time INTEGER NOT NULL, -- 2 if a message was stored with it
     PRIMARY KEY (mailbox, hash)
 ) WITHOUT ROWID;
 

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::mailbox::{IntroHash, IntroRule, MAX_INTROS, MAX_RULES, Outcome, StoreError};
 
+/// In place of `one_time`: a message was stored with it.
+const BURNT: i64 = 2;
+
 impl Batch<'_> {
     pub(super) fn set_senders(
         &mut self,
@@ -67,19 +70,39 @@ impl Batch<'_> {
             .map(drop)
     }
 
+    /// Burnt ones stay burnt as long as the owner goes on listing them: it cannot know which are.
     fn set_intros(&self, mailbox: PartyId, rules: &[IntroRule]) -> Result<(), StoreError> {
         let tx = self.tx;
+        let burnt = self.burnt(mailbox)?;
         tx.prepare_cached("DELETE FROM intro WHERE mailbox = ?1")
             .and_then(|mut s| s.execute([mailbox]))
             .map_err(vendor)?;
         for rule in rules {
+            let state = match rule.one_time {
+                true if burnt.contains(&rule.hash) => BURNT,
+                one_time => i64::from(one_time),
+            };
             tx.prepare_cached(
                 "INSERT OR REPLACE INTO intro (mailbox, hash, one_time) VALUES (?1, ?2, ?3)",
             )
-            .and_then(|mut s| s.execute((mailbox, rule.hash.as_bytes(), rule.one_time)))
+            .and_then(|mut s| s.execute((mailbox, rule.hash.as_bytes(), state)))
             .map_err(vendor)?;
         }
         Ok(())
+    }
+
+    fn burnt(&self, mailbox: PartyId) -> Result<Vec<IntroHash>, StoreError> {
+        let mut statement = self
+            .tx
+            .prepare_cached("SELECT hash FROM intro WHERE mailbox = ?1 AND one_time = ?2")
+            .map_err(vendor)?;
+        let rows = statement.query_map((mailbox, BURNT), |row| row.get(0));
+        let hashes: Result<Vec<_>, _> = rows.map_err(vendor)?.collect();
+        Ok(hashes
+            .map_err(vendor)?
+            .into_iter()
+            .map(IntroHash::new)
+            .collect())
     }
 
     /// What the owner said of this token. All are looked at, each in constant time.
@@ -99,8 +122,9 @@ impl Batch<'_> {
         let mut found = None;
         while let Some(row) = rows.next().map_err(vendor)? {
             let hash = IntroHash::new(row.get(0).map_err(vendor)?);
-            let one_time = row.get(1).map_err(vendor)?;
-            if hash == shown {
+            let state: i64 = row.get(1).map_err(vendor)?;
+            let one_time = state != 0;
+            if hash == shown && state != BURNT {
                 found = Some(IntroRule { hash, one_time });
             }
         }
@@ -109,8 +133,8 @@ impl Batch<'_> {
 
     pub(super) fn burn(&self, mailbox: PartyId, hash: &[u8; 32]) -> Result<(), StoreError> {
         self.tx
-            .prepare_cached("DELETE FROM intro WHERE mailbox = ?1 AND hash = ?2")
-            .and_then(|mut s| s.execute((mailbox, hash)))
+            .prepare_cached("UPDATE intro SET one_time = ?3 WHERE mailbox = ?1 AND hash = ?2")
+            .and_then(|mut s| s.execute((mailbox, hash, BURNT)))
             .map_err(vendor)
             .map(drop)
     }

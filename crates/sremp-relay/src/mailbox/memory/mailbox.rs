@@ -27,6 +27,8 @@ pub(super) struct Mailbox {
     pub(super) items: BTreeMap<u64, Kept>,
     pub(super) rules: BTreeMap<IdentityKey, bool>,
     pub(super) intros: Vec<IntroRule>,
+    /// One-time tokens that were used and that the owner goes on listing.
+    pub(super) burnt: Vec<IntroHash>,
     pub(super) bundle: Option<Vec<u8>>,
     pub(super) one_time: VecDeque<Vec<u8>>,
     pub(super) given: BTreeMap<[u8; 32], UnixMillis>,
@@ -91,6 +93,7 @@ impl Mailbox {
         }
         if let Some(burnt) = token.filter(|rule| rule.one_time) {
             self.intros.retain(|rule| *rule != burnt);
+            self.burnt.push(burnt.hash);
         }
         let cursor = self.next;
         self.next += 1;
@@ -194,11 +197,16 @@ impl Mailbox {
         self.rules.extend(accept.into_iter().map(|key| (key, true)));
         self.rules.extend(block.into_iter().map(|key| (key, false)));
         if let Some(rules) = intro {
+            let before = std::mem::take(&mut self.burnt);
             self.intros.clear();
             for rule in rules {
                 // the latest word on a token holds
                 self.intros.retain(|had| had.hash != rule.hash);
-                self.intros.push(rule);
+                self.burnt.retain(|had| *had != rule.hash);
+                match rule.one_time && before.contains(&rule.hash) {
+                    true => self.burnt.push(rule.hash),
+                    false => self.intros.push(rule),
+                }
             }
         }
         Ok(Outcome::Done)

@@ -1,0 +1,89 @@
+//! What others notice of hostile clients, for longer than a test can take:
+//! `cargo run --release -p sremp-relay --example hostile -- SECONDS`.
+#![allow(clippy::unwrap_used, reason = "whoever runs it reads the panic")]
+
+use std::{net::SocketAddr, time::Duration};
+
+use sremp_core::identity::{SecretIdentity, Username};
+use sremp_core::time::UnixMillis;
+use sremp_relay::{
+    config::{Config, Policy},
+    home::RelayHome,
+    invite::UsedInvites,
+    load::{self, Load, hostile},
+    mailbox::{DiskGuard, EmbeddedStore, Limits},
+    run::{self, Running, Start},
+};
+
+/// A relay with the limits that it has by default.
+async fn relay(home: &RelayHome) -> Running {
+    let config = Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        policy: Policy::Open,
+        operations: None,
+        ..Config::default()
+    };
+    let store = EmbeddedStore::open(
+        &home.database_path(),
+        Limits::default(),
+        DiskGuard::default(),
+    );
+    let start = Start {
+        identity: home.identity().unwrap(),
+        config,
+        store: store.unwrap(),
+        used_invites: UsedInvites::open(&home.invites_path()).unwrap(),
+    };
+    run::start(start).await.unwrap()
+}
+
+fn resident_kib() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.unwrap_or_default().trim().to_owned()
+}
+
+/// Fewer requests than the relay allows one address.
+async fn honest(running: &Running, time: Duration, when: &str) {
+    let load = Load {
+        senders: 16,
+        window: 1,
+        mailboxes: 16,
+        online: true,
+        size: 1_024,
+        time,
+        rate: Some(60.0),
+    };
+    let report = load::run(running.link(), &load).await.unwrap();
+    println!(
+        "{when:7} store p50 {:.2} ms, p99 {:.2} ms; delivery p99 {:.2} ms; {} stored, {} refused; {}",
+        report.store_p50_ms,
+        report.store_p99_ms,
+        report.delivery_p99_ms,
+        report.stored,
+        report.refused,
+        resident_kib(),
+    );
+}
+
+#[tokio::main]
+async fn main() {
+    let seconds = std::env::args().nth(1).map_or(10, |n| n.parse().unwrap());
+    let time = Duration::from_secs(seconds);
+    let dir = tempfile::tempdir().unwrap();
+    let home = RelayHome::at(dir.path().join("relay"));
+    home.create(Config::DEFAULT, UnixMillis::ZERO, &mut rand::rng())
+        .unwrap();
+    let running = relay(&home).await;
+    let name = Username::parse("victim").unwrap();
+    let victim = SecretIdentity::generate(&name, UnixMillis::ZERO, &mut rand::rng());
+    honest(&running, time, "before").await;
+    let attack = hostile::start(running.link(), victim.id().into()).unwrap();
+    honest(&running, time, "during").await;
+    println!("{:?}", attack.stop());
+    honest(&running, time, "after").await;
+    let metrics = running.metrics();
+    let refusals = metrics.lines().filter(|line| line.contains("cause="));
+    refusals.for_each(|line| println!("{line}"));
+    running.shutdown().await;
+}
