@@ -51,7 +51,7 @@ struct Response {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Outcome {
-    Result(Reply),
+    Result(Box<Reply>),
     Error(RpcError),
 }
 
@@ -188,7 +188,7 @@ fn serve(stream: &UnixStream, handler: &Arc<Handler>) -> io::Result<()> {
             }
         };
         let outcome = match handler(request.command) {
-            Ok(reply) => Outcome::Result(reply),
+            Ok(reply) => Outcome::Result(Box::new(reply)),
             Err(error) => Outcome::Error(error.into()),
         };
         answer(stream, request.id, outcome)?;
@@ -244,7 +244,7 @@ impl Remote {
         let response = exchange(&mut stream, command).map_err(|e| gone(&e))?;
         self.pool().push(stream);
         match response.outcome {
-            Outcome::Result(reply) => Ok(reply),
+            Outcome::Result(reply) => Ok(*reply),
             Outcome::Error(error) => Err(error.into()),
         }
     }

@@ -122,7 +122,7 @@ fn forms(address: SocketAddrV4) -> [Needle; 5] {
 
 /// The ids of all sessions of a home whose client does not run.
 fn sessions(who: &str, home: &Home) -> Vec<Needle> {
-    let home = home::Home::at(&home.path());
+    let home = home::Home::at(home.path());
     let lock = home.lock().unwrap();
     let mut store = home.open(&lock, &Passphrase::None).unwrap();
     let ids = store.transaction(|tx| {
