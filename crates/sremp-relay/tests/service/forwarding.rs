@@ -51,23 +51,23 @@ async fn a_confirmation_for_a_relay_that_is_down_is_tried_again_after_growing_pa
     let confirmation = ben.confirmation(&item);
     assert!(ben.confirm(vec![confirmation.clone()]).await.is_empty());
 
-    // at once, then after 30 s, each time a quarter more or less, and then after twice as long
+    // at once, then after 2 s, each time a quarter more or less, and then after twice as long
     knock(&door).await;
     relay.until_refused(NOT_TAKEN, 1).await;
-    skip(Duration::from_secs(20)).await;
+    skip(Duration::from_millis(800)).await;
     honest.exchange().await;
     assert_eq!(relay.refused(NOT_TAKEN), 1, "too early");
-    skip(Duration::from_secs(20)).await;
+    skip(Duration::from_secs(2)).await;
     knock(&door).await;
     relay.until_refused(NOT_TAKEN, 2).await;
-    skip(Duration::from_secs(40)).await;
+    skip(Duration::from_millis(2_300)).await;
     honest.exchange().await;
     assert_eq!(relay.refused(NOT_TAKEN), 2, "too early");
 
     drop(door);
     home.restart().await;
     let mut ann = Peer::registered(own(), home.link(), Role::Owner).await;
-    skip(Duration::from_secs(40)).await;
+    skip(Duration::from_secs(5)).await;
     assert_eq!(ann.confirmations().await, [confirmation]);
     assert_eq!(relay.refused(NOT_TAKEN), 2);
 }

@@ -141,6 +141,17 @@ impl Relay {
         self.running = Some(serve(&self.home(), &self.config, disk).await);
     }
 
+    /// Waits until a gauge shows this: under load it is brought up to date once a second.
+    pub(crate) async fn until_gauge(&self, name: &str, value: u64) {
+        let shown = async {
+            while self.gauge(name) != value {
+                tokio::task::yield_now().await;
+            }
+        };
+        let shown = tokio::time::timeout(Duration::from_secs(20), shown).await;
+        shown.unwrap_or_else(|_| panic!("{name} shows {}, not {value}", self.gauge(name)));
+    }
+
     /// Waits until this many requests were refused for this cause.
     pub(crate) async fn until_refused(&self, cause: &str, count: u64) {
         let refused = async {

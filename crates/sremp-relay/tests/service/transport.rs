@@ -260,5 +260,5 @@ async fn case_06_an_identity_that_is_not_of_this_channel_is_refused_before_ours_
         let peer = Peer::registered(own, relay.link(), Role::Owner).await;
         peer.leave().await;
     }
-    assert_eq!(relay.gauge("mailboxes"), 2);
+    relay.until_gauge("mailboxes", 2).await;
 }
