@@ -17,8 +17,9 @@ use crate::{
     clock::Clock, mailbox::MailboxReader, requests::Requests, seats::Seat, service::Inner,
 };
 
-/// Messages that wait, each of at most 180 KiB.
-const WAITING: usize = 64;
+/// Messages that wait, each of at most 180 KiB. One connection has no more than a quarter of them
+/// (its open requests), and one address fewer than that (the price of signatures).
+const WAITING: usize = 256;
 
 /// Something to be checked.
 #[derive(Debug)]

@@ -65,8 +65,7 @@ async fn requests_beyond_64_and_signatures_by_the_thousand_hold_up_nobody_else()
     }
     assert!(checked >= 64, "{checked}");
     let open = relay.refused("open requests of one connection");
-    let waiting = relay.refused("signatures to be checked");
-    assert_eq!(open + waiting, u64::from(refused));
+    assert_eq!(open, u64::from(refused));
     assert!(refused > 0);
     // answered ones make room
     say(&mut raw, &machine.prekeys_put(None, vec![]).unwrap()).await;
