@@ -24,8 +24,9 @@ use crate::{
 
 /// Most requests of one transaction: beyond, the first would wait for the last.
 const MAX_BATCH: usize = 512;
-/// Nothing came for this long: time for what would else be done during a commit.
-const AT_REST: Duration = Duration::from_millis(20);
+/// Nothing came for this long: time for what would else be done during a commit. A reader and a writer
+/// who talk do not wait for it.
+const AT_REST: Duration = Duration::from_millis(250);
 /// How often the gauges are brought up to date under load.
 const SHOW: Duration = Duration::from_secs(1);
 
