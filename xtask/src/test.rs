@@ -7,6 +7,10 @@ use crate::{
     tools::{ensure_build_tools, locked, selection},
 };
 
+/// Measures what others notice of an attack, so nothing may run beside it; `.config/nextest.toml` says
+/// the same to nextest.
+const ALONE: &str = "hostile_clients_cost_others_neither_time_nor_memory";
+
 /// Runs every test, or what `filter` (arguments of the test runner) selects.
 ///
 /// Doc tests come first, so that the last lines are the runner's own summary. cargo-nextest is
@@ -20,14 +24,23 @@ pub(crate) fn test(filter: &[String]) -> Outcome {
             .args(locked())
             .args(selection(filter)))?;
     }
-    let mut runner = cargo();
     if exists("cargo-nextest") {
-        runner.args(["nextest", "run"]);
-    } else {
-        eprintln!("cargo-nextest is not installed: `cargo test` runs the tests");
-        runner.args(["test", "--tests"]);
+        let mut runner = cargo();
+        runner.args(["nextest", "run"]).args(locked());
+        return run(runner.args(selection(filter)).args(filter));
     }
-    run(runner.args(locked()).args(selection(filter)).args(filter))
+    eprintln!("cargo-nextest is not installed: `cargo test` runs the tests");
+    let tests = || {
+        let mut runner = cargo();
+        runner.args(["test", "--tests"]).args(locked());
+        runner.args(selection(filter)).args(filter);
+        runner
+    };
+    if !filter.is_empty() {
+        return run(&mut tests());
+    }
+    run(tests().args(["--", ALONE]))?;
+    run(tests().args(["--", "--skip", ALONE]))
 }
 
 /// Runs every fuzz target for this many seconds.
