@@ -1,5 +1,5 @@
 //! Answers what was committed: receipts, pushes, confirmations on their way back. One task beside
-//! the committer, in the order of the commits.
+//! the committer, in the order of the commits; a lone request is answered where it was committed.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,10 @@ use serde_bytes::ByteBuf;
 use sremp_core::{
     error::ErrorCode,
     id::IdentityKey,
-    relay::{Confirmation, Cursor, RelayMessage, StoreResponse, StoredMessage, proof::ReceiptTree},
+    relay::{
+        Confirmation, Cursor, RelayMessage, StoreResponse, StoredMessage,
+        proof::{Receipt, ReceiptTree},
+    },
     time::UnixMillis,
 };
 use tokio::sync::mpsc::Receiver;
@@ -38,21 +41,34 @@ pub(crate) enum Committed {
 /// Runs until the committer has ended.
 pub(crate) async fn run<R: MailboxReader>(inner: Arc<Inner<R>>, mut queue: Receiver<Committed>) {
     while let Some(committed) = queue.recv().await {
-        match committed {
-            Committed::Done(answered, outcomes) => inner.answer(answered, outcomes),
-            Committed::Failed(answered) => {
-                answered
-                    .into_iter()
-                    .for_each(|answered| inner.refuse(answered));
-            }
-            Committed::Barrier(done) => {
-                let _ = done.send(());
-            }
-        }
+        inner.committed(committed);
     }
 }
 
 impl<R: MailboxReader> Inner<R> {
+    /// Answers what was committed, or was not.
+    pub(crate) fn committed(self: &Arc<Self>, committed: Committed) {
+        let count = match committed {
+            Committed::Done(answered, outcomes) => {
+                let count = answered.len();
+                self.answer(answered, outcomes);
+                count
+            }
+            Committed::Failed(answered) => {
+                let count = answered.len();
+                answered
+                    .into_iter()
+                    .for_each(|answered| self.refuse(answered));
+                count
+            }
+            Committed::Barrier(done) => {
+                let _ = done.send(());
+                1
+            }
+        };
+        self.intake.answered(count);
+    }
+
     fn refuse(&self, answered: Answered) {
         // not STORAGE, which says that something is wrong with one's own disk
         let code = ErrorCode::Full;
@@ -101,13 +117,24 @@ impl<R: MailboxReader> Inner<R> {
         pending.seat.refuse_store(pending.req_id, message_id, code);
     }
 
+    fn signed(&self, stored: &[(Pending, Stored)]) -> Option<Vec<Receipt>> {
+        if let [(pending, _)] = stored
+            && let Some(ahead) = &pending.receipt
+            && let Some(receipt) = ahead.receipt(&self.identity, &pending.claim)
+        {
+            return Some(vec![receipt.clone()]);
+        }
+        let claims = stored.iter().map(|(pending, _)| &pending.claim);
+        let tree = ReceiptTree::sign(&self.identity, claims)?;
+        Some((0..stored.len()).map(|index| tree.receipt(index)).collect())
+    }
+
     /// One signature for all that this commit has stored.
     fn receipts(&self, stored: &[(Pending, Stored)]) {
-        let claims = stored.iter().map(|(pending, _)| &pending.claim);
-        let Some(tree) = ReceiptTree::sign(&self.identity, claims) else {
+        let Some(receipts) = self.signed(stored) else {
             return;
         };
-        for (index, (pending, outcome)) in stored.iter().enumerate() {
+        for ((pending, outcome), receipt) in stored.iter().zip(receipts) {
             match outcome.first {
                 true => self.metrics.stored.inc(),
                 false => self.metrics.repeated.inc(),
@@ -117,7 +144,7 @@ impl<R: MailboxReader> Inner<R> {
                 stored_at: outcome.stored_at,
                 message_id: pending.claim.message_id,
                 expires_at: outcome.expires_at,
-                receipt_signature: ByteBuf::from(tree.receipt(index).to_bytes()),
+                receipt_signature: ByteBuf::from(receipt.to_bytes()),
                 error: None,
             };
             let response = RelayMessage::StoreResponse(response);

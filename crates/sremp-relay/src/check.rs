@@ -14,7 +14,8 @@ use std::{
 use sremp_core::{channel::Message, relay::ServerConnection};
 
 use crate::{
-    clock::Clock, mailbox::MailboxReader, requests::Requests, seats::Seat, service::Inner,
+    clock::Clock, mailbox::MailboxReader, receipt::ReceiptAhead, requests::Requests, seats::Seat,
+    service::Inner,
 };
 
 /// Messages that wait, each of at most 180 KiB. One connection has no more than a quarter of them
@@ -30,6 +31,8 @@ pub(crate) enum Check {
         machine: Box<ServerConnection>,
         message: Message,
     },
+    /// Nothing to be checked: a receipt to be signed.
+    Receipt(Arc<ReceiptAhead>),
     /// The end.
     Stop,
 }
@@ -46,21 +49,28 @@ pub(crate) fn spawn<R: MailboxReader>(
 ) -> std::io::Result<thread::JoinHandle<()>> {
     let named = thread::Builder::new().name("sremp-check".to_owned());
     named.spawn(move || {
-        while let Ok(Check::Message {
-            seat,
-            machine,
-            message,
-        }) = queue.recv()
-        {
-            let handled = machine.handle(&message, Clock::wall());
-            let requests = Requests {
-                inner: inner.clone(),
-                seat,
-            };
-            if let Err(code) = requests.take(message.req_id, handled) {
-                requests.seat.close(code);
+        while let Ok(check) = queue.recv() {
+            match check {
+                Check::Message {
+                    seat,
+                    machine,
+                    message,
+                } => {
+                    let handled = machine.handle(&message, Clock::wall());
+                    let requests = Requests {
+                        inner: inner.clone(),
+                        seat,
+                    };
+                    if let Err(code) = requests.take(message.req_id, handled) {
+                        requests.seat.close(code);
+                    }
+                    requests.seat.checking.fetch_sub(1, Ordering::Relaxed);
+                }
+                Check::Receipt(ahead) => {
+                    ahead.sign(&inner.identity);
+                }
+                Check::Stop => return,
             }
-            requests.seat.checking.fetch_sub(1, Ordering::Relaxed);
         }
     })
 }

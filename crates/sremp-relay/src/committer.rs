@@ -1,5 +1,5 @@
-//! The one writer: takes all that waits, commits it as one transaction, and only then has it
-//! answered (D6.5).
+//! The thread that commits: takes all that waits, has it written as one transaction, and only then
+//! has it answered (D6.5).
 
 use std::{
     sync::{
@@ -18,15 +18,14 @@ use crate::{
     answers::Committed,
     clock::Clock,
     mailbox::{MailboxStore, Op, StoreError},
+    receipt::ReceiptAhead,
     seats::Seat,
     service::Inner,
+    writer::{AT_REST, SharedWriter},
 };
 
 /// Most requests of one transaction: beyond, the first would wait for the last.
 const MAX_BATCH: usize = 512;
-/// Nothing came for this long: time for what would else be done during a commit. A reader and a writer
-/// who talk do not wait for it.
-const AT_REST: Duration = Duration::from_millis(250);
 /// How often the gauges are brought up to date under load.
 const SHOW: Duration = Duration::from_secs(1);
 
@@ -48,6 +47,8 @@ pub(crate) struct Pending {
     pub(crate) req_id: u32,
     pub(crate) claim: ReceiptClaim,
     pub(crate) blob: Arc<[u8]>,
+    /// Signed while the disk writes.
+    pub(crate) receipt: Option<Arc<ReceiptAhead>>,
 }
 
 /// What was checked together.
@@ -63,6 +64,21 @@ impl Batch {
         self.work.push(work);
         self.cost = self.cost.saturating_add(cost);
     }
+
+    /// The only request of it, unless there are more or it is none that is answered soon.
+    pub(crate) fn lone(self) -> Result<(Op, Answered, usize), Self> {
+        let Self { mut work, cost } = self;
+        match (work.pop(), work.is_empty()) {
+            (Some(Checked::Store(op, pending)), true) => Ok((*op, Answered::Store(pending), cost)),
+            (Some(Checked::Change(op, answer)), true) if !matches!(*op, Op::Purge { .. }) => {
+                Ok((*op, Answered::Change(answer), cost))
+            }
+            (last, _) => {
+                work.extend(last);
+                Err(Self { work, cost })
+            }
+        }
+    }
 }
 
 /// Whom to answer, in the order of the ops.
@@ -73,7 +89,7 @@ pub(crate) enum Answered {
 
 /// The thread that writes.
 pub(crate) struct Committer<S: MailboxStore> {
-    pub(crate) store: S,
+    pub(crate) writer: SharedWriter<S>,
     pub(crate) queue: Receiver<Batch>,
     pub(crate) answers: mpsc::Sender<Committed>,
     pub(crate) inner: Arc<Inner<S::Reader>>,
@@ -91,35 +107,31 @@ impl<S: MailboxStore> Committer<S> {
         Ok(end)
     }
 
-    fn run(mut self) -> Result<(), StoreError> {
+    fn run(self) -> Result<(), StoreError> {
         let mut shown = Instant::now();
+        let mut sleeps = false;
         loop {
-            let first = match self.queue.recv_timeout(AT_REST) {
-                Ok(batch) => batch,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.rest()?;
-                    self.show();
-                    let Ok(batch) = self.queue.recv() else {
-                        return Ok(());
-                    };
-                    batch
-                }
+            let received = match sleeps {
+                true => self
+                    .queue
+                    .recv()
+                    .map_err(|_| RecvTimeoutError::Disconnected),
+                false => self.queue.recv_timeout(AT_REST),
             };
-            if self.commit(first)? {
-                return self.rest();
+            sleeps = false;
+            match received {
+                Ok(batch) => {
+                    if self.commit(batch)? {
+                        return self.writer.lock()?.rest();
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => sleeps = self.writer.lock()?.rests()?,
             }
-            if shown.elapsed() >= SHOW {
-                self.show();
+            if sleeps || shown.elapsed() >= SHOW {
+                self.writer.lock()?.show();
                 shown = Instant::now();
             }
-        }
-    }
-
-    fn rest(&mut self) -> Result<(), StoreError> {
-        match self.store.rest() {
-            Err(error) if !error.is_passing() => Err(error),
-            _ => Ok(()),
         }
     }
 
@@ -136,11 +148,10 @@ impl<S: MailboxStore> Committer<S> {
     }
 
     /// Whether it was the last.
-    fn commit(&mut self, first: Batch) -> Result<bool, StoreError> {
+    fn commit(&self, first: Batch) -> Result<bool, StoreError> {
         let (mut ops, mut answered, mut barriers) = (Vec::new(), Vec::new(), Vec::new());
         let mut stop = false;
         let Batch { work, cost } = self.take(first);
-        let count = work.len();
         for work in work {
             match work {
                 Checked::Store(op, pending) => {
@@ -155,53 +166,25 @@ impl<S: MailboxStore> Committer<S> {
                 Checked::Stop => stop = true,
             }
         }
-        let written = match ops.is_empty() {
-            true => Ok(()),
-            false => self.write(ops, answered),
+        let committed = {
+            let mut writer = self.writer.lock()?;
+            writer.woken()?;
+            (!ops.is_empty()).then(|| writer.commit(Clock::wall(), ops, answered))
         };
-        self.inner.intake.free(count, cost);
-        written?;
+        self.inner.intake.written(cost);
+        if let Some((committed, end)) = committed {
+            self.tell(committed);
+            end?;
+        }
         for done in barriers {
             self.tell(Committed::Barrier(done));
         }
         Ok(stop)
     }
 
-    fn write(&mut self, ops: Vec<Op>, answered: Vec<Answered>) -> Result<(), StoreError> {
-        let (began, count, now) = (Instant::now(), ops.len(), Clock::wall());
-        match self.store.commit(now, ops) {
-            Ok(outcomes) => {
-                self.inner.metrics.committed(count, began.elapsed());
-                self.tell(Committed::Done(answered, outcomes));
-                Ok(())
-            }
-            Err(error) => {
-                tracing::error!(%error, "nothing was stored");
-                self.tell(Committed::Failed(answered));
-                match error.is_passing() {
-                    true => Ok(()),
-                    false => Err(error),
-                }
-            }
-        }
-    }
-
     /// Waits while more than a few commits are unanswered.
     fn tell(&self, committed: Committed) {
         // nobody is left to answer: the relay ends
         let _ = self.answers.blocking_send(committed);
-    }
-
-    /// Brings the gauges up to date.
-    fn show(&self) {
-        let (stats, metrics) = (self.store.stats(), &self.inner.metrics);
-        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        metrics.mailboxes.set(gauge(stats.mailboxes));
-        metrics.items.set(gauge(stats.items));
-        metrics.bytes.set(gauge(stats.bytes));
-        let oldest = stats
-            .oldest
-            .map_or(0, |at| Clock::wall().since(at).as_secs());
-        metrics.oldest.set(gauge(oldest));
     }
 }

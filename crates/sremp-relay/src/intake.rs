@@ -46,6 +46,7 @@ impl Work {
 pub(crate) struct Intake {
     queue: UnboundedSender<Work>,
     waiting: Arc<AtomicUsize>,
+    /// Handed in and not answered.
     count: Arc<AtomicUsize>,
     max: usize,
 }
@@ -93,13 +94,22 @@ impl Intake {
     }
 
     /// So much work is written, or refused: its room is free again.
-    pub(crate) fn free(&self, count: usize, cost: usize) {
+    pub(crate) fn written(&self, cost: usize) {
         self.waiting.fetch_sub(cost, Ordering::Relaxed);
-        self.count.fetch_sub(count, Ordering::Relaxed);
     }
 
-    /// Whether little is on its way to the disk.
+    /// So many requests are answered.
+    pub(crate) fn answered(&self, count: usize) {
+        self.count.fetch_sub(count, Ordering::Release);
+    }
+
+    /// Whether little is on its way to the disk and back.
     pub(crate) fn is_quiet(&self) -> bool {
         self.count.load(Ordering::Relaxed) < FEW
+    }
+
+    /// Whether one request is under way, and all before it are answered.
+    pub(crate) fn is_lone(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 1
     }
 }

@@ -38,6 +38,7 @@ use crate::{
     seats::Seats,
     service::{Inner, Service},
     stores,
+    writer::SharedWriter,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -170,8 +171,9 @@ pub async fn start<S: MailboxStore>(start: Start<S>) -> Result<Running, RunError
     });
     let (checked, queue) = mpsc::channel();
     let (answers, answered) = tokio::sync::mpsc::channel(MAX_UNANSWERED);
+    let writer = SharedWriter::new(store, inner.clone());
     let committer = Committer {
-        store,
+        writer: writer.clone(),
         queue,
         answers,
         inner: inner.clone(),
@@ -187,7 +189,7 @@ pub async fn start<S: MailboxStore>(start: Start<S>) -> Result<Running, RunError
     let local = listening.local_addr();
     let readiness = Readiness::default();
     let mut tasks = JoinSet::new();
-    tasks.spawn(stores::run(inner.clone(), work, checked));
+    tasks.spawn(stores::run(inner.clone(), work, writer, checked));
     tasks.spawn(answers::run(inner.clone(), answered));
     let mut operations = None;
     let metrics: Render = Arc::new({

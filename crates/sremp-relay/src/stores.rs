@@ -1,7 +1,7 @@
 //! Checks the signatures of stores on their way to the disk, many at once (D6.5, decision 7).
 //!
 //! One task, so that work keeps its order; beside the committer, so that the next batch is checked
-//! while the disk writes this one.
+//! while the disk writes this one. A request that is alone is committed right here.
 
 use std::sync::{Arc, mpsc::Sender};
 
@@ -13,27 +13,40 @@ use sremp_core::{
     },
     time::UnixMillis,
 };
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::{runtime::Handle, sync::mpsc::UnboundedReceiver};
 
 use crate::{
     committer::{Batch, Checked, Pending},
     intake::Work,
-    mailbox::{MailboxReader, Op, StoreOp},
+    mailbox::{MailboxReader, MailboxStore, Op, StoreOp},
     seats::Seat,
     service::Inner,
+    writer::SharedWriter,
 };
 
 /// Most signatures of one equation: more save little, and hold up the thread that checks.
 const MAX_CHECKED: usize = 256;
 
 /// Runs until the relay ends.
-pub(crate) async fn run<R: MailboxReader>(
-    inner: Arc<Inner<R>>,
+pub(crate) async fn run<S: MailboxStore>(
+    inner: Arc<Inner<S::Reader>>,
     mut queue: UnboundedReceiver<Work>,
+    writer: SharedWriter<S>,
     committer: Sender<Batch>,
 ) {
+    // where one thread does everything, nobody would be served while the disk writes
+    let may_wait = Handle::current().metrics().num_workers() > 1;
     let mut work = Vec::new();
     while queue.recv_many(&mut work, MAX_CHECKED).await > 0 {
+        if may_wait && inner.intake.is_lone() {
+            let batch = check(&inner, &mut work);
+            if let Some(batch) = writer.commit_lone(batch, &committer)
+                && committer.send(batch).is_err()
+            {
+                return;
+            }
+            continue;
+        }
         // who else has something to store now comes along in the same batch
         tokio::task::yield_now().await;
         while work.len() < MAX_CHECKED {
@@ -76,7 +89,8 @@ fn check<R: MailboxReader>(inner: &Inner<R>, work: &mut Vec<Work>) -> Batch {
             } => {
                 if !checked && !matches!(verdicts.next(), Some(Ok(()))) {
                     refuse(inner, &seat, req_id, &store);
-                    inner.intake.free(1, cost);
+                    inner.intake.written(cost);
+                    inner.intake.answered(1);
                     continue;
                 }
                 store_op(inner, seat, req_id, *store)
@@ -138,6 +152,7 @@ fn store_op<R: MailboxReader>(
         req_id,
         claim,
         blob,
+        receipt: None,
     };
     Checked::Store(Box::new(Op::Store(Box::new(op))), pending)
 }

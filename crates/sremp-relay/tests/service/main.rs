@@ -7,6 +7,7 @@ mod chunks;
 mod documents;
 mod forwarding;
 mod hostile;
+mod lone;
 mod peer;
 mod relay;
 mod rogue;
