@@ -4,14 +4,14 @@
 use std::{
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender},
+        mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel},
     },
     thread,
     time::{Duration, Instant},
 };
 
 use sremp_core::relay::proof::ReceiptClaim;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 
 use crate::{
     answer::Answer,
@@ -87,10 +87,93 @@ pub(crate) enum Answered {
     Change(Answer),
 }
 
+/// Hands batches to the thread, one ahead of it.
+pub(crate) struct Committing {
+    queue: Sender<Batch>,
+    turns: Arc<Semaphore>,
+}
+
+/// What the thread takes batches from.
+pub(crate) struct Batches {
+    queue: Receiver<Batch>,
+    turns: Arc<Semaphore>,
+}
+
+/// Both ends.
+pub(crate) fn queue() -> (Committing, Batches) {
+    let (sender, receiver) = channel();
+    let turns = Arc::new(Semaphore::new(1));
+    let committing = Committing {
+        queue: sender,
+        turns: turns.clone(),
+    };
+    let batches = Batches {
+        queue: receiver,
+        turns,
+    };
+    (committing, batches)
+}
+
+/// The thread has ended.
+pub(crate) struct Ended;
+
+impl Committing {
+    /// Waits until the thread has taken the last batch.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, Ended> {
+        self.turns.acquire().await.map_err(|_| Ended)
+    }
+
+    /// Hands in a batch.
+    pub(crate) fn send(&self, batch: Batch, turn: SemaphorePermit<'_>) -> Result<(), Ended> {
+        if batch.work.is_empty() {
+            return Ok(());
+        }
+        turn.forget();
+        self.queue.send(batch).map_err(|_| Ended)
+    }
+
+    /// Has the thread look whether there is something to do, or to report.
+    pub(crate) fn wake(&self) {
+        // the relay ends if it is gone
+        let _ = self.queue.send(Batch::default());
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        self.turns.close();
+    }
+}
+
+impl Batches {
+    fn taken(&self, batch: Batch) -> Batch {
+        if !batch.work.is_empty() {
+            self.turns.add_permits(1);
+        }
+        batch
+    }
+
+    /// The next batch, in this time if one is given.
+    fn next(&self, within: Option<Duration>) -> Result<Batch, RecvTimeoutError> {
+        let batch = match within {
+            Some(time) => self.queue.recv_timeout(time)?,
+            None => self
+                .queue
+                .recv()
+                .map_err(|_| RecvTimeoutError::Disconnected)?,
+        };
+        Ok(self.taken(batch))
+    }
+
+    fn waiting(&self) -> Option<Batch> {
+        Some(self.taken(self.queue.try_recv().ok()?))
+    }
+}
+
 /// The thread that writes.
 pub(crate) struct Committer<S: MailboxStore> {
     pub(crate) writer: SharedWriter<S>,
-    pub(crate) queue: Receiver<Batch>,
+    pub(crate) queue: Batches,
     pub(crate) answers: mpsc::Sender<Committed>,
     pub(crate) inner: Arc<Inner<S::Reader>>,
 }
@@ -111,13 +194,7 @@ impl<S: MailboxStore> Committer<S> {
         let mut shown = Instant::now();
         let mut sleeps = false;
         loop {
-            let received = match sleeps {
-                true => self
-                    .queue
-                    .recv()
-                    .map_err(|_| RecvTimeoutError::Disconnected),
-                false => self.queue.recv_timeout(AT_REST),
-            };
+            let received = self.queue.next((!sleeps).then_some(AT_REST));
             sleeps = false;
             match received {
                 Ok(batch) => {
@@ -138,7 +215,7 @@ impl<S: MailboxStore> Committer<S> {
     /// Takes along what else waits.
     fn take(&self, mut batch: Batch) -> Batch {
         while batch.work.len() < MAX_BATCH {
-            let Ok(mut more) = self.queue.try_recv() else {
+            let Some(mut more) = self.queue.waiting() else {
                 break;
             };
             batch.work.append(&mut more.work);

@@ -19,8 +19,6 @@ pub(crate) enum Work {
         seat: Arc<Seat>,
         req_id: u32,
         store: Box<UncheckedStore>,
-        /// Whether its signature was checked already.
-        checked: bool,
     },
     /// Anything else.
     Change { op: Box<Op>, answer: Answer },
@@ -50,10 +48,6 @@ pub(crate) struct Intake {
     count: Arc<AtomicUsize>,
     max: usize,
 }
-
-/// Below this many requests on their way to the disk a signature is checked where it arrives, beside
-/// the disk and on every core; from there on many together, which takes half the time for each.
-const FEW: usize = 8;
 
 /// As much waits for the disk as may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,11 +95,6 @@ impl Intake {
     /// So many requests are answered.
     pub(crate) fn answered(&self, count: usize) {
         self.count.fetch_sub(count, Ordering::Release);
-    }
-
-    /// Whether little is on its way to the disk and back.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.count.load(Ordering::Relaxed) < FEW
     }
 
     /// Whether one request is under way, and all before it are answered.

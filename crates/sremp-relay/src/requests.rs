@@ -24,7 +24,6 @@ use crate::{
     mailbox::{IntroHash, IntroRule, MailboxReader, Op, Route},
     seats::Seat,
     service::Inner,
-    stores,
 };
 
 /// Carries out the requests of one connection.
@@ -210,15 +209,10 @@ impl<R: MailboxReader> Requests<R> {
         if let Err(wait) = allowed {
             return self.refuse(req_id, ErrorCode::RateLimited, wait);
         }
-        let checked = self.inner.intake.is_quiet();
-        if checked && store.verify(&self.seat.peer).is_err() {
-            return stores::refuse(&self.inner, &self.seat, req_id, &store);
-        }
         let work = Work::Store {
             seat: self.seat.clone(),
             req_id,
             store,
-            checked,
         };
         if self.inner.intake.submit(work).is_err() {
             self.refuse(req_id, ErrorCode::RateLimited, 1);

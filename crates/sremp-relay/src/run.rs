@@ -25,7 +25,7 @@ use crate::{
     answers::{self, MAX_UNANSWERED},
     check::{self, Check},
     clock::Clock,
-    committer::Committer,
+    committer::{self, Committer},
     config::Config,
     desk::{self, Job},
     forward::Forwarder,
@@ -169,7 +169,7 @@ pub async fn start<S: MailboxStore>(start: Start<S>) -> Result<Running, RunError
         identity,
         config,
     });
-    let (checked, queue) = mpsc::channel();
+    let (committing, queue) = committer::queue();
     let (answers, answered) = tokio::sync::mpsc::channel(MAX_UNANSWERED);
     let writer = SharedWriter::new(store, inner.clone());
     let committer = Committer {
@@ -189,7 +189,7 @@ pub async fn start<S: MailboxStore>(start: Start<S>) -> Result<Running, RunError
     let local = listening.local_addr();
     let readiness = Readiness::default();
     let mut tasks = JoinSet::new();
-    tasks.spawn(stores::run(inner.clone(), work, writer, checked));
+    tasks.spawn(stores::run(inner.clone(), work, writer, committing));
     tasks.spawn(answers::run(inner.clone(), answered));
     let mut operations = None;
     let metrics: Render = Arc::new({

@@ -2,7 +2,7 @@
 //! checked it (D6.5).
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, mpsc::Sender},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,7 @@ use sremp_core::time::UnixMillis;
 use crate::{
     answers::Committed,
     clock::Clock,
-    committer::{Answered, Batch},
+    committer::{Answered, Batch, Committing},
     mailbox::{MailboxStore, Op, StoreError},
     receipt::ReceiptAhead,
     service::Inner,
@@ -25,12 +25,27 @@ pub(crate) const AT_REST: Duration = Duration::from_millis(250);
 /// signatures take.
 const QUICK: Duration = Duration::from_millis(2);
 
+struct Last {
+    ended: Instant,
+    took: Duration,
+    /// It was of one request.
+    lone: bool,
+}
+
+impl Last {
+    /// Whether the next request is likely to be alone, and committed soon. After a commit of many the
+    /// same many come again, one of them first.
+    fn lets_wait(&self) -> bool {
+        self.took <= QUICK && (self.lone || self.ended.elapsed() > AT_REST)
+    }
+}
+
 /// What whoever commits holds meanwhile.
 pub(crate) struct Writer<S: MailboxStore> {
     store: S,
     inner: Arc<Inner<S::Reader>>,
-    /// When a commit last ended, and how long it took.
-    last: (Instant, Duration),
+    /// The last commit.
+    last: Last,
     /// The thread waits without an end, as there is nothing to do at rest.
     sleeps: bool,
     /// Nothing can be written any more; for the thread to say.
@@ -48,7 +63,11 @@ impl<S: MailboxStore> Writer<S> {
         let (began, count) = (Instant::now(), ops.len());
         let written = self.store.commit(now, ops);
         let took = began.elapsed();
-        self.last = (Instant::now(), took);
+        self.last = Last {
+            ended: Instant::now(),
+            took,
+            lone: count == 1,
+        };
         match written {
             Ok(outcomes) => {
                 self.inner.metrics.committed(count, took);
@@ -76,7 +95,7 @@ impl<S: MailboxStore> Writer<S> {
     /// Rests if nothing was written for a while. Whether there is nothing left to do.
     pub(crate) fn rests(&mut self) -> Result<bool, StoreError> {
         self.woken()?;
-        if self.last.0.elapsed() < AT_REST {
+        if self.last.ended.elapsed() < AT_REST {
             return Ok(false);
         }
         self.rest()?;
@@ -119,7 +138,11 @@ impl<S: MailboxStore> SharedWriter<S> {
             store,
             inner,
             // no commit was quick yet
-            last: (Instant::now(), Duration::MAX),
+            last: Last {
+                ended: Instant::now(),
+                took: Duration::MAX,
+                lone: false,
+            },
             sleeps: false,
             failed: None,
         })))
@@ -138,12 +161,12 @@ impl<S: MailboxStore> SharedWriter<S> {
     ///
     /// All that was asked before is answered then, and what comes later has to pass here, so the
     /// order of commits remains the order of answers.
-    pub(crate) fn commit_lone(&self, batch: Batch, thread: &Sender<Batch>) -> Option<Batch> {
+    pub(crate) fn commit_lone(&self, batch: Batch, thread: &Committing) -> Option<Batch> {
         let Ok(mut writer) = self.0.try_lock() else {
             return Some(batch);
         };
         let inner = writer.inner.clone();
-        if writer.last.1 > QUICK || !inner.intake.is_lone() {
+        if !writer.last.lets_wait() || !inner.intake.is_lone() {
             return Some(batch);
         }
         let (op, mut answered, cost) = match batch.lone() {
@@ -159,8 +182,7 @@ impl<S: MailboxStore> SharedWriter<S> {
         let failed = end.is_err();
         writer.failed = end.err();
         if std::mem::take(&mut writer.sleeps) || failed {
-            // the relay ends if it is gone
-            let _ = thread.send(Batch::default());
+            thread.wake();
         }
         drop(writer);
         inner.committed(committed);
