@@ -1,5 +1,5 @@
 //! Answers what was committed: receipts, pushes, confirmations on their way back. One task beside
-//! the committer, in the order of the commits; a lone request is answered where it was committed.
+//! the committer, in the order of the commits; what was committed elsewhere is answered there.
 
 use std::{
     collections::HashMap,
@@ -41,14 +41,15 @@ pub(crate) enum Committed {
 /// Runs until the committer has ended.
 pub(crate) async fn run<R: MailboxReader>(inner: Arc<Inner<R>>, mut queue: Receiver<Committed>) {
     while let Some(committed) = queue.recv().await {
-        inner.committed(committed);
+        let count = inner.committed(committed);
+        inner.intake.answered(count);
     }
 }
 
 impl<R: MailboxReader> Inner<R> {
-    /// Answers what was committed, or was not.
-    pub(crate) fn committed(self: &Arc<Self>, committed: Committed) {
-        let count = match committed {
+    /// Answers what was committed, or was not. How many requests that were.
+    pub(crate) fn committed(self: &Arc<Self>, committed: Committed) -> usize {
+        match committed {
             Committed::Done(answered, outcomes) => {
                 let count = answered.len();
                 self.answer(answered, outcomes);
@@ -65,8 +66,7 @@ impl<R: MailboxReader> Inner<R> {
                 let _ = done.send(());
                 1
             }
-        };
-        self.intake.answered(count);
+        }
     }
 
     fn refuse(&self, answered: Answered) {

@@ -1,6 +1,5 @@
 //! The one checker: signatures of messages that have many, so that neither the tasks of other
-//! connections nor commits wait for them; and what else can be computed beside a task that does not
-//! depend on it. What waits here is bounded, and so is what of the
+//! connections nor commits wait for them; and receipts that are signed while the disk writes. What waits here is bounded, and so is what of the
 //! machine's processors it can use.
 
 use std::{
@@ -16,7 +15,7 @@ use sremp_core::{channel::Message, relay::ServerConnection};
 
 use crate::{
     clock::Clock, mailbox::MailboxReader, receipt::ReceiptAhead, requests::Requests, seats::Seat,
-    service::Inner, stores::Share,
+    service::Inner,
 };
 
 /// Messages that wait, each of at most 180 KiB. One connection has no more than a quarter of them
@@ -32,8 +31,6 @@ pub(crate) enum Check {
         machine: Box<ServerConnection>,
         message: Message,
     },
-    /// Signatures of stores, half of those that came together.
-    Share(Arc<Share>),
     /// Nothing to be checked: a receipt to be signed.
     Receipt(Arc<ReceiptAhead>),
     /// The end.
@@ -68,9 +65,6 @@ pub(crate) fn spawn<R: MailboxReader>(
                         requests.seat.close(code);
                     }
                     requests.seat.checking.fetch_sub(1, Ordering::Relaxed);
-                }
-                Check::Share(share) => {
-                    share.check();
                 }
                 Check::Receipt(ahead) => {
                     ahead.sign(&inner.identity);

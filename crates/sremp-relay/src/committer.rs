@@ -57,27 +57,59 @@ pub(crate) struct Batch {
     work: Vec<Checked>,
     /// Room that it takes in the intake, bytes.
     cost: usize,
+    /// There is more to it than requests that are carried out soon.
+    lasting: bool,
+}
+
+/// A batch, taken apart.
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) answered: Vec<Answered>,
+    barriers: Vec<SyncSender<()>>,
+    stop: bool,
+    pub(crate) cost: usize,
 }
 
 impl Batch {
     pub(crate) fn push(&mut self, work: Checked, cost: usize) {
+        self.lasting |= match &work {
+            Checked::Store(..) => false,
+            Checked::Change(op, _) => matches!(**op, Op::Purge { .. }),
+            Checked::Barrier(_) | Checked::Stop => true,
+        };
         self.work.push(work);
         self.cost = self.cost.saturating_add(cost);
     }
 
-    /// The only request of it, unless there are more or it is none that is answered soon.
-    pub(crate) fn lone(self) -> Result<(Op, Answered, usize), Self> {
-        let Self { mut work, cost } = self;
-        match (work.pop(), work.is_empty()) {
-            (Some(Checked::Store(op, pending)), true) => Ok((*op, Answered::Store(pending), cost)),
-            (Some(Checked::Change(op, answer)), true) if !matches!(*op, Op::Purge { .. }) => {
-                Ok((*op, Answered::Change(answer), cost))
-            }
-            (last, _) => {
-                work.extend(last);
-                Err(Self { work, cost })
+    pub(crate) const fn is_lasting(&self) -> bool {
+        self.lasting
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.work.len()
+    }
+
+    pub(crate) fn into_parts(self) -> Parts {
+        let mut parts = Parts {
+            cost: self.cost,
+            ..Parts::default()
+        };
+        for work in self.work {
+            match work {
+                Checked::Store(op, pending) => {
+                    parts.ops.push(*op);
+                    parts.answered.push(Answered::Store(pending));
+                }
+                Checked::Change(op, answer) => {
+                    parts.ops.push(*op);
+                    parts.answered.push(Answered::Change(answer));
+                }
+                Checked::Barrier(done) => parts.barriers.push(done),
+                Checked::Stop => parts.stop = true,
             }
         }
+        parts
     }
 }
 
@@ -125,9 +157,6 @@ impl Committing {
 
     /// Hands in a batch.
     pub(crate) fn send(&self, batch: Batch, turn: SemaphorePermit<'_>) -> Result<(), Ended> {
-        if batch.work.is_empty() {
-            return Ok(());
-        }
         turn.forget();
         self.queue.send(batch).map_err(|_| Ended)
     }
@@ -226,23 +255,13 @@ impl<S: MailboxStore> Committer<S> {
 
     /// Whether it was the last.
     fn commit(&self, first: Batch) -> Result<bool, StoreError> {
-        let (mut ops, mut answered, mut barriers) = (Vec::new(), Vec::new(), Vec::new());
-        let mut stop = false;
-        let Batch { work, cost } = self.take(first);
-        for work in work {
-            match work {
-                Checked::Store(op, pending) => {
-                    ops.push(*op);
-                    answered.push(Answered::Store(pending));
-                }
-                Checked::Change(op, answer) => {
-                    ops.push(*op);
-                    answered.push(Answered::Change(answer));
-                }
-                Checked::Barrier(done) => barriers.push(done),
-                Checked::Stop => stop = true,
-            }
-        }
+        let Parts {
+            ops,
+            answered,
+            barriers,
+            stop,
+            cost,
+        } = self.take(first).into_parts();
         let committed = {
             let mut writer = self.writer.lock()?;
             writer.woken()?;

@@ -44,8 +44,8 @@ impl Work {
 pub(crate) struct Intake {
     queue: UnboundedSender<Work>,
     waiting: Arc<AtomicUsize>,
-    /// Handed in and not answered.
-    count: Arc<AtomicUsize>,
+    /// Handed to the committer's thread and not answered.
+    behind: Arc<AtomicUsize>,
     max: usize,
 }
 
@@ -59,7 +59,7 @@ impl Intake {
         let intake = Self {
             queue,
             waiting: Arc::default(),
-            count: Arc::default(),
+            behind: Arc::default(),
             max,
         };
         (intake, receiver)
@@ -75,14 +75,12 @@ impl Intake {
         self.waiting
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
             .map_err(|_| Full)?;
-        self.count.fetch_add(1, Ordering::Relaxed);
         self.queue.send(work).map_err(|_| Full)
     }
 
     /// Hands in what the relay itself has to do.
     pub(crate) fn insist(&self, work: Work) {
         self.waiting.fetch_add(work.cost(), Ordering::Relaxed);
-        self.count.fetch_add(1, Ordering::Relaxed);
         // the checks have ended: so does the relay
         let _ = self.queue.send(work);
     }
@@ -92,13 +90,18 @@ impl Intake {
         self.waiting.fetch_sub(cost, Ordering::Relaxed);
     }
 
-    /// So many requests are answered.
-    pub(crate) fn answered(&self, count: usize) {
-        self.count.fetch_sub(count, Ordering::Release);
+    /// So many requests go to the committer's thread.
+    pub(crate) fn handed_on(&self, count: usize) {
+        self.behind.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Whether one request is under way, and all before it are answered.
-    pub(crate) fn is_lone(&self) -> bool {
-        self.count.load(Ordering::Acquire) == 1
+    /// So many of them are answered.
+    pub(crate) fn answered(&self, count: usize) {
+        self.behind.fetch_sub(count, Ordering::Release);
+    }
+
+    /// Whether all that the thread was given is answered.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        self.behind.load(Ordering::Acquire) == 0
     }
 }

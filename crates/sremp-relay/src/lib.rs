@@ -2,9 +2,9 @@
 //! (chapter 6).
 //!
 //! ```text
-//! connection ─▶ requests ─▶ stores ─▶ committer ─▶ store
-//!     ▲             │   signatures    one thread, one transaction for all that waits
-//!     │             │                     │
+//! connection ─▶ requests ─▶ stores ─▶ writer ─▶ store
+//!     ▲             │   signatures    one transaction for all that waits: in the same task while the
+//!     │             │                     │   disk is quick, else in the committer's thread
 //!     └─── seat ◀───┴──── answers ◀───────┘ receipts and pushes, after the commit
 //! ```
 

@@ -1,24 +1,22 @@
 //! Checks the signatures of stores on their way to the disk, many at once (D6.5, decision 7).
 //!
-//! One task, so that work keeps its order; beside the committer, so that the next batch is checked
-//! while the disk writes this one. A request that is alone is committed right here.
+//! One task, so that work keeps its order. While the disk is quick it commits and answers right here:
+//! what comes meanwhile is the next batch. Else the committer's thread does, so that nobody waits for
+//! the disk who does not have to, and the next batch is checked beside.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use sremp_core::{
     error::ErrorCode,
-    id::ContactId,
     relay::{
         UncheckedStore,
-        proof::{ReceiptClaim, StoreClaim, check_stores},
+        proof::{ReceiptClaim, check_stores},
     },
-    signature::{BadSignature, Signature},
     time::UnixMillis,
 };
 use tokio::{runtime::Handle, sync::mpsc::UnboundedReceiver};
 
 use crate::{
-    check::Check,
     committer::{Batch, Checked, Committing, Pending},
     intake::Work,
     mailbox::{MailboxReader, MailboxStore, Op, StoreOp},
@@ -29,10 +27,6 @@ use crate::{
 
 /// Most signatures of one equation: more save little, and hold up the thread that checks.
 const MAX_CHECKED: usize = 256;
-
-/// From two signatures on, and up to as many, half of them are checked on another processor. With more
-/// under way there is work for every processor anyway, and one equation is cheaper than two.
-const MAX_SHARED: usize = 64;
 
 /// Runs until the relay ends.
 pub(crate) async fn run<S: MailboxStore>(
@@ -52,25 +46,27 @@ pub(crate) async fn run<S: MailboxStore>(
         if queue.recv_many(&mut work, MAX_CHECKED).await == 0 {
             return;
         }
-        let lone = may_wait && inner.intake.is_lone();
-        if !lone {
-            // who else has something to store now comes along in the same batch
-            tokio::task::yield_now().await;
-            while work.len() < MAX_CHECKED {
-                match queue.try_recv() {
-                    Ok(more) => work.push(more),
-                    Err(_) => break,
-                }
+        // who else has something to store now comes along in the same batch
+        tokio::task::yield_now().await;
+        while work.len() < MAX_CHECKED {
+            match queue.try_recv() {
+                Ok(more) => work.push(more),
+                Err(_) => break,
             }
         }
-        let mut left = Some(check(&inner, &mut work));
-        if lone {
-            left = left.and_then(|batch| writer.commit_lone(batch, &committer));
+        let batch = check(&inner, &mut work);
+        if batch.len() == 0 {
+            continue;
         }
-        if let Some(batch) = left
-            && committer.send(batch, turn).is_err()
-        {
-            return;
+        let left = match may_wait {
+            true => writer.commit_here(batch, &committer),
+            false => Some(batch),
+        };
+        if let Some(batch) = left {
+            inner.intake.handed_on(batch.len());
+            if committer.send(batch, turn).is_err() {
+                return;
+            }
         }
     }
 }
@@ -81,7 +77,8 @@ fn check<R: MailboxReader>(inner: &Inner<R>, work: &mut Vec<Work>) -> Batch {
         Work::Store { seat, store, .. } => Some((seat.peer, store.claim, *store.signature())),
         _ => None,
     });
-    let mut verdicts = verdicts(inner, signed.collect()).into_iter();
+    let signed: Vec<_> = signed.collect();
+    let mut verdicts = check_stores(&signed).into_iter();
     let mut batch = Batch::default();
     for work in work.drain(..) {
         let cost = work.cost();
@@ -94,7 +91,6 @@ fn check<R: MailboxReader>(inner: &Inner<R>, work: &mut Vec<Work>) -> Batch {
                 if !matches!(verdicts.next(), Some(Ok(()))) {
                     refuse(inner, &seat, req_id, &store);
                     inner.intake.written(cost);
-                    inner.intake.answered(1);
                     continue;
                 }
                 store_op(inner, seat, req_id, *store)
@@ -106,38 +102,6 @@ fn check<R: MailboxReader>(inner: &Inner<R>, work: &mut Vec<Work>) -> Batch {
         batch.push(checked, cost);
     }
     batch
-}
-
-fn verdicts<R>(inner: &Inner<R>, mut signed: Vec<Signed>) -> Vec<Verdict> {
-    if !(2..=MAX_SHARED).contains(&signed.len()) {
-        return check_stores(&signed);
-    }
-    let there = Arc::new(Share {
-        signed: signed.split_off(signed.len() / 2),
-        verdicts: OnceLock::new(),
-    });
-    // else all are checked here
-    let _ = inner.checks.try_send(Check::Share(there.clone()));
-    let mut verdicts = check_stores(&signed);
-    verdicts.extend_from_slice(there.check());
-    verdicts
-}
-
-type Signed = (ContactId, StoreClaim, Signature);
-type Verdict = Result<(), BadSignature>;
-
-/// Signatures that whoever comes first checks.
-#[derive(Debug)]
-pub(crate) struct Share {
-    signed: Vec<Signed>,
-    verdicts: OnceLock<Vec<Verdict>>,
-}
-
-impl Share {
-    /// Checks them, unless somebody has begun to.
-    pub(crate) fn check(&self) -> &[Verdict] {
-        self.verdicts.get_or_init(|| check_stores(&self.signed))
-    }
 }
 
 /// Answers a store whose signature does not hold.

@@ -1,5 +1,5 @@
-//! The one who writes to the store: the committer's thread, or, for a lone request, the task that has
-//! checked it (D6.5).
+//! Who writes to the store: the task that has checked a batch while the disk is quick, else the
+//! committer's thread (D6.5).
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
@@ -11,7 +11,7 @@ use sremp_core::time::UnixMillis;
 use crate::{
     answers::Committed,
     clock::Clock,
-    committer::{Answered, Batch, Committing},
+    committer::{Answered, Batch, Committing, Parts},
     mailbox::{MailboxStore, Op, StoreError},
     receipt::ReceiptAhead,
     service::Inner,
@@ -21,31 +21,16 @@ use crate::{
 /// who talk do not wait for it.
 pub(crate) const AT_REST: Duration = Duration::from_millis(250);
 
-/// A disk that took no longer for the last commit may be waited for in a task: as long as some
-/// signatures take.
-const QUICK: Duration = Duration::from_millis(2);
-
-struct Last {
-    ended: Instant,
-    took: Duration,
-    /// It was of one request.
-    lone: bool,
-}
-
-impl Last {
-    /// Whether the next request is likely to be alone, and committed soon. After a commit of many the
-    /// same many come again, one of them first.
-    fn lets_wait(&self) -> bool {
-        self.took <= QUICK && (self.lone || self.ended.elapsed() > AT_REST)
-    }
-}
+/// A disk that took no longer for the last commit may be waited for in a task: as long as the signatures
+/// of a batch take.
+const QUICK: Duration = Duration::from_millis(5);
 
 /// What whoever commits holds meanwhile.
 pub(crate) struct Writer<S: MailboxStore> {
     store: S,
     inner: Arc<Inner<S::Reader>>,
-    /// The last commit.
-    last: Last,
+    /// When a commit last ended, and how long it took.
+    last: (Instant, Duration),
     /// The thread waits without an end, as there is nothing to do at rest.
     sleeps: bool,
     /// Nothing can be written any more; for the thread to say.
@@ -63,11 +48,7 @@ impl<S: MailboxStore> Writer<S> {
         let (began, count) = (Instant::now(), ops.len());
         let written = self.store.commit(now, ops);
         let took = began.elapsed();
-        self.last = Last {
-            ended: Instant::now(),
-            took,
-            lone: count == 1,
-        };
+        self.last = (Instant::now(), took);
         match written {
             Ok(outcomes) => {
                 self.inner.metrics.committed(count, took);
@@ -95,7 +76,7 @@ impl<S: MailboxStore> Writer<S> {
     /// Rests if nothing was written for a while. Whether there is nothing left to do.
     pub(crate) fn rests(&mut self) -> Result<bool, StoreError> {
         self.woken()?;
-        if self.last.ended.elapsed() < AT_REST {
+        if self.last.0.elapsed() < AT_REST {
             return Ok(false);
         }
         self.rest()?;
@@ -138,11 +119,7 @@ impl<S: MailboxStore> SharedWriter<S> {
             store,
             inner,
             // no commit was quick yet
-            last: Last {
-                ended: Instant::now(),
-                took: Duration::MAX,
-                lone: false,
-            },
+            last: (Instant::now(), Duration::MAX),
             sleeps: false,
             failed: None,
         })))
@@ -156,28 +133,29 @@ impl<S: MailboxStore> SharedWriter<S> {
         self.0.lock().map_err(|_| StoreError::Stopped)
     }
 
-    /// Commits and answers a request here, without a thread in between, if it is the only one on its
-    /// way and the disk is quick; else gives it back.
+    /// Commits and answers a batch here, without a thread in between, if the disk is quick and all that
+    /// the thread was given is answered; else gives it back.
     ///
-    /// All that was asked before is answered then, and what comes later has to pass here, so the
-    /// order of commits remains the order of answers.
-    pub(crate) fn commit_lone(&self, batch: Batch, thread: &Committing) -> Option<Batch> {
+    /// What comes later has to pass here, so the order of commits remains the order of answers.
+    pub(crate) fn commit_here(&self, batch: Batch, thread: &Committing) -> Option<Batch> {
         let Ok(mut writer) = self.0.try_lock() else {
             return Some(batch);
         };
         let inner = writer.inner.clone();
-        if !writer.last.lets_wait() || !inner.intake.is_lone() {
+        if batch.is_lasting() || writer.last.1 > QUICK || !inner.intake.has_caught_up() {
             return Some(batch);
         }
-        let (op, mut answered, cost) = match batch.lone() {
-            Ok(lone) => lone,
-            Err(batch) => return Some(batch),
-        };
         let now = Clock::wall();
-        if let (Op::Store(store), Answered::Store(pending)) = (&op, &mut answered) {
+        let Parts {
+            ops,
+            mut answered,
+            cost,
+            ..
+        } = batch.into_parts();
+        if let ([Op::Store(store)], [Answered::Store(pending)]) = (&*ops, &mut *answered) {
             pending.receipt = Some(ReceiptAhead::begin(&inner, pending, store, now));
         }
-        let (committed, end) = writer.commit(now, vec![op], vec![answered]);
+        let (committed, end) = writer.commit(now, ops, answered);
         inner.intake.written(cost);
         let failed = end.is_err();
         writer.failed = end.err();

@@ -4,10 +4,11 @@
 mod addresses;
 mod bounds;
 mod chunks;
+mod committing;
 mod documents;
 mod forwarding;
 mod hostile;
-mod lone;
+
 mod peer;
 mod relay;
 mod rogue;

@@ -1,5 +1,5 @@
-//! A request that is alone is committed in the task that checked it; the relay does the same as by
-//! way of the committer's thread.
+//! While the disk is quick, the task that checks signatures commits and answers too; the relay does
+//! the same as by way of the committer's thread, which the other tests take.
 
 use std::{
     sync::{
@@ -11,6 +11,7 @@ use std::{
 
 use sremp_core::{error::ErrorCode, relay::Cursor, time::UnixMillis};
 use sremp_relay::{
+    config::{Config, Rates},
     home::RelayHome,
     invite::UsedInvites,
     mailbox::{Limits, MailboxStore, MemoryReader, MemoryStore, Op, Outcome, Stats, StoreError},
@@ -71,12 +72,8 @@ impl WatchedRelay {
     async fn start() -> Self {
         let dir = TempDir::new().unwrap();
         let home = RelayHome::at(dir.path().join("relay"));
-        home.create(
-            sremp_relay::config::Config::DEFAULT,
-            now(),
-            &mut rand::rng(),
-        )
-        .unwrap();
+        home.create(Config::DEFAULT, now(), &mut rand::rng())
+            .unwrap();
         let (commits, broken) = (Commits::default(), Arc::new(AtomicBool::new(false)));
         let store = Watched {
             store: MemoryStore::new(Limits::default()),
@@ -85,7 +82,14 @@ impl WatchedRelay {
         };
         let start = Start {
             identity: home.identity().unwrap(),
-            config: open_config(),
+            config: Config {
+                rates: Rates {
+                    stores_per_sender: 0,
+                    stores_per_mailbox: 0,
+                    requests_per_address: 0,
+                },
+                ..open_config()
+            },
             store,
             used_invites: UsedInvites::open(&home.invites_path()).unwrap(),
         };
@@ -139,14 +143,14 @@ async fn what_is_committed_alone_and_what_together_reaches_the_reader_in_one_ord
         assert_eq!(heard, confirmations);
     }
     let commits = relay.commits.lock().unwrap().clone();
-    let alone = commits.iter().filter(|(by_thread, _)| !by_thread);
-    assert!(alone.clone().all(|(_, ops)| *ops == 1), "{commits:?}");
-    assert!(alone.count() >= ROUNDS / 2, "{commits:?}");
-    assert!(commits.iter().any(|(_, ops)| *ops > 1), "{commits:?}");
+    let here = commits.iter().filter(|(by_thread, _)| !by_thread);
+    assert!(here.clone().any(|(_, ops)| *ops == 1), "{commits:?}");
+    assert!(here.clone().any(|(_, ops)| *ops > 1), "{commits:?}");
+    assert!(here.count() > commits.len() / 2, "{commits:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_fails_while_a_lone_message_is_stored_ends_the_relay() {
+async fn a_disk_that_fails_for_good_ends_the_relay_and_the_sender_is_not_told_of_success() {
     let mut relay = WatchedRelay::start().await;
     let ben = Peer::owner(relay.running.link()).await;
     let mut ann = Peer::sender(relay.running.link()).await;
