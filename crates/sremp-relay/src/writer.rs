@@ -158,7 +158,10 @@ impl<S: MailboxStore> SharedWriter<S> {
         let (committed, end) = writer.commit(now, ops, answered);
         inner.intake.written(cost);
         let failed = end.is_err();
-        writer.failed = end.err();
+        if let Err(error) = end {
+            // what came first is the cause
+            writer.failed.get_or_insert(error);
+        }
         if std::mem::take(&mut writer.sleeps) || failed {
             thread.wake();
         }
