@@ -169,3 +169,35 @@ async fn when_the_last_handle_is_dropped_the_link_closes() {
     };
     assert_eq!(reason, CloseReason::Own(ErrorCode::GoingAway));
 }
+
+/// The far end dials, until it is open or has been closed.
+async fn dial(far: DuplexStream, events: &mut mpsc::Receiver<LinkEvent>) -> bool {
+    tokio::select! {
+        _opened = open(far, events) => true,
+        () = sleep(Duration::from_secs(60)) => false,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_is_computed_in_its_turn_and_given_up_when_that_does_not_come() {
+    let (network, mut events, far) = listener();
+    let gate = network.shared().gate.clone();
+    let held = gate.handshakes().acquire().await.unwrap();
+    let begun = Instant::now();
+    let releases = async {
+        sleep(Duration::from_secs(3)).await;
+        drop(held);
+    };
+    let ((), opened) = tokio::join!(releases, dial(far, &mut events));
+    assert!(opened);
+    assert_eq!(begun.elapsed().as_secs(), 3);
+    assert_eq!(gate.handshakes().available_permits(), 1, "given back");
+
+    let (network, _events, mut far) = listener();
+    let gate = network.shared().gate.clone();
+    let _held = gate.handshakes().acquire().await.unwrap();
+    let begun = Instant::now();
+    far.write_all(b"SREMP").await.unwrap();
+    assert_eq!(seconds_until_end(&mut far, begun).await, 5);
+    assert_eq!(network.refused().get("TIMEOUT"), Some(&1));
+}
