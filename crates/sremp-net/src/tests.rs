@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sremp_core::{
-    channel::{Admission, Channel, Event, Initiate, LocalIdentity, Service},
+    channel::{Admission, Channel, Event, Initiate, LocalIdentity, Service, VersionHeader},
     error::ErrorCode,
     identity::{SecretIdentity, Username},
     key::NoiseSecret,
@@ -188,16 +188,24 @@ async fn a_handshake_is_computed_in_its_turn_and_given_up_when_that_does_not_com
         sleep(Duration::from_secs(3)).await;
         drop(held);
     };
-    let ((), opened) = tokio::join!(releases, dial(far, &mut events));
-    assert!(opened);
-    assert_eq!(begun.elapsed().as_secs(), 3);
+    let dialled = async {
+        let opened = dial(far, &mut events).await;
+        opened.then(|| begun.elapsed().as_secs())
+    };
+    let ((), opened_at) = tokio::join!(releases, dialled);
+    assert_eq!(opened_at, Some(3));
     assert_eq!(gate.handshakes().available_permits(), 1, "given back");
 
     let (network, _events, mut far) = listener();
     let gate = network.shared().gate.clone();
     let _held = gate.handshakes().acquire().await.unwrap();
     let begun = Instant::now();
-    far.write_all(b"SREMP").await.unwrap();
-    assert_eq!(seconds_until_end(&mut far, begun).await, 5);
+    let header = VersionHeader::OWN.to_bytes();
+    let flight = [header.as_slice(), &[32, 0], &[9; 32]].concat();
+    far.write_all(&flight).await.unwrap();
+    let mut said = Vec::new();
+    far.read_to_end(&mut said).await.unwrap();
+    assert_eq!(said, [], "no answer was computed");
+    assert_eq!(begun.elapsed().as_secs(), 5);
     assert_eq!(network.refused().get("TIMEOUT"), Some(&1));
 }
