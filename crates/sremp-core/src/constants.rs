@@ -124,6 +124,12 @@ pub const RELAY_HALF_OPEN: usize = 1_024;
 pub const RELAY_HALF_OPEN_PER_PREFIX: usize = 16;
 /// New connections of a relay from one prefix per minute.
 pub const RELAY_ACCEPTS_PER_MINUTE: usize = 120;
+/// Of those so many at once: a handshake costs a third of a millisecond, and those who are connected
+/// already wait for it.
+pub const RELAY_ACCEPTS_AT_ONCE: usize = 12;
+/// A connection that comes earlier than its prefix may waits for its turn, but no longer than this:
+/// whoever dials gives up after [`DIAL_ATTEMPT_TIMEOUT`].
+pub const RELAY_ACCEPT_WAIT: Duration = Duration::from_secs(2);
 
 /// Length of a chunk header in bytes, after the type byte.
 pub const CHUNK_HEADER_LEN: usize = 14;
@@ -308,3 +314,13 @@ pub const MAX_RECEIPT: usize = 64 + 1 + 33 * MAX_RECEIPT_DEPTH;
 pub const MIN_SIGNATURE_BATCH: usize = 4;
 /// One-time prekeys below which the owner is told.
 pub const LOW_OTPS: u16 = 20;
+
+// ---- chapter 10: errors -------------------------------------------------------------------------
+
+/// For so long whoever broke the protocol is not let in by a server.
+pub const BAN_TIME: Duration = Duration::from_secs(10 * 60);
+/// Violations within [`BAN_TIME`] after which an address is not let in, whoever comes from there:
+/// more than one broken client behind a shared address makes in that time.
+pub const BAN_VIOLATIONS: u32 = 8;
+/// Identities that are banned at once, and as many addresses that are counted.
+pub const MAX_BANS: usize = 4_096;

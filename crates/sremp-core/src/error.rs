@@ -166,6 +166,15 @@ impl ErrorCode {
     pub fn scope(self) -> Scope {
         self.row().map_or(Scope::Local, |row| row.scope)
     }
+
+    /// Whether only a bug or an attack of the peer explains it: what it is banned for. Nobody between
+    /// the two can bring it about, unlike frames that do not hold.
+    pub const fn is_violation(self) -> bool {
+        matches!(
+            self,
+            Self::ChunkInvalid | Self::TooLarge | Self::ProtocolViolation
+        )
+    }
 }
 
 impl std::fmt::Display for ErrorCode {

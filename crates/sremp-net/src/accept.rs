@@ -1,9 +1,12 @@
 //! Listening: a permit before any work (D1.12).
 
 use std::{
+    future::poll_fn,
+    hint::black_box,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
+    task::{Context, Poll},
 };
 
 use sremp_core::{
@@ -14,7 +17,7 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
     task::AbortHandle,
-    time::{Duration, sleep},
+    time::{Duration, sleep, sleep_until},
 };
 
 use crate::{
@@ -53,11 +56,10 @@ impl Drop for Listening {
 }
 
 /// What is done with a stream that was let in.
-pub(crate) trait Spawn: Send + 'static {
+pub(crate) trait Spawn: Send + Sync + 'static {
     fn spawn(
         &self,
         stream: TcpStream,
-        peer: IpAddr,
         permit: Permit,
         shared: &Arc<Shared>,
         shutdown: watch::Receiver<Option<ErrorCode>>,
@@ -112,25 +114,35 @@ async fn accept(
     shutdown: watch::Sender<Option<ErrorCode>>,
     spawn: impl Spawn,
 ) {
+    let spawn = Arc::new(spawn);
     let mut leaving = shutdown.subscribe();
     let mut rest = MIN_REST;
     loop {
+        let accepted = poll_fn(|cx| {
+            let accepted = poll_accept(&listener, &shared, cx);
+            wipe_stack();
+            accepted
+        });
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accepted => accepted,
             _ = asked_to_leave(&mut leaving) => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok(Ok((stream, permit))) => {
                 rest = MIN_REST;
-                match shared.gate.admit(peer.ip(), shared.clock.now()) {
-                    Ok(permit) => {
-                        // without it the link works, only slower
-                        let _ = stream.set_nodelay(true);
-                        spawn.spawn(stream, peer.ip(), permit, &shared, shutdown.subscribe());
-                    }
-                    // the stream is dropped: no byte is read or written for it
-                    Err(cause) => shared.count_cause(cause),
+                // without it the link works, only slower
+                let _ = stream.set_nodelay(true);
+                let leaving = shutdown.subscribe();
+                if permit.turn <= shared.clock.now() {
+                    spawn.spawn(stream, permit, &shared, leaving);
+                } else {
+                    tokio::spawn(wait(spawn.clone(), stream, permit, shared.clone(), leaving));
                 }
+            }
+            // the stream is dropped: no byte was read or written for it
+            Ok(Err(cause)) => {
+                rest = MIN_REST;
+                shared.count_cause(cause);
             }
             Err(error) => {
                 tracing::warn!(%error, "accepting connections failed, trying again");
@@ -141,6 +153,46 @@ async fn accept(
     }
 }
 
+/// A stream, and whether it may go on. Where it comes from is a hash from here on: the address is
+/// on the stack of this call alone.
+#[inline(never)]
+fn poll_accept(
+    listener: &TcpListener,
+    shared: &Shared,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Result<(TcpStream, Permit), &'static str>>> {
+    listener.poll_accept(cx).map_ok(|(stream, peer)| {
+        let permit = shared.gate.admit(peer.ip(), shared.clock.now());
+        permit.map(|permit| (stream, permit))
+    })
+}
+
+/// More than [`poll_accept`] and what it calls have used.
+const WIPED: usize = 8 * 1024;
+
+/// Overwrites what the call before has left on the stack.
+#[inline(never)]
+fn wipe_stack() {
+    black_box(&mut [0_u8; WIPED]);
+}
+
+/// Lets a connection begin when its turn has come, unless the network shuts down before. Until then
+/// nothing is read of it, and it is half-open.
+async fn wait<S: Spawn>(
+    spawn: Arc<S>,
+    stream: TcpStream,
+    permit: Permit,
+    shared: Arc<Shared>,
+    mut shutdown: watch::Receiver<Option<ErrorCode>>,
+) {
+    tokio::select! {
+        () = sleep_until(shared.clock.instant(permit.turn)) => {
+            spawn.spawn(stream, permit, &shared, shutdown);
+        }
+        _ = asked_to_leave(&mut shutdown) => {}
+    }
+}
+
 /// Links whose events the owner gets.
 pub(crate) struct Links;
 
@@ -148,7 +200,6 @@ impl Spawn for Links {
     fn spawn(
         &self,
         stream: TcpStream,
-        _: IpAddr,
         permit: Permit,
         shared: &Arc<Shared>,
         shutdown: watch::Receiver<Option<ErrorCode>>,
@@ -164,13 +215,12 @@ impl<T: Serve> Spawn for Guests<T> {
     fn spawn(
         &self,
         stream: TcpStream,
-        peer: IpAddr,
         permit: Permit,
         shared: &Arc<Shared>,
         shutdown: watch::Receiver<Option<ErrorCode>>,
     ) {
         let server = self.0.clone();
-        let served = Served::new(server, stream, peer, permit, shared.clone(), shutdown);
+        let served = Served::new(server, stream, permit, shared.clone(), shutdown);
         tokio::spawn(served.run());
     }
 }
@@ -193,7 +243,7 @@ pub(crate) fn inbound<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     LinkTask {
         link,
         direction: Direction::Inbound,
-        pump: Pump::new(stream, channel, shared.clock),
+        pump: Pump::new(stream, channel, shared.clock).in_turns(shared.gate.clone()),
         commands,
         handle: Some(handle),
         shared,

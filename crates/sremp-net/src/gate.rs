@@ -5,15 +5,21 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use sremp_core::{
     constants::{
         CLIENT_ACCEPTS_PER_MINUTE, CLIENT_HALF_OPEN, CLIENT_HALF_OPEN_PER_PREFIX,
-        MAX_RATED_PREFIXES, RELAY_ACCEPTS_PER_MINUTE, RELAY_HALF_OPEN, RELAY_HALF_OPEN_PER_PREFIX,
+        MAX_RATED_PREFIXES, RELAY_ACCEPT_WAIT, RELAY_ACCEPTS_AT_ONCE, RELAY_ACCEPTS_PER_MINUTE,
+        RELAY_HALF_OPEN, RELAY_HALF_OPEN_PER_PREFIX,
     },
+    id::ContactId,
     time::Tick,
 };
+use tokio::sync::Semaphore;
+
+use crate::bans::{BanRule, Bans};
 
 /// Limits on connections that are not open yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +30,15 @@ pub struct AdmissionLimits {
     pub half_open_per_prefix: usize,
     /// New connections from one prefix in a minute.
     pub accepts_per_minute: usize,
+    /// Of those so many may come at once.
+    pub accepts_at_once: usize,
+    /// One that comes earlier than it may is made to wait, unread, if its turn is no later than this.
+    pub wait: Duration,
+    /// Handshakes that are computed at the same time. Fewer than processors, so that those who are
+    /// connected already have one to themselves.
+    pub handshakes_at_once: usize,
+    /// Whom a server does not let in any more.
+    pub bans: BanRule,
 }
 
 impl AdmissionLimits {
@@ -32,28 +47,62 @@ impl AdmissionLimits {
         half_open: CLIENT_HALF_OPEN,
         half_open_per_prefix: CLIENT_HALF_OPEN_PER_PREFIX,
         accepts_per_minute: CLIENT_ACCEPTS_PER_MINUTE,
+        accepts_at_once: CLIENT_ACCEPTS_PER_MINUTE,
+        wait: Duration::ZERO,
+        handshakes_at_once: 1,
+        bans: BanRule::NONE,
     };
     /// The limits of a relay, where many share an address.
     pub const RELAY: Self = Self {
         half_open: RELAY_HALF_OPEN,
         half_open_per_prefix: RELAY_HALF_OPEN_PER_PREFIX,
         accepts_per_minute: RELAY_ACCEPTS_PER_MINUTE,
+        accepts_at_once: RELAY_ACCEPTS_AT_ONCE,
+        wait: RELAY_ACCEPT_WAIT,
+        handshakes_at_once: 1,
+        bans: BanRule::SERVER,
     };
+
+    /// Between two connections of a prefix that has come often, in milliseconds.
+    fn price(&self) -> u64 {
+        let per_minute = u64::try_from(self.accepts_per_minute).unwrap_or(u64::MAX);
+        MINUTE.checked_div(per_minute).unwrap_or(MINUTE)
+    }
+
+    /// How far a prefix may be ahead of its rate, in milliseconds.
+    fn ahead(&self) -> u64 {
+        let at_once = self.accepts_at_once.min(self.accepts_per_minute);
+        let at_once = u64::try_from(at_once).unwrap_or(u64::MAX);
+        at_once.saturating_mul(self.price()).min(MINUTE)
+    }
+}
+
+/// Stands for where a connection comes from: an IPv4 address or an IPv6 /64, hashed under a key of
+/// this process. The address itself is kept nowhere (D6.12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AddressKey(u64);
+
+impl AddressKey {
+    /// An address of a simulated network.
+    pub const fn simulated(number: u64) -> Self {
+        Self(number)
+    }
 }
 
 /// Counts half-open connections and new ones.
 #[derive(Debug)]
 pub(crate) struct Gate {
     limits: AdmissionLimits,
+    key: RandomState,
     state: Mutex<State>,
+    handshakes: Semaphore,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     half_open: usize,
-    /// By a hash of the prefix under a key of this process: no address can be read back (D6.12).
-    prefixes: HashMap<u64, Visits>,
-    key: RandomState,
+    prefixes: HashMap<AddressKey, Visits>,
+    bans: Bans,
     /// When whoever has not come lately was last forgotten.
     tidied: Tick,
 }
@@ -66,6 +115,7 @@ impl State {
             self.tidied = now;
             let busy = |v: &Visits| v.half_open > 0 || v.paid_until > now.get();
             self.prefixes.retain(|_, visits| busy(visits));
+            self.bans.tidy(now);
         }
     }
 }
@@ -75,6 +125,19 @@ struct Visits {
     half_open: usize,
     /// When the visits so far are paid for at the allowed rate (GCRA), in milliseconds.
     paid_until: u64,
+}
+
+impl Visits {
+    /// Pays for one more; when its turn is, or `None` if that is too late.
+    fn pay(&mut self, limits: &AdmissionLimits, now: Tick) -> Option<Tick> {
+        let paid_until = self.paid_until.max(now.get());
+        let paid_until = paid_until.saturating_add(limits.price());
+        let turn = Tick::new(paid_until.saturating_sub(limits.ahead())).max(now);
+        (turn.since(now) <= limits.wait).then(|| {
+            self.paid_until = paid_until;
+            turn
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,7 +166,14 @@ impl Gate {
     pub(crate) fn new(limits: AdmissionLimits) -> Arc<Self> {
         Arc::new(Self {
             limits,
-            state: Mutex::default(),
+            key: RandomState::new(),
+            state: Mutex::new(State {
+                half_open: 0,
+                prefixes: HashMap::new(),
+                bans: Bans::new(limits.bans),
+                tidied: Tick::new(0),
+            }),
+            handshakes: Semaphore::new(limits.handshakes_at_once.clamp(1, Semaphore::MAX_PERMITS)),
         })
     }
 
@@ -113,33 +183,48 @@ impl Gate {
         address: IpAddr,
         now: Tick,
     ) -> Result<Permit, &'static str> {
+        let from = AddressKey(self.key.hash_one(Prefix::of(address)));
+        let limits = &self.limits;
         let mut state = self.lock();
-        let prefix = state.key.hash_one(Prefix::of(address));
-        if state.half_open >= self.limits.half_open {
+        if state.bans.is_address_banned(&from, now) {
+            return Err("banned address");
+        }
+        if state.half_open >= limits.half_open {
             return Err("half-open connections");
         }
         state.tidy(now);
-        if state.prefixes.len() >= MAX_RATED_PREFIXES && !state.prefixes.contains_key(&prefix) {
+        if state.prefixes.len() >= MAX_RATED_PREFIXES && !state.prefixes.contains_key(&from) {
             return Err("addresses");
         }
-        let visits = state.prefixes.entry(prefix).or_default();
-        if visits.half_open >= self.limits.half_open_per_prefix {
+        let visits = state.prefixes.entry(from).or_default();
+        if visits.half_open >= limits.half_open_per_prefix {
             return Err("half-open connections of one address");
         }
-        let per_minute = u64::try_from(self.limits.accepts_per_minute).unwrap_or(u64::MAX);
-        let price = MINUTE.checked_div(per_minute).unwrap_or(MINUTE);
-        let paid_until = visits.paid_until.max(now.get()).saturating_add(price);
-        if paid_until > now.get().saturating_add(MINUTE) {
-            return Err("connections of one address per minute");
-        }
-        visits.paid_until = paid_until;
+        let turn = visits.pay(limits, now);
+        let turn = turn.ok_or("connections of one address per minute")?;
         visits.half_open = visits.half_open.saturating_add(1);
         state.half_open = state.half_open.saturating_add(1);
         drop(state);
         Ok(Permit {
             gate: self.clone(),
-            prefix,
+            from,
+            turn,
         })
+    }
+
+    /// Somebody who was let in broke the protocol; `peer` only if it has proved to be that.
+    pub(crate) fn violated(&self, from: AddressKey, peer: Option<ContactId>, now: Tick) {
+        self.lock().bans.violated(from, peer, now);
+    }
+
+    /// Whether this peer broke the protocol lately.
+    pub(crate) fn is_banned(&self, peer: &ContactId, now: Tick) -> bool {
+        self.lock().bans.is_identity_banned(peer, now)
+    }
+
+    /// Those whose turn it is to compute a step of a handshake.
+    pub(crate) const fn handshakes(&self) -> &Semaphore {
+        &self.handshakes
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -151,14 +236,17 @@ impl Gate {
 #[derive(Debug)]
 pub(crate) struct Permit {
     gate: Arc<Gate>,
-    prefix: u64,
+    /// Where it comes from.
+    pub(crate) from: AddressKey,
+    /// When it may be read from at the earliest.
+    pub(crate) turn: Tick,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
         state.half_open = state.half_open.saturating_sub(1);
-        if let Some(visits) = state.prefixes.get_mut(&self.prefix) {
+        if let Some(visits) = state.prefixes.get_mut(&self.from) {
             visits.half_open = visits.half_open.saturating_sub(1);
         }
     }
@@ -229,6 +317,79 @@ mod tests {
         assert!(gate.admit(v4(1), at(106)).is_ok());
         assert!(gate.admit(v4(1), at(106)).is_err());
         assert!(gate.admit(v4(2), at(106)).is_ok(), "another address");
+    }
+
+    #[test]
+    fn twelve_come_to_a_relay_at_once_four_wait_for_their_turn_and_the_next_is_refused() {
+        let gate = Gate::new(AdmissionLimits::RELAY);
+        let now = Tick::new(100_000);
+        let turn = |now| gate.admit(v4(1), now).map(|permit| permit.turn);
+        for _ in 0..12 {
+            assert_eq!(turn(now), Ok(now));
+        }
+        for n in 1..=4 {
+            assert_eq!(turn(now), Ok(Tick::new(100_000 + n * 500)));
+        }
+        let refused = Err("connections of one address per minute");
+        assert_eq!(turn(now), refused);
+        // one who was refused has not paid: half a second later there is room for one
+        let later = Tick::new(100_500);
+        assert_eq!(turn(later), Ok(Tick::new(102_500)));
+        assert_eq!(turn(later), refused);
+        assert_eq!(gate.admit(v4(2), now).map(|permit| permit.turn), Ok(now));
+    }
+
+    #[test]
+    fn no_address_is_let_in_more_often_than_its_rate_and_its_burst() {
+        let gate = Gate::new(AdmissionLimits::RELAY);
+        let mut turns = Vec::new();
+        for ms in 0..300_000 {
+            turns.extend(gate.admit(v4(1), Tick::new(ms)).map(|p| p.turn.get()));
+        }
+        assert!(turns.is_sorted());
+        assert!(turns.windows(13).all(|w| w[12] - w[0] >= 500));
+        assert!(turns.windows(132).all(|w| w[131] - w[0] >= MINUTE - 500));
+        assert!(turns.len() >= 600, "five minutes' worth: {}", turns.len());
+    }
+
+    /// The pause of our own client: 2 s, doubled, ± 25 %.
+    fn pause(failures: u32, seed: &mut u64) -> u64 {
+        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let percent = 75 + (*seed >> 33) % 51;
+        (2_000 << failures.min(9)) * percent / 100
+    }
+
+    #[test]
+    fn sixty_people_behind_one_address_are_all_in_within_a_minute() {
+        let gate = Gate::new(AdmissionLimits::RELAY);
+        let mut seed = 8;
+        // (when, how often it failed): a relay has come back, and all dial at once
+        let mut due: Vec<(u64, u32)> = vec![(0, 0); 60];
+        let mut last = 0;
+        while let Some(next) = (0..due.len()).min_by_key(|n| due[*n]) {
+            let (at, failures) = due.swap_remove(next);
+            match gate.admit(v4(1), Tick::new(at)) {
+                // the handshake itself is over at once
+                Ok(permit) => last = last.max(permit.turn.get()),
+                Err(_) => due.push((at + pause(failures, &mut seed), failures + 1)),
+            }
+        }
+        assert!((24_000..60_000).contains(&last), "{last} ms");
+    }
+
+    #[test]
+    fn a_banned_address_is_refused_before_anything_else_and_others_are_not() {
+        let gate = Gate::new(AdmissionLimits::RELAY);
+        let now = Tick::new(5_000);
+        let from = gate.admit(v4(1), now).unwrap().from;
+        for _ in 0..8 {
+            assert!(gate.admit(v4(1), now).is_ok());
+            gate.violated(from, None, now);
+        }
+        assert_eq!(gate.admit(v4(1), now).unwrap_err(), "banned address");
+        assert!(gate.admit(v4(2), now).is_ok());
+        let over = Tick::new(605_000);
+        assert!(gate.admit(v4(1), over).is_ok());
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! connection, which answers in the connection's own task.
 
 mod accept;
+mod bans;
 mod clock;
 mod dial;
 mod event;
@@ -30,9 +31,10 @@ mod task;
 mod tests;
 
 pub use accept::Listening;
+pub use bans::BanRule;
 pub use dial::DialTarget;
 pub use event::{CloseReason, LinkEvent};
-pub use gate::AdmissionLimits;
+pub use gate::{AddressKey, AdmissionLimits};
 pub use link::{LinkCommand, LinkHandle, LinkId, NotQueued};
 pub use network::Network;
 pub use public::is_public;

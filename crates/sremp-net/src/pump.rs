@@ -5,6 +5,7 @@ use std::{
     io,
     mem::MaybeUninit,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -18,7 +19,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
-use crate::clock::Clock;
+use crate::{clock::Clock, gate::Gate};
 
 /// Bytes taken from the operating system at once; they lie on the stack, so that an idle
 /// connection holds no buffer.
@@ -35,6 +36,10 @@ pub(crate) struct Pump<S> {
     /// When the peer last took something of `out`, or `out` was last empty.
     progress: Instant,
     alarm: Alarm,
+    /// Of somebody who knocks, until it is in: whose turn it is to be computed.
+    turns: Option<Arc<Gate>>,
+    /// Read, and not computed yet.
+    knocks: Vec<u8>,
 }
 
 /// What a turn of the pump came to.
@@ -54,6 +59,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             written: 0,
             progress: Instant::now(),
             alarm: Alarm::default(),
+            turns: None,
+            knocks: Vec::new(),
+        }
+    }
+
+    /// Until the connection is open, what the peer says is computed only when it is its turn: a
+    /// flood of handshakes must not keep those waiting who are connected.
+    pub(crate) fn in_turns(self, gate: Arc<Gate>) -> Self {
+        Self {
+            turns: Some(gate),
+            ..self
         }
     }
 
@@ -64,7 +80,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     /// What the operating system says, if it is not just that the peer is gone.
     pub(crate) async fn step(&mut self, reads: bool) -> Result<(), io::ErrorKind> {
         self.encrypt();
+        if !self.knocks.is_empty() {
+            self.knock().await;
+            return Ok(());
+        }
         match poll_fn(|cx| self.turn(cx, reads)).await {
+            Turn::Read(Ok(bytes)) if self.is_outside() && !bytes.is_empty() => {
+                self.knocks = bytes;
+                Ok(())
+            }
             Turn::Read(got) => self.received(got.map_err(|e| e.kind())),
             Turn::Wrote(sent) => match sent.map_err(|e| e.kind()) {
                 Ok(0) => self.broken(io::ErrorKind::WriteZero),
@@ -79,6 +103,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
                 Ok(())
             }
         }
+    }
+
+    /// Waits for the turn of what was read, or for the end of the peer's time.
+    async fn knock(&mut self) {
+        let Some(gate) = self.turns.clone() else {
+            return;
+        };
+        let rings = poll_fn(|cx| {
+            let deadline = self.deadline();
+            self.alarm.poll(cx, deadline)
+        });
+        let turn = tokio::select! {
+            biased;
+            turn = gate.handshakes().acquire() => turn,
+            () = rings => return self.rang(),
+        };
+        let bytes = std::mem::take(&mut self.knocks);
+        self.channel.handle_bytes(self.clock.now(), &bytes);
+        drop(turn);
+    }
+
+    fn is_outside(&mut self) -> bool {
+        if self.channel.peer().is_some() {
+            self.turns = None;
+        }
+        self.turns.is_some()
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Turn> {

@@ -1,14 +1,11 @@
 //! Serving: one task per connection, and whoever answers on it (architecture, rule 8).
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use sremp_core::{
     channel::{Accept, Admission, Channel, Event, HandshakeHash, Message, Service},
     error::ErrorCode,
-    id::IntroToken,
+    id::{ContactId, IntroToken},
     identity::Identity,
 };
 use tokio::{
@@ -18,7 +15,7 @@ use tokio::{
 
 use crate::{
     CloseReason, LinkCommand, LinkHandle,
-    gate::Permit,
+    gate::{AddressKey, Permit},
     link::Commands,
     network::Shared,
     pump::Pump,
@@ -61,7 +58,7 @@ pub struct Arrival {
     /// The Noise handshake hash of this connection.
     pub channel_binding: HandshakeHash,
     /// Where from: for limits, not for logs.
-    pub address: IpAddr,
+    pub address: AddressKey,
     /// Sends to the peer.
     pub handle: LinkHandle,
 }
@@ -78,7 +75,11 @@ pub(crate) struct Served<T: Serve, S> {
     shutdown: watch::Receiver<Option<ErrorCode>>,
     /// Until the connection is open.
     permit: Option<Permit>,
-    address: IpAddr,
+    /// What a violation is counted for.
+    from: AddressKey,
+    /// Who the peer has proved to be.
+    peer: Option<ContactId>,
+    banned: bool,
     own_close: bool,
 }
 
@@ -86,7 +87,6 @@ impl<T: Serve, S: AsyncRead + AsyncWrite + Send + Unpin> Served<T, S> {
     pub(crate) fn new(
         server: Arc<T>,
         stream: S,
-        address: IpAddr,
         permit: Permit,
         shared: Arc<Shared>,
         shutdown: watch::Receiver<Option<ErrorCode>>,
@@ -100,14 +100,16 @@ impl<T: Serve, S: AsyncRead + AsyncWrite + Send + Unpin> Served<T, S> {
         let (handle, commands) = Commands::new(shared.new_link());
         Self {
             server,
-            pump: Pump::new(stream, channel, shared.clock),
+            pump: Pump::new(stream, channel, shared.clock).in_turns(shared.gate.clone()),
             commands,
             handle: Some(handle),
             guest: None,
             shared,
             shutdown,
+            from: permit.from,
             permit: Some(permit),
-            address,
+            peer: None,
+            banned: false,
             own_close: false,
         }
     }
@@ -171,7 +173,7 @@ impl<T: Serve, S: AsyncRead + AsyncWrite + Send + Unpin> Served<T, S> {
             let now = self.shared.clock.now();
             match event {
                 Event::Shown { identity, intro } => {
-                    let admission = self.server.admit(&identity, intro.as_ref());
+                    let admission = self.admit(&identity, intro.as_ref());
                     self.pump.channel.handle_admission(now, admission);
                 }
                 Event::Opened { peer } => self.opened(peer),
@@ -187,18 +189,25 @@ impl<T: Serve, S: AsyncRead + AsyncWrite + Send + Unpin> Served<T, S> {
         }
     }
 
+    fn admit(&mut self, peer: &Identity, intro: Option<&IntroToken>) -> Admission {
+        let id = *self.peer.insert(peer.id());
+        self.banned = self.shared.gate.is_banned(&id, self.shared.clock.now());
+        match self.banned {
+            true => Admission::Close(ErrorCode::Refused),
+            false => self.server.admit(peer, intro),
+        }
+    }
+
     fn opened(&mut self, peer: Identity) {
         self.permit = None;
         let binding = self.pump.channel.handshake_hash().copied();
         let (Some(handle), Some(channel_binding)) = (self.handle.take(), binding) else {
             return;
         };
-        // not kept for the life of the connection
-        let address = std::mem::replace(&mut self.address, Ipv4Addr::UNSPECIFIED.into());
         let opened = self.server.open(Arrival {
             peer,
             channel_binding,
-            address,
+            address: self.from,
             handle,
         });
         match opened {
@@ -212,10 +221,19 @@ impl<T: Serve, S: AsyncRead + AsyncWrite + Send + Unpin> Served<T, S> {
         self.own_close = matches!(reason, CloseReason::Own(_));
         // an open connection may end at any time, but not because of what its peer did
         let fault = match reason {
-            CloseReason::Local(code) | CloseReason::Own(code) => code != ErrorCode::GoingAway,
-            _ => false,
+            CloseReason::Local(code) | CloseReason::Own(code) if code != ErrorCode::GoingAway => {
+                Some(code)
+            }
+            _ => None,
         };
-        if self.permit.take().is_some() || fault {
+        if fault.is_some_and(ErrorCode::is_violation) {
+            let (gate, now) = (&self.shared.gate, self.shared.clock.now());
+            gate.violated(self.from, self.peer, now);
+        }
+        let half_open = self.permit.take().is_some();
+        if self.banned {
+            self.shared.count_cause("banned identity");
+        } else if half_open || fault.is_some() {
             self.shared.count(&reason);
         }
     }

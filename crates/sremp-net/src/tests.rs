@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sremp_core::{
-    channel::{Admission, Channel, Event, Initiate, LocalIdentity, Service},
+    channel::{Admission, Channel, Event, Initiate, LocalIdentity, Service, VersionHeader},
     error::ErrorCode,
     identity::{SecretIdentity, Username},
     key::NoiseSecret,
@@ -168,4 +168,44 @@ async fn when_the_last_handle_is_dropped_the_link_closes() {
         panic!("closed");
     };
     assert_eq!(reason, CloseReason::Own(ErrorCode::GoingAway));
+}
+
+/// The far end dials, until it is open or has been closed.
+async fn dial(far: DuplexStream, events: &mut mpsc::Receiver<LinkEvent>) -> bool {
+    tokio::select! {
+        _opened = open(far, events) => true,
+        () = sleep(Duration::from_secs(60)) => false,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_is_computed_in_its_turn_and_given_up_when_that_does_not_come() {
+    let (network, mut events, far) = listener();
+    let gate = network.shared().gate.clone();
+    let held = gate.handshakes().acquire().await.unwrap();
+    let begun = Instant::now();
+    let releases = async {
+        sleep(Duration::from_secs(3)).await;
+        drop(held);
+    };
+    let dialled = async {
+        let opened = dial(far, &mut events).await;
+        opened.then(|| begun.elapsed().as_secs())
+    };
+    let ((), opened_at) = tokio::join!(releases, dialled);
+    assert_eq!(opened_at, Some(3));
+    assert_eq!(gate.handshakes().available_permits(), 1, "given back");
+
+    let (network, _events, mut far) = listener();
+    let gate = network.shared().gate.clone();
+    let _held = gate.handshakes().acquire().await.unwrap();
+    let begun = Instant::now();
+    let header = VersionHeader::OWN.to_bytes();
+    let flight = [header.as_slice(), &[32, 0], &[9; 32]].concat();
+    far.write_all(&flight).await.unwrap();
+    let mut said = Vec::new();
+    far.read_to_end(&mut said).await.unwrap();
+    assert_eq!(said, [], "no answer was computed");
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    assert_eq!(network.refused().get("TIMEOUT"), Some(&1));
 }

@@ -1,13 +1,13 @@
 //! The relay's config file.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, thread, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use sremp_core::{
     constants::{ENVELOPE_BUCKETS, MAX_HOST},
     id::ContactId,
 };
-use sremp_net::AdmissionLimits;
+use sremp_net::{AdmissionLimits, BanRule};
 
 /// Settings of a relay, `relay.toml`. The annotated [`Config::DEFAULT`] is the default.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -36,6 +36,8 @@ pub struct Config {
     pub rates: Rates,
     /// Connections.
     pub connections: Connections,
+    /// Who is not let in after breaking the protocol.
+    pub bans: Bans,
     /// Memory and disk.
     pub guards: Guards,
 }
@@ -112,6 +114,21 @@ pub struct Connections {
     pub half_open_per_address: usize,
     /// New ones of one address prefix in a minute.
     pub new_per_address_and_minute: usize,
+    /// Of those at once.
+    pub new_per_address_at_once: usize,
+    /// Handshakes that are computed at the same time; 0 is one fewer than the machine has
+    /// processors, and at least one.
+    pub handshakes_at_once: usize,
+}
+
+/// What follows when somebody breaks the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bans {
+    /// For how long an identity is not let in, seconds; 0 is no ban.
+    pub time: u32,
+    /// Violations within that time after which an address is not let in; 0 is never.
+    pub violations_per_address: u32,
 }
 
 /// When new messages are refused.
@@ -140,6 +157,7 @@ impl Default for Config {
             senders: SenderLimits::default(),
             rates: Rates::default(),
             connections: Connections::default(),
+            bans: Bans::default(),
             guards: Guards::default(),
         }
     }
@@ -189,17 +207,18 @@ impl Default for Connections {
             half_open: limits.half_open,
             half_open_per_address: limits.half_open_per_prefix,
             new_per_address_and_minute: limits.accepts_per_minute,
+            new_per_address_at_once: limits.accepts_at_once,
+            handshakes_at_once: 0,
         }
     }
 }
 
-impl Connections {
-    /// The limits on connections that are not open yet.
-    pub const fn admission(&self) -> AdmissionLimits {
-        AdmissionLimits {
-            half_open: self.half_open,
-            half_open_per_prefix: self.half_open_per_address,
-            accepts_per_minute: self.new_per_address_and_minute,
+impl Default for Bans {
+    fn default() -> Self {
+        let rule = BanRule::SERVER;
+        Self {
+            time: u32::try_from(rule.time.as_secs()).unwrap_or(u32::MAX),
+            violations_per_address: rule.violations_per_prefix,
         }
     }
 }
@@ -256,6 +275,30 @@ impl Config {
         }
         Ok(config)
     }
+
+    /// The limits on connections that are not open yet.
+    pub fn admission(&self) -> AdmissionLimits {
+        let connections = &self.connections;
+        AdmissionLimits {
+            half_open: connections.half_open,
+            half_open_per_prefix: connections.half_open_per_address,
+            accepts_per_minute: connections.new_per_address_and_minute,
+            accepts_at_once: connections.new_per_address_at_once,
+            handshakes_at_once: match connections.handshakes_at_once {
+                0 => processors().saturating_sub(1).max(1),
+                some => some,
+            },
+            bans: BanRule {
+                time: Duration::from_secs(self.bans.time.into()),
+                violations_per_prefix: self.bans.violations_per_address,
+            },
+            ..AdmissionLimits::RELAY
+        }
+    }
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, Into::into)
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -336,7 +379,8 @@ mod tests {
             ("mailbox", 7),
             ("senders", 4),
             ("rates", 3),
-            ("connections", 4),
+            ("connections", 6),
+            ("bans", 2),
             ("guards", 3),
         ];
         for (section, keys) in sections {

@@ -149,7 +149,7 @@ pub async fn start<S: MailboxStore>(start: Start<S>) -> Result<Running, RunError
     } = start;
     let (events_in, events) = tokio::sync::mpsc::channel(EVENTS);
     let own = watch::channel(Arc::new(LocalIdentity::new(&identity))).1;
-    let network = Arc::new(Network::new(own, events_in, config.connections.admission()));
+    let network = Arc::new(Network::new(own, events_in, config.admission()));
     let (intake, work) = Intake::new(config.guards.queue);
     let (desk_in, jobs) = mpsc::channel();
     let (checks_in, checks) = check::queue();

@@ -64,6 +64,7 @@ fn signed(of: &SecretIdentity, data: Vec<u8>) -> Vec<u8> {
 async fn relay() -> Relay {
     let mut config = open_config();
     config.connections.new_per_address_and_minute = 10_000;
+    config.connections.new_per_address_at_once = 10_000;
     Relay::with(config).await
 }
 

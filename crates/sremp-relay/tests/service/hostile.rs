@@ -10,7 +10,7 @@ use sremp_relay::load::hostile;
 
 use crate::{
     peer::Peer,
-    relay::{Relay, open_config},
+    relay::{Relay, strict_config},
     rogue::Honest,
 };
 
@@ -44,7 +44,7 @@ fn resident_kib() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_clients_cost_others_neither_time_nor_memory() {
-    let mut config = open_config();
+    let mut config = strict_config();
     // what is measured are the bounds, but not how often two may write to each other
     config.rates.stores_per_sender = 0;
     let relay = Relay::with(config).await;

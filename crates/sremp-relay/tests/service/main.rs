@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 mod addresses;
+mod admission;
 mod bounds;
 mod chunks;
 mod committing;

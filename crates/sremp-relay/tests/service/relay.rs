@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use sremp_core::identity::SecretIdentity;
 use sremp_relay::{
-    config::Config,
+    config::{Bans, Config},
     home::RelayHome,
     invite::{InviteKey, UsedInvites},
     mailbox::{DiskGuard, EmbeddedStore, Limits},
@@ -22,8 +22,22 @@ pub(crate) struct Relay {
     link: RelayLink,
 }
 
-/// Everybody gets a mailbox, on loopback, without metrics.
+/// Everybody gets a mailbox, on loopback, without metrics. All are at one address, so it may be
+/// wrong as often as a test wants.
 pub(crate) fn open_config() -> Config {
+    let mut config = Config {
+        bans: Bans {
+            time: 0,
+            violations_per_address: 0,
+        },
+        ..strict_config()
+    };
+    config.connections.new_per_address_at_once = config.connections.new_per_address_and_minute;
+    config
+}
+
+/// The same with the bounds that a relay has by default.
+pub(crate) fn strict_config() -> Config {
     Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         policy: sremp_relay::config::Policy::Open,
