@@ -200,6 +200,13 @@ impl Engine {
         if peer.book.can_send() && !peer.book.needs_new_session(now) {
             return Ok(true);
         }
+        // thousands that wait sealed are not sealed again because the chain that sealed them is full
+        if peer.book.can_send()
+            && peer.record.confirmed
+            && !step.tx.outbox_is_unsealed(peer.record.row)?
+        {
+            return Ok(true);
+        }
         let own = &self.own;
         let started = peer
             .book

@@ -235,6 +235,16 @@ impl Tx<'_> {
         self.one(sql, [contact.0], |row| row.count(0))
     }
 
+    /// Whether something for a contact waits without an envelope.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn outbox_is_unsealed(&mut self, contact: ContactRow) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM outbox INDEXED BY outbox_contact
+                                  WHERE contact = ?1 AND envelope_id IS NULL)";
+        self.one(sql, [contact.0], |row| Ok(row.int(0)? == 1))
+    }
+
     /// Contacts for whom something waits, and how much.
     ///
     /// # Errors
