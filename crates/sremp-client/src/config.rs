@@ -120,8 +120,8 @@ impl Config {
             "\n\n# With whom direct connections are made; they show your address to that contact: \"accepted\"\n\
              # (contacts you added or accepted), \"trusted\" (contacts you trust) or \"never\".\ndirect = ",
             &text(direct),
-            "\n\n# Whether to dial private addresses of relays that a contact or a server names: for a LAN and\n\
-             # for tests. What you typed, or what a card says that you added, is dialled anyhow.\n\
+            "\n\n# Whether to dial private addresses that a contact or a server names, of people and of relays:\n\
+             # for a LAN and for tests. What you typed, or what a card says that you added, is dialled anyhow.\n\
              allow_private_addresses = ",
             if self.allow_private_addresses { "true" } else { "false" },
             "\n\n# A command that prints the passphrase, so that nobody has to type it.\n",

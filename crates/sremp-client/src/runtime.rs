@@ -374,8 +374,7 @@ impl Shell {
                     let _ = face.send(*result);
                 }
             }
-            Output::Dial(target) => self.dial(*target, Network::dial),
-            Output::DialPublic(target) => self.dial(*target, Network::dial_public),
+            Output::Dial(target) => self.dial(*target),
             Output::Admit { link, admission } => {
                 if let Some(answer) = self.answers.remove(&link) {
                     let _ = answer.send(admission);
@@ -392,10 +391,10 @@ impl Shell {
         }
     }
 
-    fn dial(&mut self, target: DialTarget, how: fn(&Network, DialTarget) -> (LinkId, LinkHandle)) {
+    fn dial(&mut self, target: DialTarget) {
         let (service, dialled) = (target.service, target.expected);
         let _inside = self.handle.enter();
-        let (link, handle) = how(&self.network, target);
+        let (link, handle) = self.network.dial(target);
         let known = Known {
             handle,
             service,

@@ -410,7 +410,8 @@ pub struct StatusView {
     pub relays: Vec<RelayView>,
     /// Whether private addresses are dialled that somebody else named.
     pub allow_private_addresses: bool,
-    /// What the user should know: the same identity live twice.
+    /// What the user should know: the same identity live twice; contacts who claim to be in a private
+    /// network.
     pub warnings: Vec<String>,
     /// Requests that wait for an answer.
     pub requests: u64,

@@ -109,6 +109,10 @@ pub const DIAL_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 pub const DIAL_BUDGET: Duration = Duration::from_secs(6);
 /// Addresses that one dial tries at most.
 pub const MAX_DIAL_ADDRESSES: usize = 12;
+/// Different endpoints that one contact only claims and that are dialled in one [`CLAIMS_INTERVAL`].
+pub const MAX_CLAIMS_DIALLED: usize = 3;
+/// Time in which the endpoints that a contact claims are counted.
+pub const CLAIMS_INTERVAL: Duration = Duration::from_secs(60);
 /// Prefixes whose rate of new connections is remembered.
 pub const MAX_RATED_PREFIXES: usize = 65_536;
 
@@ -205,6 +209,11 @@ pub const ENVELOPE_KEY_EXPIRY: Duration = Duration::from_secs(46 * 24 * 60 * 60)
 pub const ENVELOPE_KEY_DELETION: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 /// A contact may ask for one prekey bundle in this time.
 pub const PREKEY_REQUEST_INTERVAL: Duration = Duration::from_secs(60);
+/// A contact that leaves something unconfirmed for this time may have other keys by now: its bundle
+/// is fetched again.
+pub const BUNDLE_REFETCH: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Time after which that is tried again if no relay gave a bundle.
+pub const BUNDLE_REFETCH_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time by which the clocks of two peers may differ when one judges the other's expiries.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(300);
 /// Largest encoded prekey bundle in bytes.

@@ -33,6 +33,9 @@ use crate::{
 pub struct DialTarget {
     /// All places where the peer may be, the best first; they are tried in one race.
     pub endpoints: Vec<Endpoint>,
+    /// Places that somebody else names. One of them is tried, after the others, only if every
+    /// address that it has when it is looked up is one of the public internet (D5.4).
+    pub claimed: Vec<Endpoint>,
     /// Who has to answer; `None` only when nothing but an address is known.
     pub expected: Option<ContactId>,
     /// The noise key of the expected identity as it is known. Another one ends the link with
@@ -50,6 +53,7 @@ impl DialTarget {
     pub fn at(endpoint: Endpoint) -> Self {
         Self {
             endpoints: vec![endpoint],
+            claimed: Vec::new(),
             expected: None,
             pinned_noise_key: None,
             intro: None,
@@ -62,8 +66,6 @@ impl DialTarget {
 pub(crate) struct Dialling {
     pub(crate) link: LinkId,
     pub(crate) target: DialTarget,
-    /// Whether addresses of private networks are left out.
-    pub(crate) public_only: bool,
     pub(crate) handle: LinkHandle,
     pub(crate) commands: Commands,
     pub(crate) shared: Arc<Shared>,
@@ -112,13 +114,11 @@ impl Dialling {
 
     async fn race(&mut self) -> Result<Won, CloseReason> {
         let addresses = tokio::select! {
-            addresses = resolve(&self.target.endpoints) => addresses,
+            addresses = find(&self.target) => addresses,
             code = self.commands.closed() => return Err(CloseReason::Own(code)),
             code = asked_to_leave(&mut self.shutdown) => return Err(CloseReason::Own(code)),
         };
-        if self.public_only && !addresses.iter().all(is_public) {
-            return Err(CloseReason::PrivateAddress);
-        }
+        let addresses = addresses?;
         match addresses.as_slice() {
             [] => Err(CloseReason::NameNotFound),
             [only] => self.dial_only(*only).await,
@@ -255,19 +255,39 @@ async fn next_of(commands: &mut Option<&mut Commands>) -> LinkCommand {
     }
 }
 
-/// Every address of the endpoints: IPv6 and IPv4 in turn, IPv6 first, in the order of the
-/// endpoints otherwise.
-async fn resolve(endpoints: &[Endpoint]) -> Vec<SocketAddr> {
+/// Every address at which the peer may be dialled: IPv6 and IPv4 in turn, IPv6 first, in the order
+/// of the endpoints otherwise.
+async fn find(target: &DialTarget) -> Result<Vec<SocketAddr>, CloseReason> {
+    let all: Vec<Endpoint> = [&*target.endpoints, &*target.claimed].concat();
+    let mut found = resolve(all).await;
+    let claimed = found.split_off(target.endpoints.len());
+    let (public, inside): (Vec<_>, Vec<_>) = claimed
+        .into_iter()
+        .partition(|addresses| addresses.iter().all(is_public));
+    found.extend(public);
+    let addresses = alternate(found.into_iter().flatten());
+    match addresses.is_empty() && !inside.is_empty() {
+        true => Err(CloseReason::PrivateAddress),
+        false => Ok(addresses),
+    }
+}
+
+/// The addresses of each endpoint.
+async fn resolve(endpoints: Vec<Endpoint>) -> Vec<Vec<SocketAddr>> {
+    let mut found = vec![Vec::new(); endpoints.len()];
     let mut lookups = JoinSet::new();
-    for (rank, endpoint) in endpoints.iter().cloned().enumerate() {
+    for (rank, endpoint) in endpoints.into_iter().enumerate() {
         lookups.spawn(async move {
             let found = lookup_host((endpoint.host(), endpoint.port())).await;
             (rank, found.map_or_else(|_| Vec::new(), Iterator::collect))
         });
     }
-    let mut found: Vec<(usize, Vec<SocketAddr>)> = lookups.join_all().await;
-    found.sort_by_key(|(rank, _)| *rank);
-    alternate(found.into_iter().flat_map(|(_, addresses)| addresses))
+    for (rank, addresses) in lookups.join_all().await {
+        if let Some(of_this_one) = found.get_mut(rank) {
+            *of_this_one = addresses;
+        }
+    }
+    found
 }
 
 fn alternate(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {

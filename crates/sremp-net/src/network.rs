@@ -105,24 +105,11 @@ impl Network {
     ///
     /// Must be called within a tokio runtime.
     pub fn dial(&self, target: DialTarget) -> (LinkId, LinkHandle) {
-        self.start_dial(target, false)
-    }
-
-    /// As [`dial`](Self::dial), to where somebody else says that the peer is: only if every address
-    /// is one of the public internet, and as it was when it was looked at (D5.4).
-    ///
-    /// Must be called within a tokio runtime.
-    pub fn dial_public(&self, target: DialTarget) -> (LinkId, LinkHandle) {
-        self.start_dial(target, true)
-    }
-
-    fn start_dial(&self, target: DialTarget, public_only: bool) -> (LinkId, LinkHandle) {
         let link = self.shared.new_link();
         let (handle, commands) = Commands::new(link);
         let dialling = dial::Dialling {
             link,
             target,
-            public_only,
             handle: handle.clone(),
             commands,
             shared: self.shared.clone(),

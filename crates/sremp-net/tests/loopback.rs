@@ -275,12 +275,31 @@ async fn case_25_an_address_inside_that_others_name_is_not_dialled_nor_a_name_th
         "fe80::1",
         "localhost",
     ] {
-        alice.network.dial_public(DialTarget {
-            endpoints: vec![endpoint(host, port)],
+        alice.network.dial(DialTarget {
+            endpoints: Vec::new(),
+            claimed: vec![endpoint(host, port)],
             ..target(&listening, 2)
         });
         assert_eq!(alice.closed().await, CloseReason::PrivateAddress, "{host}");
     }
+}
+
+#[tokio::test]
+async fn case_25_a_place_inside_beside_one_that_the_user_gave_is_left_out() {
+    let (mut bob, listening) = Node::listening(2).await;
+    let inside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    inside.set_nonblocking(true).unwrap();
+    let port = inside.local_addr().unwrap().port();
+    let mut alice = Node::new(1);
+    alice.network.dial(DialTarget {
+        claimed: vec![endpoint("127.0.0.1", port), endpoint("localhost", port)],
+        ..target(&listening, 2)
+    });
+    bob.shown(Admission::Accept).await;
+    alice.shown(Admission::Accept).await;
+    alice.opened().await;
+    let knocked = inside.accept().map(|_| ()).map_err(|e| e.kind());
+    assert_eq!(knocked, Err(std::io::ErrorKind::WouldBlock));
 }
 
 #[tokio::test]

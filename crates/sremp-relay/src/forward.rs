@@ -159,6 +159,7 @@ impl<R: MailboxReader> Forwarder<R> {
     fn dial(&mut self, to: RelayHint, endpoints: Vec<Endpoint>) {
         let target = DialTarget {
             endpoints,
+            claimed: Vec::new(),
             expected: Some(to.relay),
             pinned_noise_key: None,
             intro: None,

@@ -194,7 +194,7 @@ impl Alone {
 /// The dials among what is done.
 pub fn dials<'a>(done: impl IntoIterator<Item = &'a Output>) -> Vec<&'a DialTarget> {
     let dial = |output: &'a Output| match output {
-        Output::Dial(target) | Output::DialPublic(target) => Some(&**target),
+        Output::Dial(target) => Some(&**target),
         _ => None,
     };
     done.into_iter().filter_map(dial).collect()

@@ -30,29 +30,20 @@ pub(crate) struct End {
 }
 
 impl World {
-    pub(crate) fn dial(&mut self, node: NodeIndex, target: &DialTarget, private_too: bool) {
+    pub(crate) fn dial(&mut self, node: NodeIndex, target: &DialTarget) {
         self.dials += 1;
         let link = self.new_link();
-        let hosts = || target.endpoints.iter().map(Endpoint::host);
-        let called = match target.service {
-            Service::Relay => {
-                let relays = self.relays.iter();
-                let mut names = relays.map(|r| &r.name);
-                let found = names.position(|n| hosts().any(|host| host == n));
-                found.map(|at| at + RELAYS)
-            }
-            _ => {
-                let mut names = self.nodes.iter().map(|n| &n.name);
-                names.position(|n| hosts().any(|host| host == n))
-            }
-        };
+        let given = self.listener(target.service, &target.endpoints);
+        let claimed = self.listener(target.service, &target.claimed);
+        let inside = claimed.is_some_and(|n| self.private.contains(&n));
+        let called = given.or(claimed.filter(|_| !inside));
         let failed = |reason| Input::Closed {
             link,
             service: target.service,
             dialled: target.expected,
             reason,
         };
-        if !private_too && called.is_some_and(|n| self.private.contains(&n)) {
+        if called.is_none() && inside {
             return self.fly(node, MAX_DELAY, failed(CloseReason::PrivateAddress));
         }
         let blocked = |n: &NodeIndex| self.unreachable.contains(n);
@@ -98,6 +89,18 @@ impl World {
             intro: target.intro,
         };
         self.send_over(link, call);
+    }
+
+    /// Who listens at one of these places.
+    fn listener(&self, service: Service, places: &[Endpoint]) -> Option<NodeIndex> {
+        let listens = |name: &String| places.iter().any(|place| place.host() == name);
+        match service {
+            Service::Relay => {
+                let found = self.relays.iter().position(|r| listens(&r.name));
+                found.map(|at| at + RELAYS)
+            }
+            _ => self.nodes.iter().position(|n| listens(&n.name)),
+        }
     }
 
     /// The responder lets the caller in, then shows itself; then the caller decides.

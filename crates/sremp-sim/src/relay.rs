@@ -54,6 +54,8 @@ pub struct Relay {
     pub malice: Malice,
     /// Envelopes that it has stored so far.
     pub stored: u64,
+    /// Bundles that it was asked for so far.
+    pub asked_for_bundles: u64,
     pub(crate) identity: SecretIdentity,
     mailboxes: BTreeMap<IdentityKey, Mailbox>,
     confirmations: BTreeMap<IdentityKey, Vec<Confirmation>>,
@@ -77,6 +79,7 @@ impl Relay {
             name: name.to_owned(),
             malice: Malice::None,
             stored: 0,
+            asked_for_bundles: 0,
             identity,
             mailboxes: BTreeMap::new(),
             confirmations: BTreeMap::new(),
@@ -197,7 +200,8 @@ impl Relay {
             }
             Request::PrekeysPut(put) => {
                 let mailbox = self.mailboxes.entry(peer.into()).or_default();
-                if let Some(bundle) = put.bundle {
+                let kept = self.malice == Malice::KeepsToOneBundle && mailbox.bundle.is_some();
+                if let Some(bundle) = put.bundle.filter(|_| !kept) {
                     mailbox.first_bundle.get_or_insert(bundle.clone());
                     mailbox.bundle = Some(bundle);
                 }
@@ -350,6 +354,7 @@ impl Relay {
     }
 
     fn bundle(&mut self, asker: &IdentityKey, get: &PrekeyGet) -> RelayMessage {
+        self.asked_for_bundles += 1;
         let anothers = self.mailboxes.get(asker).and_then(|m| m.bundle.clone());
         let Some(mailbox) = self.mailboxes.get_mut(&get.recipient) else {
             return RelayMessage::Error(ErrorCode::NoPrekey.into());
@@ -357,6 +362,7 @@ impl Relay {
         let bundle = match self.malice {
             Malice::GivesAnothersBundle => anothers,
             Malice::GivesOldBundle => mailbox.first_bundle.clone(),
+            Malice::WithholdsBundles => None,
             _ => mailbox.bundle.clone(),
         };
         let welcome = mailbox.accepted.contains(asker)

@@ -190,6 +190,12 @@ impl World {
         }
     }
 
+    /// A node starts again and says that it is reached here.
+    pub fn advertise(&mut self, node: NodeIndex, endpoint: &str) {
+        self.nodes[node].config.advertise = Some(endpoint.to_owned());
+        self.restart(node);
+    }
+
     /// From now on this node has an address of a private network.
     pub fn set_private(&mut self, node: NodeIndex) {
         self.private.insert(node);
@@ -290,8 +296,7 @@ impl World {
             Output::Reply { ticket, result } => {
                 self.nodes[node].replies.insert(ticket, *result);
             }
-            Output::Dial(target) => self.dial(node, &target, true),
-            Output::DialPublic(target) => self.dial(node, &target, false),
+            Output::Dial(target) => self.dial(node, &target),
             Output::Admit { link, admission } => self.admit(link, admission),
             Output::Send { link, message } => self.transmit(link, message),
             Output::Probe(link) => {

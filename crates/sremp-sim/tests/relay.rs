@@ -331,7 +331,9 @@ fn five_thousand_messages_wait_thirteen_days_and_come_in_order_once() {
     world.run(HOUR);
     let id = world.id(ben);
     assert!(world.relay(relay).items(&id) >= 4_999);
+    let stored = world.relay(relay).stored;
     world.run(13 * DAY);
+    assert_eq!(world.relay(relay).stored, stored, "none is sent twice");
     world.set_reachable(ben, true);
     world.run(HOUR);
     assert_eq!(world.all_received(ben, "ann"), texts("a", 5_001));

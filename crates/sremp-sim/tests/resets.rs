@@ -242,7 +242,7 @@ fn dialled_instead(ben: &mut Alone, link: sremp_net::LinkId) -> Vec<String> {
         reason: sremp_net::CloseReason::Truncated,
     });
     let dials = dials(&done);
-    dials[0].endpoints.iter().map(ToString::to_string).collect()
+    dials[0].claimed.iter().map(ToString::to_string).collect()
 }
 
 fn profile(rev: u64, endpoint: &str) -> ProfileUpdate {

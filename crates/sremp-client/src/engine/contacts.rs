@@ -155,6 +155,7 @@ impl Engine {
         }
         if !card.dialable().is_empty() {
             record.endpoints = card.dialable().to_vec();
+            step.tx.give_endpoints(record.row, card.dialable())?;
         }
         if !card.content().relays.is_empty() {
             record.relays = card.content().relays.clone();

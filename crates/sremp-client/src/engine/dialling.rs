@@ -3,7 +3,13 @@
 use std::{collections::HashMap, time::Duration};
 
 use sremp_core::{
-    error::ErrorCode, id::ContactId, identity::Trust, rand_core::CryptoRng, time::Tick,
+    constants::{CLAIMS_INTERVAL, MAX_CLAIMS_DIALLED},
+    contact_card::Endpoint,
+    error::ErrorCode,
+    id::ContactId,
+    identity::Trust,
+    rand_core::CryptoRng,
+    time::Tick,
 };
 use sremp_net::{CloseReason, DialTarget, Service};
 
@@ -19,6 +25,29 @@ const LASTING: Duration = Duration::from_secs(30);
 /// After a failed dial what waits goes to relays at once for this time (D7.2).
 const FAILED_LATELY: Duration = Duration::from_secs(10 * 60);
 
+/// Endpoints that contacts claimed and that were dialled within the last [`CLAIMS_INTERVAL`]: nobody
+/// sends this client along a list of others' machines.
+#[derive(Debug, Default)]
+struct Claims(HashMap<ContactId, Vec<(Endpoint, Tick)>>);
+
+impl Claims {
+    fn may_dial(&mut self, contact: ContactId, endpoint: &Endpoint, now: Tick) -> bool {
+        self.0.retain(|_, dialled| {
+            dialled.retain(|(_, at)| now.since(*at) < CLAIMS_INTERVAL);
+            !dialled.is_empty()
+        });
+        let dialled = self.0.entry(contact).or_default();
+        if dialled.iter().any(|(known, _)| known == endpoint) {
+            return true;
+        }
+        let room = dialled.len() < MAX_CLAIMS_DIALLED;
+        if room {
+            dialled.push((endpoint.clone(), now));
+        }
+        room
+    }
+}
+
 #[derive(Debug, Default)]
 struct Attempt {
     /// When to dial next; `None` while there is a connection or nothing waits.
@@ -30,7 +59,7 @@ struct Attempt {
     unpinned: bool,
     last: Option<Tick>,
     /// Why the last dial failed.
-    failure: Option<String>,
+    failure: Option<CloseReason>,
     /// When a dial last failed.
     failed: Option<Tick>,
 }
@@ -50,17 +79,24 @@ impl Attempt {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Dialling(HashMap<ContactId, Attempt>);
+pub(super) struct Dialling {
+    attempts: HashMap<ContactId, Attempt>,
+    claims: Claims,
+}
 
 impl Dialling {
     /// Something waits for this contact: it is dialled when its pause is over.
     pub(super) fn want(&mut self, contact: ContactId, now: Tick) {
-        self.0.entry(contact).or_default().due.get_or_insert(now);
+        self.attempts
+            .entry(contact)
+            .or_default()
+            .due
+            .get_or_insert(now);
     }
 
     /// The user has just written to this contact, and does not wait for a long pause.
     pub(super) fn hurry(&mut self, contact: &ContactId, now: Tick) {
-        if let Some(attempt) = self.0.get_mut(contact) {
+        if let Some(attempt) = self.attempts.get_mut(contact) {
             let soonest = attempt.soonest(now);
             attempt.due = attempt.due.map(|due| due.min(soonest));
         }
@@ -68,7 +104,7 @@ impl Dialling {
 
     /// A connection stands.
     pub(super) fn opened(&mut self, contact: &ContactId) {
-        if let Some(attempt) = self.0.get_mut(contact) {
+        if let Some(attempt) = self.attempts.get_mut(contact) {
             attempt.in_progress = false;
             attempt.unpinned = false;
             attempt.failure = None;
@@ -86,51 +122,69 @@ impl Dialling {
         now: Tick,
         rng: &mut dyn CryptoRng,
     ) {
-        let attempt = self.0.entry(*contact).or_default();
+        let attempt = self.attempts.entry(*contact).or_default();
         if lived < LASTING {
             attempt.pause(now, rng);
         } else {
-            self.0.remove(contact);
+            self.attempts.remove(contact);
         }
     }
 
     /// Why the last dial of this contact failed.
-    pub(super) fn failure(&self, contact: &ContactId) -> Option<&str> {
-        self.0.get(contact)?.failure.as_deref()
+    pub(super) fn failure(&self, contact: &ContactId) -> Option<String> {
+        let failure = self.attempts.get(contact)?.failure.as_ref();
+        failure.map(ToString::to_string)
+    }
+
+    /// Contacts who were not dialled because they say that they are inside a private network.
+    pub(super) fn inside(&self) -> impl Iterator<Item = &ContactId> {
+        let inside = |a: &Attempt| a.failure == Some(CloseReason::PrivateAddress);
+        let attempts = self.attempts.iter();
+        attempts.filter(move |(_, a)| inside(a)).map(|(key, _)| key)
     }
 
     /// Whether a dial of this contact has failed within ten minutes: others do not wait for it.
     pub(super) fn failed_lately(&self, contact: &ContactId, now: Tick) -> bool {
-        let failed = self.0.get(contact).and_then(|attempt| attempt.failed);
+        let failed = self
+            .attempts
+            .get(contact)
+            .and_then(|attempt| attempt.failed);
         failed.is_some_and(|at| now.since(at) < FAILED_LATELY)
     }
 
     /// When this contact is dialled next.
     pub(super) fn next(&self, contact: &ContactId) -> Option<Tick> {
-        self.0.get(contact)?.due
+        self.attempts.get(contact)?.due
     }
 
     /// The contact is not to be dialled.
     pub(super) fn forget(&mut self, contact: &ContactId) {
-        self.0.remove(contact);
+        self.attempts.remove(contact);
     }
 
     /// Nobody is dialled before this time: the disk has just failed.
     pub(super) fn postpone(&mut self, until: Tick) {
-        for due in self.0.values_mut().filter_map(|a| a.due.as_mut()) {
+        for due in self.attempts.values_mut().filter_map(|a| a.due.as_mut()) {
             *due = (*due).max(until);
         }
     }
 
     pub(super) fn deadline(&self, online: bool) -> Option<Tick> {
-        let waiting = self.0.values().filter(|a| online && !a.in_progress);
+        let waiting = self.attempts.values().filter(|a| online && !a.in_progress);
         waiting.filter_map(|a| a.due).min()
+    }
+
+    /// Dialled enough of what this contact claims: not before this time again.
+    fn delay(&mut self, contact: &ContactId, until: Tick) {
+        if let Some(attempt) = self.attempts.get_mut(contact) {
+            attempt.due = Some(until);
+        }
     }
 
     fn due(&self, now: Tick) -> Vec<ContactId> {
         let due = |a: &Attempt| !a.in_progress && a.due.is_some_and(|due| due <= now);
         let mut contacts: Vec<_> = self
-            .0
+            .attempts
             .iter()
             .filter(|(_, a)| due(a))
             .map(|(c, _)| *c)
@@ -146,11 +200,11 @@ impl Dialling {
         now: Tick,
         rng: &mut dyn CryptoRng,
     ) {
-        let Some(attempt) = self.0.get_mut(contact) else {
+        let Some(attempt) = self.attempts.get_mut(contact) else {
             return;
         };
         attempt.in_progress = false;
-        attempt.failure = Some(reason.to_string());
+        attempt.failure = Some(reason.clone());
         let other_key = matches!(reason, CloseReason::Local(ErrorCode::StaticMismatch));
         if other_key && !attempt.unpinned {
             attempt.unpinned = true;
@@ -180,9 +234,13 @@ impl Engine {
         }
         for key in self.dialling.due(step.now.tick) {
             match self.dial_target(step, &key)? {
+                Some(target) if target.endpoints.is_empty() && target.claimed.is_empty() => {
+                    self.dialling
+                        .delay(&key, step.now.tick.plus(CLAIMS_INTERVAL));
+                }
                 Some(target) => {
                     step.outputs.push(Output::Dial(Box::new(target)));
-                    if let Some(attempt) = self.dialling.0.get_mut(&key) {
+                    if let Some(attempt) = self.dialling.attempts.get_mut(&key) {
                         attempt.in_progress = true;
                         attempt.last = Some(step.now.tick);
                     }
@@ -204,11 +262,16 @@ impl Engine {
         let Some(peer) = self.peers.take(step.tx, key)? else {
             return Ok(None);
         };
-        let unpinned = self.dialling.0.get(key).is_some_and(|a| a.unpinned);
+        let unpinned = self.dialling.attempts.get(key).is_some_and(|a| a.unpinned);
         let waiting = step.tx.outbox_waiting(peer.record.row, 0, 1)?;
         let reachable = self.may_dial(&peer) && !waiting.is_empty();
-        let target = reachable.then(|| DialTarget {
-            endpoints: peer.record.endpoints.clone(),
+        let places = match reachable {
+            true => Some(self.places(step, &peer)?),
+            false => None,
+        };
+        let target = places.map(|(endpoints, claimed)| DialTarget {
+            endpoints,
+            claimed,
             expected: Some(*key),
             pinned_noise_key: peer
                 .record
@@ -221,6 +284,33 @@ impl Engine {
         });
         self.peers.put(peer);
         Ok(target)
+    }
+
+    /// Where a contact is dialled: at places that may be anywhere, and at places that it only
+    /// claims. The user's card, the user's trust, and the user's setting lift the rule (8.2).
+    fn places(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+    ) -> Result<(Vec<Endpoint>, Vec<Endpoint>), StoreError> {
+        let anywhere = self.config.allow_private_addresses || peer.record.trust == Trust::Trusted;
+        let (mut endpoints, mut claimed) = (Vec::new(), Vec::new());
+        for endpoint in &peer.record.endpoints {
+            if step.tx.is_given_endpoint(peer.record.row, endpoint)? {
+                endpoints.push(endpoint.clone());
+                continue;
+            }
+            let claims = &mut self.dialling.claims;
+            if !claims.may_dial(peer.key(), endpoint, step.now.tick) {
+                self.refusals.count("too-many-endpoints");
+                continue;
+            }
+            match anywhere {
+                true => endpoints.push(endpoint.clone()),
+                false => claimed.push(endpoint.clone()),
+            }
+        }
+        Ok((endpoints, claimed))
     }
 
     /// Whether a contact may be dialled, and can be (D7.1).

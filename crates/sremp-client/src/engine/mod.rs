@@ -134,8 +134,6 @@ pub enum Output {
     },
     /// Opens a connection to a contact or a relay; the outcome is [`Input::Opened`] or [`Input::Closed`].
     Dial(Box<DialTarget>),
-    /// The same, to where a contact says that a relay is: private addresses are not dialled (D5.4).
-    DialPublic(Box<DialTarget>),
     /// Answers [`Input::Shown`].
     Admit {
         /// The connection.
@@ -347,10 +345,15 @@ impl Engine {
                 service,
                 dialled,
                 reason,
-            } => match service {
-                Service::Relay => self.handle_relay_closed(step, link, dialled, &reason),
-                _ => self.handle_closed(step, link, dialled, &reason),
-            },
+            } => {
+                if reason == CloseReason::PrivateAddress {
+                    self.refusals.count("private-address");
+                }
+                match service {
+                    Service::Relay => self.handle_relay_closed(step, link, dialled, &reason),
+                    _ => self.handle_closed(step, link, dialled, &reason),
+                }
+            }
             Input::Deadline => Ok(()),
         }
     }

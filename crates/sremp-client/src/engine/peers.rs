@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use sremp_core::{
+    constants::CLOCK_SKEW,
     id::ContactId,
     session::{book::SessionBook, prekey::PublicEnvelopeKey},
     time::UnixMillis,
@@ -48,6 +49,23 @@ impl Peer {
     pub(super) fn set_envelope_key(&mut self, key: PublicEnvelopeKey) {
         self.edit().envelope_key = Some(key.to_bytes());
         self.envelope_key = Some(key);
+    }
+
+    /// Takes the key of a bundle, unless a newer one is known: a relay may serve an old bundle. A key
+    /// of a time that has not come is no newer one; the contact's clock was wrong when it made it.
+    pub(super) fn take_envelope_key(&mut self, key: PublicEnvelopeKey, now: UnixMillis) {
+        let latest = now.plus(CLOCK_SKEW);
+        let newer = |known: &PublicEnvelopeKey| {
+            known.created() > key.created() && known.created() <= latest && known.expires() > now
+        };
+        if !self.envelope_key.as_ref().is_some_and(newer) {
+            self.set_envelope_key(key);
+        }
+    }
+
+    /// Whether a bundle has to come before anything can be sent to this contact.
+    pub(super) fn needs_bundle(&self, now: UnixMillis) -> bool {
+        !self.book.can_send() || self.book.needs_new_session(now) || self.sealing_key(now).is_none()
     }
 
     /// The key to seal for this contact, while it is valid.

@@ -2,6 +2,7 @@
 
 use sremp_core::{
     channel::{ErrorReply, Message, P2pDecodeError, P2pMessage},
+    constants::BUNDLE_REFETCH,
     error::ErrorCode,
     id::{ContactId, EnvelopeId},
     session::prekey::PrekeyBundle,
@@ -169,15 +170,18 @@ impl Engine {
         let Some(mut peer) = self.peers.take(step.tx, key)? else {
             return Ok(false);
         };
-        let sealed_to = peer.envelope_key.map(|key| key.id());
-        peer.set_envelope_key(*bundle.envelope_key());
         let now = step.now.wall;
+        let sealed_to = peer.envelope_key.map(|key| key.id());
+        peer.take_envelope_key(*bundle.envelope_key(), now);
+        let due = now.plus(BUNDLE_REFETCH);
+        step.tx.set_bundle_due(peer.record.row, due)?;
         let started = if self.resets.remove(key) && peer.book.poll_reset(now) {
             self.reset_session(step, &mut peer, &bundle)?
         } else {
             self.start_session(step, &mut peer, &bundle)?
         };
-        if started && sealed_to.is_some_and(|id| id != bundle.envelope_key().id()) {
+        let sealed_by_now = peer.envelope_key.map(|key| key.id());
+        if started && sealed_to.is_some() && sealed_to != sealed_by_now {
             self.seal_anew(step, &mut peer)?;
         }
         self.peers.put(peer);
@@ -194,6 +198,13 @@ impl Engine {
     ) -> Result<bool, StoreError> {
         let now = step.now.wall;
         if peer.book.can_send() && !peer.book.needs_new_session(now) {
+            return Ok(true);
+        }
+        // thousands that wait sealed are not sealed again because the chain that sealed them is full
+        if peer.book.can_send()
+            && peer.record.confirmed
+            && !step.tx.outbox_is_unsealed(peer.record.row)?
+        {
             return Ok(true);
         }
         let own = &self.own;

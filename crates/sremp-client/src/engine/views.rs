@@ -110,6 +110,11 @@ impl Engine {
             .map(ContactName::shown)
             .collect();
         let advertised = self.own_endpoints(step.tx)?;
+        let inside = self.dialling.inside();
+        let inside = inside.filter_map(|key| names.iter().find(|n| n.key == *key));
+        let mut warnings = self.relay_warnings(step.now);
+        warnings.extend(inside.map(|name| inside_a_network(&name.shown())));
+        warnings.sort_unstable();
         let contacts = names.iter().filter(|n| n.standing == Standing::Accepted);
         Ok(StatusView {
             id: identity.id().to_string(),
@@ -121,7 +126,7 @@ impl Engine {
             oldest_unsent: step.tx.oldest_waiting()?.map(Rfc3339),
             relays: self.relay_views(step.now),
             allow_private_addresses: self.config.allow_private_addresses,
-            warnings: self.relay_warnings(step.now),
+            warnings,
             requests: step.tx.pending_requests()?,
             contacts: contacts.count() as u64,
             last_event: self.last_event,
@@ -130,6 +135,13 @@ impl Engine {
             uptime: step.now.tick.since(self.started).as_secs(),
         })
     }
+}
+
+fn inside_a_network(name: &str) -> String {
+    format!(
+        "{name} claims to be at an address of a private network and is not dialled there: if that is \
+         so, add a newer card of {name}, or set `allow_private_addresses`"
+    )
 }
 
 fn warnings(peer: &Peer, username: &str, names: &[ContactName]) -> Vec<String> {

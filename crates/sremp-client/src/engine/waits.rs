@@ -222,7 +222,7 @@ impl Engine {
             format!("no address of {name} is known: ask for a newer card, or wait for a connection")
         } else {
             let cause = self.dialling.failure(&record.key);
-            let cause = cause.unwrap_or("there was no answer yet");
+            let cause = cause.unwrap_or_else(|| "there was no answer yet".to_owned());
             format!("{name} cannot be reached: {cause}")
         };
         Ok(Some(reason))

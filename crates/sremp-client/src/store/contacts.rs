@@ -284,6 +284,33 @@ impl Tx<'_> {
         self.list(select!("ORDER BY c.row"), [], read)
     }
 
+    /// The user has given these places of a contact, with a card; those of an earlier card count no
+    /// longer.
+    ///
+    /// # Errors
+    /// [`StoreError::Other`] if the contact is not there.
+    pub fn give_endpoints(&mut self, contact: ContactRow, endpoints: &[Endpoint]) -> Result<()> {
+        self.execute("DELETE FROM given_endpoint WHERE contact = ?1", [contact.0])?;
+        for endpoint in endpoints {
+            self.execute(
+                "INSERT OR IGNORE INTO given_endpoint VALUES (?1, ?2, ?3)",
+                params![contact.0, endpoint.host(), endpoint.port()],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Whether the user has given this place of a contact.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn is_given_endpoint(&mut self, contact: ContactRow, endpoint: &Endpoint) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM given_endpoint
+                                  WHERE contact = ?1 AND host = ?2 AND port = ?3)";
+        let params = params![contact.0, endpoint.host(), endpoint.port()];
+        self.one(sql, params, |row| Ok(row.int(0)? == 1))
+    }
+
     /// How many requests wait for the user's answer.
     ///
     /// # Errors

@@ -235,6 +235,16 @@ impl Tx<'_> {
         self.one(sql, [contact.0], |row| row.count(0))
     }
 
+    /// Whether something for a contact waits without an envelope.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn outbox_is_unsealed(&mut self, contact: ContactRow) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM outbox INDEXED BY outbox_contact
+                                  WHERE contact = ?1 AND envelope_id IS NULL)";
+        self.one(sql, [contact.0], |row| Ok(row.int(0)? == 1))
+    }
+
     /// Contacts for whom something waits, and how much.
     ///
     /// # Errors
@@ -242,6 +252,42 @@ impl Tx<'_> {
     pub fn outbox_contacts(&mut self) -> Result<Vec<(ContactRow, u64)>> {
         let sql = "SELECT contact, count(*) FROM outbox GROUP BY contact ORDER BY contact";
         self.list(sql, [], |row| Ok((ContactRow(row.int(0)?), row.count(1)?)))
+    }
+
+    /// Contacts who have left something sealed unconfirmed since `before`, and whose bundle was not
+    /// asked for so lately that it has to wait; those who have waited longest first. A time of
+    /// asking beyond `latest` is one that a wrong calendar made.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn silent_contacts(
+        &mut self,
+        before: UnixMillis,
+        now: UnixMillis,
+        latest: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<ContactRow>> {
+        let sql = "SELECT oldest.contact
+                   FROM (SELECT contact, min(id) AS id FROM outbox INDEXED BY outbox_contact
+                         WHERE envelope_id IS NOT NULL GROUP BY contact) oldest
+                   JOIN outbox ON outbox.id = oldest.id
+                   LEFT JOIN bundle_due due ON due.contact = oldest.contact
+                   WHERE outbox.created <= ?1
+                     AND (due.at IS NULL OR due.at <= ?2 OR due.at > ?3)
+                   ORDER BY due.at, oldest.contact LIMIT ?4";
+        let params = params![time(before), time(now), time(latest), limit];
+        self.list(sql, params, |row| Ok(ContactRow(row.int(0)?)))
+    }
+
+    /// A contact's bundle is not fetched for its silence before this time.
+    ///
+    /// # Errors
+    /// [`StoreError::Other`] if the contact is not there.
+    pub fn set_bundle_due(&mut self, contact: ContactRow, at: UnixMillis) -> Result<()> {
+        self.execute_one(
+            "INSERT OR REPLACE INTO bundle_due VALUES (?1, ?2)",
+            params![contact.0, time(at)],
+        )
     }
 
     /// Items that are to be given up, in the order of making.

@@ -158,6 +158,13 @@ CREATE INDEX outbox_contact ON outbox (contact, id, expires, envelope_id);
 CREATE INDEX outbox_waiting ON outbox (contact, id) WHERE relay_until IS NULL;
 CREATE INDEX outbox_relay ON outbox (relay_until) WHERE relay_until IS NOT NULL;
 
+-- Contacts whose prekey bundle was fetched or asked for, and when it may be fetched again although
+-- there is a session (D3.17).
+CREATE TABLE bundle_due (
+    contact INTEGER PRIMARY KEY REFERENCES contact ON DELETE CASCADE,
+    at      INTEGER NOT NULL
+) STRICT;
+
 -- Relays that were used, one's own and others': how far one's own mailbox there was read, and the
 -- hash of the senders that the relay was last told of.
 CREATE TABLE relay (
@@ -175,6 +182,14 @@ CREATE TABLE given_relay (
     host TEXT NOT NULL,
     port INTEGER NOT NULL,
     PRIMARY KEY (key, host, port)
+) STRICT, WITHOUT ROWID;
+
+-- Where contacts are by the cards that the user added: likewise.
+CREATE TABLE given_endpoint (
+    contact INTEGER NOT NULL REFERENCES contact ON DELETE CASCADE,
+    host    TEXT NOT NULL,
+    port    INTEGER NOT NULL,
+    PRIMARY KEY (contact, host, port)
 ) STRICT, WITHOUT ROWID;
 
 -- What was read and committed, and is still to be confirmed to the relay, or without a sender, to be

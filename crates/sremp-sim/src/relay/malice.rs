@@ -22,6 +22,10 @@ pub enum Malice {
     GivesAnothersBundle,
     /// Gives the first bundle that it ever had.
     GivesOldBundle,
+    /// Takes no new bundle from whoever has one there.
+    KeepsToOneBundle,
+    /// Has no bundle for anybody.
+    WithholdsBundles,
     /// Takes nothing.
     RefusesAll,
 }

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{OsStringValueParser, TypedValueParser as _},
+};
 
 use super::{
     add, bench, chat, completions, contacts, export, history, id, identity, init, invite, man,
@@ -50,6 +53,8 @@ pub(crate) struct Shared {
         env = "SREMP_HOME",
         hide_env_values = true,
         value_name = "DIR",
+        // an empty one is refused where it is used: clap would not say that it came from SREMP_HOME
+        value_parser = OsStringValueParser::new().map(PathBuf::from),
         help_heading = "Options of every verb"
     )]
     pub(crate) home: Option<PathBuf>,

@@ -170,9 +170,11 @@ pub(crate) fn private_addresses_allowed() -> bool {
 /// The home's directory: as given, or the platform's.
 ///
 /// # Errors
-/// [`ErrorKind::Home`] if the platform has no place for data.
+/// [`ErrorKind::Home`] if the platform has no place for data, [`ErrorKind::Usage`] if what is given
+/// is empty.
 pub(crate) fn home_path(given: Option<&Path>) -> Result<PathBuf, CommandError> {
     let path = match given {
+        Some(path) if path.as_os_str().is_empty() => return Err(empty_home()),
         Some(path) => path.to_owned(),
         None => etcetera::choose_base_strategy()
             .map_err(|_| nowhere("the user has no home directory"))?
@@ -180,6 +182,16 @@ pub(crate) fn home_path(given: Option<&Path>) -> Result<PathBuf, CommandError> {
             .join("sremp"),
     };
     std::path::absolute(path).map_err(|error| nowhere(&error.to_string()))
+}
+
+/// A script that sets a variable from another one that is not set does not want the platform's home.
+pub(crate) fn empty_home() -> CommandError {
+    let from_variable = std::env::var_os("SREMP_HOME").is_some_and(|value| value.is_empty());
+    let message = match from_variable {
+        true => "SREMP_HOME is empty; set it to a directory, or unset it for the platform's own",
+        false => "--home is empty; give a directory, or leave it out for the platform's own",
+    };
+    CommandError::new(ErrorKind::Usage, message)
 }
 
 fn nowhere(why: &str) -> CommandError {

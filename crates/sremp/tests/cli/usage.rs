@@ -106,6 +106,24 @@ fn an_error_is_one_line_for_people_and_an_object_for_programs() {
 }
 
 #[test]
+fn an_empty_sremp_home_is_refused_by_its_name() {
+    let home = Home::none();
+    for verb in [&["id"][..], &["relay", "status"], &[]] {
+        let output = home.command(verb).env("SREMP_HOME", "").output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.starts_with("sremp: SREMP_HOME is empty"), "{told}");
+        let mut given = home.command(verb);
+        given.arg("--home").arg(home.path()).env("SREMP_HOME", "");
+        let told = given.output().unwrap().stderr;
+        let told = String::from_utf8(told).unwrap();
+        assert!(!told.contains("SREMP_HOME is empty"), "{told}");
+    }
+    home.run(&["id", "--home", ""])
+        .refused(2, "--home is empty");
+}
+
+#[test]
 fn completions_and_manual_cover_every_verb() {
     let home = Home::none();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

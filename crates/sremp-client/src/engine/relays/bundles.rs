@@ -1,14 +1,64 @@
 //! First contact with somebody away, and new sessions with contacts away: their bundles come from
-//! one of their relays (D3.21).
+//! one of their relays (D3.21). So do those of contacts who have been silent for long (D3.17).
 
 use std::time::Duration;
 
-use sremp_core::{error::ErrorCode, id::ContactId};
+use sremp_core::{
+    constants::{BUNDLE_REFETCH, BUNDLE_REFETCH_RETRY, CLOCK_SKEW},
+    error::ErrorCode,
+    id::ContactId,
+};
 
-use super::super::{Engine, Output, Step};
+use super::super::{Engine, Output, Step, peers::Peer};
 use crate::store::StoreError;
 
+/// Silent contacts whose bundles are fetched again at one time; the others have their turn next.
+const REFETCHED_AT_ONCE: u32 = 16;
+
 impl Engine {
+    /// Now and then: what contacts have not confirmed for a week may be sealed to keys that they no
+    /// longer have. Each of their relays is asked, so that one that withholds the newest bundle
+    /// gains nothing; once a week, and daily while none gives one.
+    pub(in super::super) fn refetch_bundles(
+        &mut self,
+        step: &mut Step<'_, '_>,
+    ) -> Result<(), StoreError> {
+        if !self.online {
+            return Ok(());
+        }
+        let now = step.now.wall;
+        let latest = now.plus(BUNDLE_REFETCH + CLOCK_SKEW);
+        let before = now.minus(BUNDLE_REFETCH);
+        let silent = step
+            .tx
+            .silent_contacts(before, now, latest, REFETCHED_AT_ONCE)?;
+        for row in silent {
+            step.tx
+                .set_bundle_due(row, now.plus(BUNDLE_REFETCH_RETRY))?;
+            let Some(contact) = step.tx.contact(row)? else {
+                continue;
+            };
+            if let Some(peer) = self.peers.take(step.tx, &contact.key)? {
+                if peer.is_accepted() {
+                    self.refetch_bundle(step, &peer);
+                }
+                self.peers.put(peer);
+            }
+        }
+        Ok(())
+    }
+
+    fn refetch_bundle(&mut self, step: &mut Step<'_, '_>, peer: &Peer) {
+        if let Some(link) = self.links.active(&peer.key()) {
+            return self.ask_for_bundle(step, link);
+        }
+        for hint in &peer.record.relays {
+            let relay = self.relays.enter(hint);
+            relay.bundles.insert(peer.key());
+            relay.want(step.now.tick);
+        }
+    }
+
     /// Asks a relay for the bundles that are wanted of it.
     pub(super) fn ask_for_bundles(
         &mut self,
@@ -64,7 +114,27 @@ impl Engine {
             return Ok(());
         }
         let code = ErrorCode::BundleInvalid;
-        self.relay_refused(step, key, &contact, code, Duration::ZERO)
+        self.without_bundle(step, key, &contact, code, Duration::ZERO)
+    }
+
+    /// A relay has given no good bundle. If none is needed to send, that is no reason
+    /// to leave it alone with this contact: it may take envelopes all the same.
+    fn without_bundle(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        contact: &ContactId,
+        code: ErrorCode,
+        retry_after: Duration,
+    ) -> Result<(), StoreError> {
+        let peer = self.peers.take(step.tx, contact)?;
+        let needed = peer.as_ref().is_none_or(|p| p.needs_bundle(step.now.wall));
+        self.peers.put_back(peer);
+        if needed || self.resets.contains(contact) {
+            return self.relay_refused(step, key, contact, code, retry_after);
+        }
+        self.refusals.count("bundle-not-renewed");
+        Ok(())
     }
 
     pub(super) fn bundle_refused(
@@ -78,7 +148,7 @@ impl Engine {
         let relay = self.relays.known.get_mut(key);
         let session = relay.and_then(|r| r.session_mut());
         match session.and_then(|s| s.bundle_requests.remove(&req_id)) {
-            Some(contact) => self.relay_refused(step, key, &contact, code, retry_after),
+            Some(contact) => self.without_bundle(step, key, &contact, code, retry_after),
             None => Ok(()),
         }
     }

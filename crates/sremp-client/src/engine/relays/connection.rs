@@ -105,17 +105,18 @@ impl Engine {
         relay.phase = Phase::Dialling;
         let endpoint = relay.endpoint.clone();
         let anywhere = self.may_be_anywhere(step, key, &endpoint)?;
-        let target = Box::new(DialTarget {
-            endpoints: vec![endpoint],
+        let (endpoints, claimed) = match anywhere {
+            true => (vec![endpoint], Vec::new()),
+            false => (Vec::new(), vec![endpoint]),
+        };
+        step.outputs.push(Output::Dial(Box::new(DialTarget {
+            endpoints,
+            claimed,
             expected: Some(*key),
             pinned_noise_key: None,
             intro: None,
             service: Service::Relay,
-        });
-        step.outputs.push(match anywhere {
-            true => Output::Dial(target),
-            false => Output::DialPublic(target),
-        });
+        })));
         Ok(())
     }
 

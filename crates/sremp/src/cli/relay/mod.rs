@@ -19,7 +19,7 @@ use sremp_relay::{
     run::{RelayLink, RunError},
 };
 
-use super::{Ending, Failure, Out, args::Shared};
+use super::{Ending, Failure, Out, args::Shared, context::empty_home};
 
 /// What was typed.
 #[derive(clap::Args)]
@@ -78,6 +78,7 @@ fn home_path(shared: &Shared) -> Result<PathBuf, Failure> {
         Failure::new(ErrorKind::Home, message)
     };
     let path = match &shared.home {
+        Some(path) if path.as_os_str().is_empty() => return Err(empty_home().into()),
         Some(path) => path.clone(),
         None => etcetera::choose_base_strategy()
             .map_err(|_| nowhere("the user has no home directory"))?

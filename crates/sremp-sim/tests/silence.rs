@@ -1,0 +1,150 @@
+//! Contacts who confirm nothing for a week: their bundles are fetched again (D3.17).
+
+use sremp_client::view::{Command, Reply, Status};
+use sremp_sim::{Malice, World};
+
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// Ann and Ben with a mailbox at one relay, 29 days after Ben came: his envelope key changes a day
+/// later, and Ann, whom he has never answered, is not told.
+fn a_day_before_ben_changes_his_key(seed: u64) -> (World, [usize; 3]) {
+    let mut world = World::new(seed);
+    let relay = world.open_relay("relay");
+    let ben = world.join_far("ben", &[relay]);
+    world.run(29 * DAY);
+    let ann = world.join_far("ann", &[relay]);
+    world.run(MINUTE);
+    world.add(ann, ben);
+    (world, [relay, ann, ben])
+}
+
+fn requests(world: &mut World, node: usize) -> Vec<(String, String)> {
+    let Reply::Contacts { contacts } = world.command(node, Command::Contacts { requests: true })
+    else {
+        panic!("no requests");
+    };
+    let shown = contacts.into_iter();
+    shown
+        .map(|c| (c.id, c.request_text.unwrap_or_default()))
+        .collect()
+}
+
+#[test]
+fn a_first_message_without_an_answer_is_sealed_to_the_newest_key_after_a_week_and_shown_once() {
+    for restarts in [false, true] {
+        let (mut world, [relay, ann, ben]) = a_day_before_ben_changes_his_key(1);
+        world.send(ann, "ben", "may I write?");
+        world.run(7 * DAY - 3 * HOUR);
+        assert_eq!(requests(&mut world, ben)[0].1, "may I write?");
+        let before = (
+            world.relay(relay).stored,
+            world.relay(relay).asked_for_bundles,
+        );
+        assert_eq!(before, (1, 1), "restarts: {restarts}");
+        if restarts {
+            world.restart(ann);
+        }
+        world.run(6 * HOUR);
+        let after = (
+            world.relay(relay).stored,
+            world.relay(relay).asked_for_bundles,
+        );
+        assert_eq!(after, (2, 2), "sealed anew, restarts: {restarts}");
+        let asking = requests(&mut world, ben);
+        assert_eq!(asking.len(), 1, "restarts: {restarts}");
+        let accept = Command::Add {
+            who: asking[0].0.clone(),
+            alias: Some("ann".to_owned()),
+            despite_confusable: false,
+        };
+        world.command(ben, accept);
+        world.run(HOUR);
+        assert_eq!(world.received(ben, "ann"), ["may I write?"]);
+        assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
+    }
+}
+
+#[test]
+fn what_a_relay_threw_away_is_stored_again_under_the_new_key() {
+    let (mut world, [relay, ann, ben]) = a_day_before_ben_changes_his_key(2);
+    world.relay(relay).malice = Malice::Drops;
+    world.add(ben, ann);
+    world.send(ann, "ben", "hello");
+    world.run(2 * DAY);
+    world.relay(relay).malice = Malice::None;
+    world.run(4 * DAY);
+    assert!(world.received(ben, "ann").is_empty());
+    world.run(2 * DAY);
+    assert_eq!(world.received(ben, "ann"), ["hello"]);
+    assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
+}
+
+#[test]
+fn a_relay_without_a_new_bundle_is_asked_a_few_times_and_takes_envelopes_all_the_same() {
+    for (malice, most) in [
+        // the same bundle: once a week
+        (Malice::None, 1 + 2),
+        // nothing: once a day
+        (Malice::WithholdsBundles, 1 + 14),
+    ] {
+        let mut world = World::new(3);
+        let relay = world.open_relay("relay");
+        let ann = world.join_far("ann", &[relay]);
+        let ben = world.join_far("ben", &[relay]);
+        world.run(MINUTE);
+        world.add(ann, ben);
+        world.send(ann, "ben", "hello");
+        world.run(MINUTE);
+        world.set_reachable(ben, false);
+        world.relay(relay).malice = malice;
+        let texts = ["still there?", "are you well?"];
+        world.send(ann, "ben", texts[0]);
+        for _ in 0..10 {
+            world.run(DAY);
+            world.restart(ann);
+        }
+        let asked = world.relay(relay).asked_for_bundles;
+        assert!(asked >= 2, "{malice:?}: asked {asked} times");
+        let stored = world.relay(relay).stored;
+        world.send(ann, "ben", texts[1]);
+        world.run(MINUTE);
+        assert_eq!(world.relay(relay).stored, stored + 1, "{malice:?}");
+        for _ in 0..10 {
+            world.run(DAY);
+            world.restart(ann);
+        }
+        let asked = world.relay(relay).asked_for_bundles;
+        assert!(asked <= most, "{malice:?}: asked {asked} times");
+    }
+}
+
+#[test]
+fn an_old_bundle_does_not_bring_an_old_key_back() {
+    let (mut world, [relay, ann, ben]) = a_day_before_ben_changes_his_key(4);
+    world.add(ben, ann);
+    for (from, to) in [(ann, "ben"), (ben, "ann")] {
+        world.send(from, to, "hello");
+        world.run(HOUR);
+    }
+    // Ann hears of the new key in their session, the relay has a bundle with the old one
+    world.relay(relay).malice = Malice::KeepsToOneBundle;
+    world.run(2 * DAY);
+    world.set_reachable(ben, false);
+    world.send(ann, "ben", "where are you?");
+    world.run(HOUR);
+    let before = (
+        world.relay(relay).stored,
+        world.relay(relay).asked_for_bundles,
+    );
+    world.run(7 * DAY);
+    let after = (
+        world.relay(relay).stored,
+        world.relay(relay).asked_for_bundles,
+    );
+    assert_eq!(after, (before.0, before.1 + 1), "asked, not sealed anew");
+    world.set_reachable(ben, true);
+    world.run(HOUR);
+    assert_eq!(world.received(ben, "ann"), ["hello", "where are you?"]);
+}
