@@ -1,9 +1,13 @@
 //! A load generator: real connections, real signatures, and answers that are waited for.
 
 pub mod crash;
+pub mod drain;
+pub mod fill;
 pub mod hostile;
+pub mod idle;
 mod peer;
 pub mod power_cut;
+pub mod process;
 pub mod raw;
 
 use std::{
@@ -18,7 +22,10 @@ use serde::Serialize;
 use sremp_core::{contact_card::RelayLink, id::IdentityKey, relay::Role};
 use tokio::task::JoinSet;
 
-use self::peer::{LoadPeer, SentTimes};
+use self::{
+    fill::Mailboxes,
+    peer::{LoadPeer, SentTimes},
+};
 
 /// What is done to a relay.
 #[derive(Clone, Copy, Debug)]
@@ -97,33 +104,55 @@ struct Tally {
 /// # Errors
 /// [`LoadError`] when it cannot be reached or refuses to register somebody.
 pub async fn run(link: &RelayLink, load: &Load) -> Result<Report, LoadError> {
-    let tally = Arc::<Tally>::default();
     let sent = Arc::new(SentTimes::new());
-    let register = |role| LoadPeer::registered(link, role, load.size, sent.clone());
     let mut owners = Vec::new();
     for _ in 0..load.mailboxes.max(1) {
-        owners.push(register(Role::Owner).await?);
+        let owner = LoadPeer::registered(link, Role::Owner, load.size, sent.clone());
+        owners.push(owner.await?);
     }
-    let keys: Arc<[IdentityKey]> = owners.iter().map(LoadPeer::key).collect();
+    let keys = owners.iter().map(LoadPeer::key).collect();
+    if !load.online {
+        owners.clear();
+    }
+    put(link, load, keys, owners, sent).await
+}
+
+/// The same, into mailboxes that are there. Their owners are not.
+///
+/// # Errors
+/// As of [`run`].
+pub async fn run_into(
+    mailboxes: &Mailboxes,
+    link: &RelayLink,
+    load: &Load,
+) -> Result<Report, LoadError> {
+    let sent = Arc::new(SentTimes::new());
+    put(link, load, mailboxes.keys(), Vec::new(), sent).await
+}
+
+async fn put(
+    link: &RelayLink,
+    load: &Load,
+    keys: Arc<[IdentityKey]>,
+    owners: Vec<LoadPeer>,
+    sent: Arc<SentTimes>,
+) -> Result<Report, LoadError> {
+    let tally = Arc::<Tally>::default();
     let mut senders = Vec::new();
     for _ in 0..load.senders {
-        senders.push(register(Role::Sender).await?);
+        let sender = LoadPeer::registered(link, Role::Sender, load.size, sent.clone());
+        senders.push(sender.await?);
     }
     let senders = sign_ahead(senders, &keys, load).await;
     let mut readers = JoinSet::new();
     for owner in owners {
-        if load.online {
-            readers.spawn(read(owner, tally.clone()));
-        }
+        readers.spawn(read(owner, tally.clone()));
     }
     let began = Instant::now();
     let mut writers = JoinSet::new();
     for (n, sender) in senders.into_iter().enumerate() {
-        let pace = load
-            .rate
-            .map(|rate| Duration::from_secs_f64(load.senders as f64 / rate));
-        let write = write(sender, n, keys.clone(), *load, pace, tally.clone());
-        writers.spawn(write);
+        let pace = load.rate.map(|rate| Pace::of(began, n, load.senders, rate));
+        writers.spawn(write(sender, n, keys.clone(), *load, pace, tally.clone()));
     }
     tokio::time::sleep(load.time).await;
     let stored = tally.stored.load(Ordering::Relaxed);
@@ -144,6 +173,29 @@ pub async fn run(link: &RelayLink, load: &Load) -> Result<Report, LoadError> {
         delivery_p99_ms: percentile(&delivery_times, 99),
         refused: tally.refused.load(Ordering::Relaxed),
     })
+}
+
+/// When a sender stores at a rate.
+#[derive(Clone, Copy)]
+struct Pace {
+    next: Instant,
+    each: Duration,
+}
+
+impl Pace {
+    /// The senders take turns: together they would measure how long a burst takes.
+    fn of(began: Instant, n: usize, senders: usize, rate: f64) -> Self {
+        let turn = Duration::from_secs_f64(1.0 / rate);
+        Self {
+            next: began + turn.mul_f64(n as f64),
+            each: turn.mul_f64(senders as f64),
+        }
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep_until(self.next.into()).await;
+        self.next += self.each;
+    }
 }
 
 /// Signs what the senders may need, so that the clock measures the relay and not its load; beyond,
@@ -190,23 +242,23 @@ async fn write(
     n: usize,
     keys: Arc<[IdentityKey]>,
     load: Load,
-    pace: Option<Duration>,
+    mut pace: Option<Pace>,
     tally: Arc<Tally>,
 ) -> Vec<Duration> {
     let mut times = Vec::new();
-    let mut next = n;
-    let mut due = Instant::now();
+    let mut recipients = keys.iter().cycle().skip(n);
     while !tally.stop.load(Ordering::Relaxed) {
-        while peer.under_way() < load.window {
-            let Some(key) = keys.get(next % keys.len().max(1)) else {
+        if let Some(pace) = &mut pace
+            && peer.under_way() == 0
+        {
+            pace.wait().await;
+        }
+        let window = if pace.is_some() { 1 } else { load.window };
+        while peer.under_way() < window {
+            let Some(key) = recipients.next() else {
                 return times;
             };
-            next = next.wrapping_add(1);
             peer.store(*key);
-            if let Some(pace) = pace {
-                due += pace;
-                break;
-            }
         }
         let Some(answer) = peer.answer().await else {
             break;
@@ -219,9 +271,6 @@ async fn write(
             tally.stored.fetch_add(1, Ordering::Relaxed);
             times.push(time);
         }
-        if pace.is_some() && peer.under_way() == 0 {
-            tokio::time::sleep_until(due.into()).await;
-        }
     }
     times
 }
@@ -231,13 +280,13 @@ async fn read(mut peer: LoadPeer, tally: Arc<Tally>) -> Vec<Duration> {
     let mut times = Vec::new();
     peer.subscribe();
     while !tally.stop.load(Ordering::Relaxed) {
-        let Some(items) = peer.items().await else {
+        let Some(came) = peer.items().await else {
             break;
         };
-        let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        let count = u64::try_from(came.items.len()).unwrap_or(u64::MAX);
         tally.delivered.fetch_add(count, Ordering::Relaxed);
-        times.extend(items.iter().filter_map(|item| item.age));
-        peer.confirm(items);
+        times.extend(came.items.iter().filter_map(|item| item.age));
+        peer.confirm(came.items);
     }
     times
 }

@@ -16,8 +16,8 @@ use sremp_core::{
     id::{ContactId, EnvelopeId, IdentityKey},
     identity::{SecretIdentity, Username},
     relay::{
-        Capabilities, Confirmation, Cursor, MessageId, RelayClient, RelayEvent, RelayMessage, Role,
-        StoreMessage, StoredMessage, Subscribe, proof::StoreClaim,
+        Capabilities, Confirmation, Cursor, MessageId, RelayClient, RelayEvent, RelayMessage,
+        Retrieve, Role, StoreMessage, StoredMessage, Subscribe, proof::StoreClaim,
     },
     signature::Signature,
 };
@@ -35,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 /// Confirmations of one message.
 const MAX_LIST: usize = 128;
+/// Requests with confirmations that wait for their answers: enough for every list that the credit
+/// of one subscription allows, and fewer than may be open.
+const MAX_CONFIRMING: usize = 32;
 
 pub(super) struct LoadPeer {
     own: SecretIdentity,
@@ -43,6 +46,10 @@ pub(super) struct LoadPeer {
     handle: LinkHandle,
     events: mpsc::Receiver<LinkEvent>,
     under_way: HashMap<u32, Instant>,
+    /// Confirmations that are not sent yet.
+    unsent: Vec<Confirmation>,
+    /// How many each open request confirms.
+    confirming: HashMap<u32, usize>,
     last_request: u32,
     envelope: Vec<u8>,
     hash: EnvelopeId,
@@ -115,10 +122,20 @@ pub(super) struct Heard {
     pub(super) refused: u64,
 }
 
+/// What a reader heard.
+#[derive(Debug, Default)]
+pub(super) struct Came {
+    pub(super) items: Vec<LoadedItem>,
+    /// Confirmations that are committed.
+    pub(super) settled: u64,
+    /// Confirmations that were refused.
+    pub(super) refused: u64,
+}
+
 /// A message in its reader's hands.
 #[derive(Debug)]
 pub(super) struct LoadedItem {
-    item: StoredMessage,
+    pub(super) item: StoredMessage,
     /// Since it was sent.
     pub(super) age: Option<Duration>,
 }
@@ -164,6 +181,8 @@ impl LoadPeer {
             handle,
             events,
             under_way: HashMap::new(),
+            unsent: Vec::new(),
+            confirming: HashMap::new(),
             last_request: 0,
             hash: EnvelopeId::of(&envelope),
             envelope,
@@ -234,7 +253,7 @@ impl LoadPeer {
     }
 
     /// Stores an envelope that nobody can open: what was signed ahead, else one for `recipient`.
-    pub(super) fn store(&mut self, recipient: IdentityKey) {
+    pub(super) fn store(&mut self, recipient: IdentityKey) -> MessageId {
         let ahead = self.ahead.pop_front();
         let signed = ahead.unwrap_or_else(|| self.sign(recipient));
         let store = RelayMessage::Store(StoreMessage {
@@ -250,6 +269,7 @@ impl LoadPeer {
         self.sent.sent(signed.message_id);
         self.under_way.insert(self.last_request, Instant::now());
         self.send(store.to_message(self.last_request));
+        signed.message_id
     }
 
     /// The next thing that a sender hears. Receipts are taken as they are: who checks them is the
@@ -294,40 +314,81 @@ impl LoadPeer {
         }
     }
 
-    /// What has come: at least one item, or nothing for a while.
-    pub(super) async fn items(&mut self) -> Option<Vec<LoadedItem>> {
-        let mut items = Vec::new();
+    /// What has come: at least something, or nothing for a while.
+    pub(super) async fn items(&mut self) -> Option<Came> {
+        let mut came = Came::default();
         let mut event = match tokio::time::timeout(LOOK, self.events.recv()).await {
             Ok(event) => Some(event?),
             Err(_) => None,
         };
         while let Some(LinkEvent::Message { message, .. }) = event {
-            if let Some(RelayEvent::Item(item)) = self.machine.handle(&message).ok()? {
-                items.push(LoadedItem {
-                    age: self.sent.age(item.message_id),
-                    item,
-                });
-            }
-            event = match items.len() < MAX_LIST {
+            let said = self.machine.handle(&message).ok()?;
+            self.note(said, &mut came);
+            event = match came.items.len() < MAX_LIST {
                 true => self.events.try_recv().ok(),
                 false => None,
             };
         }
-        Some(items)
+        Some(came)
     }
 
+    fn note(&mut self, said: Option<RelayEvent>, came: &mut Came) {
+        let mut answered = |req_id, refused: Option<usize>| {
+            let asked = self.confirming.remove(&req_id).unwrap_or(0);
+            let refused = refused.unwrap_or(asked).min(asked);
+            came.refused += refused as u64;
+            came.settled += asked.saturating_sub(refused) as u64;
+        };
+        match said {
+            Some(RelayEvent::Item(item)) => {
+                let age = self.sent.age(item.message_id);
+                came.items.push(LoadedItem { item, age });
+            }
+            Some(RelayEvent::Confirmed { req_id, refused }) => {
+                answered(req_id, Some(refused.len()));
+            }
+            Some(RelayEvent::Refused { req_id, .. }) => answered(req_id, None),
+            _ => {}
+        }
+    }
+
+    /// Confirms, unless too much waits for its answer: then with what comes next.
     pub(super) fn confirm(&mut self, items: Vec<LoadedItem>) {
         let now = Clock::wall();
         let confirm = |LoadedItem { item, .. }: LoadedItem| {
             let hash = EnvelopeId::of(&item.encrypted_blob);
             Confirmation::sign(&self.own, item.sender, item.message_id, hash, now)
         };
-        let list: Vec<_> = items.into_iter().map(confirm).collect();
-        if list.is_empty() {
-            return;
-        }
-        if let Ok(message) = self.machine.confirm(list) {
+        self.unsent.extend(items.into_iter().map(confirm));
+        while !self.unsent.is_empty() && self.confirming.len() < MAX_CONFIRMING {
+            let rest = self.unsent.split_off(self.unsent.len().min(MAX_LIST));
+            let list = std::mem::replace(&mut self.unsent, rest);
+            let count = list.len();
+            let Ok(message) = self.machine.confirm(list) else {
+                return;
+            };
+            self.confirming.insert(message.req_id, count);
             self.send(message);
+        }
+    }
+
+    /// How many messages of its mailbox are left.
+    pub(super) async fn left(&mut self) -> Option<usize> {
+        let retrieve = Retrieve {
+            identity: self.key(),
+            after: Cursor::START,
+            max_items: 64,
+            max_bytes: 1_048_576,
+            since: None,
+        };
+        let message = self.machine.retrieve(retrieve).ok()?;
+        self.send(message);
+        loop {
+            match self.event(PATIENCE).await? {
+                RelayEvent::Batch { batch, .. } => return Some(batch.messages.len()),
+                RelayEvent::Refused { .. } => return None,
+                _ => {}
+            }
         }
     }
 }

@@ -1,18 +1,22 @@
 //! `sremp bench relay`: what a relay bears.
 
 mod crash;
+mod drain;
+mod figures;
+mod fill;
+mod idle;
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
 use sremp_client::view::ErrorKind;
 use sremp_relay::{
-    load::{self, Load},
+    load::{self, Load, LoadError},
     run::{RelayLink, RelayLinkError},
 };
 
-use super::{DONE, Ending, Failure, Out};
+use self::figures::{Cost, Figures};
+use super::{Ending, Failure, Out};
 use crate::relay_process::RelayProcess;
 
 /// What was typed.
@@ -36,6 +40,11 @@ enum What {
 #[command(after_help = "\
 Examples:
   sremp bench relay --senders 16 --seconds 4
+  sremp bench relay --senders 1 --mailboxes 1 --online --rate 50
+  sremp bench relay --drain 20000
+  sremp bench relay --idle 10000
+  sremp bench relay --fill 1000000 --senders 128
+  sremp bench relay --fill 100000 --mailboxes 1
   sremp bench relay --kills 20
   sremp bench relay --kills 20 --cut")]
 struct RelayArgs {
@@ -63,6 +72,33 @@ struct RelayArgs {
     /// The relay's link; it has to give everybody a mailbox
     #[arg(long)]
     link: Option<String>,
+    /// Let N messages wait in one mailbox, and its owner fetch and confirm them
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Other measurements",
+        conflicts_with_all = ["senders", "window", "mailboxes", "online", "seconds", "rate", "link"],
+        conflicts_with_all = ["idle", "fill", "kills"]
+    )]
+    drain: Option<u64>,
+    /// Let N owners connect, register and be silent
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Other measurements",
+        conflicts_with_all = ["senders", "window", "mailboxes", "online", "seconds", "rate", "link"],
+        conflicts_with_all = ["size", "fill", "kills"]
+    )]
+    idle: Option<u32>,
+    /// Let N messages wait in the mailboxes, compare stores with those of an empty relay, and start
+    /// the relay again
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Other measurements",
+        conflicts_with_all = ["online", "rate", "link", "kills"]
+    )]
+    fill: Option<u64>,
     #[command(flatten)]
     crash: crash::CrashArgs,
 }
@@ -75,11 +111,19 @@ impl Args {
     }
 }
 
+/// For the default load, and 50 messages a second (`--rate 50`).
+const LIMITS: &[(&str, &str)] = &[
+    ("written_per_message", "<= 3072"),
+    ("delivery_p50_ms", "<= 1.5 at 50 a second"),
+    ("delivery_p99_ms", "<= 4 at 50 a second"),
+];
+
 impl RelayArgs {
     fn run(self, out: Out) -> Ending {
         if let Some(kills) = self.crash.kills {
             return self.crash.run(kills, self.size, out);
         }
+        let runtime = tokio::runtime::Runtime::new()?;
         let load = Load {
             senders: self.senders,
             window: self.window.into(),
@@ -89,34 +133,54 @@ impl RelayArgs {
             time: Duration::from_secs(self.seconds),
             rate: self.rate,
         };
-        let failed = |what: String| Failure::new(ErrorKind::Failed, what);
-        let stage = tempfile::tempdir()?;
-        let (own, link) = match &self.link {
-            Some(link) => (None, link.clone()),
-            None => {
-                let own = RelayProcess::start(&stage.path().join("relay"), UNBOUNDED)?;
-                let link = own.link().to_owned();
-                (Some(own), link)
+        match (self.drain, self.idle, self.fill, &self.link) {
+            (Some(messages), ..) => runtime.block_on(drain::run(messages, self.size, out)),
+            (_, Some(connections), ..) => runtime.block_on(idle::run(connections, out)),
+            (_, _, Some(messages), _) => runtime.block_on(fill::run(messages, &load, out)),
+            (.., Some(link)) => {
+                let report = runtime.block_on(load::run(&parsed(link)?, &load));
+                Figures::of(&report.map_err(unreachable)?, LIMITS)?.print(out)
             }
-        };
-        let link: RelayLink = link
-            .parse()
-            .map_err(|error: RelayLinkError| Failure::new(ErrorKind::Usage, error.to_string()))?;
-        let runtime = tokio::runtime::Runtime::new().map_err(|e| failed(e.to_string()))?;
-        let report = runtime.block_on(load::run(&link, &load));
-        let report = report.map_err(|error| Failure::new(ErrorKind::Network, error.to_string()))?;
-        let mut view = serde_json::to_value(&report).map_err(|e| failed(e.to_string()))?;
-        if let Some(own) = &own {
-            measure(own, &mut view, report.stored);
+            (.., None) => runtime.block_on(of_its_own(&load, out)),
         }
-        out.one(&view, |to| {
-            let fields = view.as_object().into_iter().flatten();
-            for (name, value) in fields {
-                writeln!(to, "{name:18} {value}")?;
-            }
-            Ok(())
-        })?;
-        Ok(DONE)
+    }
+}
+
+async fn of_its_own(load: &Load, out: Out) -> Ending {
+    let own = OwnRelay::start()?;
+    let before = Cost::of(&own.process);
+    let report = load::run(&own.link, load).await.map_err(unreachable)?;
+    let mut figures = Figures::of(&report, LIMITS)?;
+    figures.add_cost(&own.process, before, report.stored);
+    figures.print(out)
+}
+
+fn unreachable(error: LoadError) -> Failure {
+    Failure::new(ErrorKind::Network, error.to_string())
+}
+
+fn parsed(link: &str) -> Result<RelayLink, Failure> {
+    link.parse()
+        .map_err(|error: RelayLinkError| Failure::new(ErrorKind::Usage, error.to_string()))
+}
+
+/// A relay in a process of its own, in a directory that goes with it.
+struct OwnRelay {
+    process: RelayProcess,
+    link: RelayLink,
+    _stage: tempfile::TempDir,
+}
+
+impl OwnRelay {
+    fn start() -> Result<Self, Failure> {
+        let stage = tempfile::tempdir()?;
+        let process = RelayProcess::start(&stage.path().join("relay"), UNBOUNDED)?;
+        let link = parsed(process.link())?;
+        Ok(Self {
+            process,
+            link,
+            _stage: stage,
+        })
     }
 }
 
@@ -144,25 +208,3 @@ new_per_address_and_minute = 1000000
 [guards]
 disk_full = 99
 ";
-
-/// What the relay cost: memory, writes and disk, as the system tells.
-fn measure(relay: &RelayProcess, view: &mut Value, stored: u64) {
-    let field = |file: &str, name: &str| -> Option<u64> {
-        let pid = relay.pid()?;
-        let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_whitespace().next()?.parse().ok()
-    };
-    view["resident_kib"] = json!(field("status", "VmRSS:"));
-    let per_message = |bytes: u64| bytes as f64 / stored.max(1) as f64;
-    view["written_per_message"] = json!(field("io", "write_bytes:").map(per_message));
-    view["disk_per_message"] = json!(per_message(size_of(relay.home())));
-}
-
-fn size_of(dir: &Path) -> u64 {
-    let files = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    files
-        .filter_map(|file| file.metadata().ok())
-        .map(|found| found.len())
-        .sum()
-}

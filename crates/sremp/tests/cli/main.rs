@@ -12,6 +12,7 @@ mod passphrase;
 mod recv;
 mod relay;
 mod relay_crash;
+mod relay_load;
 mod relay_secrets;
 mod relay_trace;
 mod relayed;
