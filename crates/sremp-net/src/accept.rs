@@ -171,7 +171,7 @@ impl<T: Serve> Spawn for Guests<T> {
     ) {
         let server = self.0.clone();
         let served = Served::new(server, stream, peer, permit, shared.clone(), shutdown);
-        tokio::spawn(served.run());
+        tokio::spawn(Box::new(served).run());
     }
 }
 
