@@ -221,7 +221,7 @@ impl<T: Serve> Spawn for Guests<T> {
     ) {
         let server = self.0.clone();
         let served = Served::new(server, stream, permit, shared.clone(), shutdown);
-        tokio::spawn(served.run());
+        tokio::spawn(Box::new(served).run());
     }
 }
 

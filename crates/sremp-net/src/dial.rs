@@ -219,7 +219,7 @@ impl Attempt {
             match pump.channel.poll_event() {
                 Some(Event::Closed(reason)) => {
                     // a CLOSE may have to reach the peer; nobody waits for it here
-                    tokio::spawn(pump.finish(true));
+                    tokio::spawn(async move { pump.finish(true).await });
                     return Err(reason.into());
                 }
                 Some(shown) => {

@@ -2,10 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use sremp_core::{
@@ -13,7 +10,7 @@ use sremp_core::{
     constants::{MAX_MESSAGE, WRITE_QUEUE},
     error::ErrorCode,
 };
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 /// Names a link within this process, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,10 +70,80 @@ const OVERHEAD: usize = 64;
 #[derive(Clone)]
 pub struct LinkHandle {
     link: LinkId,
-    queue: mpsc::UnboundedSender<LinkCommand>,
-    /// Bytes that wait in `queue`, which they bound.
-    queued: Arc<AtomicUsize>,
+    alive: Arc<Alive>,
 }
+
+/// What all handles of a link share, for as long as there is one.
+struct Alive(Arc<Queue>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.lock().abandoned = true;
+        self.0.changed.notify_one();
+    }
+}
+
+/// Commands on their way. Of a connection on which nothing happens this is next to nothing, where a
+/// channel of the runtime has room for 32.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    commands: VecDeque<LinkCommand>,
+    /// What they cost.
+    bytes: usize,
+    /// Nobody can send any more.
+    abandoned: bool,
+    /// Nobody takes anything any more.
+    ended: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn push(&mut self, command: LinkCommand) -> Result<(), NotQueued> {
+        let sum = self.bytes.saturating_add(cost(&command));
+        // an empty queue takes any message, else one larger than the queue could never leave
+        let always = self.bytes == 0 || matches!(command, LinkCommand::Close(_));
+        if self.ended {
+            return Err(NotQueued::Closed);
+        }
+        if !always && sum > WRITE_QUEUE {
+            return Err(NotQueued::Full);
+        }
+        self.bytes = sum;
+        self.commands.push_back(command);
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Option<LinkCommand> {
+        let command = self.commands.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(cost(&command));
+        if self.commands.is_empty() && self.commands.capacity() > KEPT {
+            self.commands = VecDeque::new();
+        }
+        Some(command)
+    }
+
+    fn close_code(&self) -> Option<ErrorCode> {
+        let close = self.commands.iter().find_map(|command| match command {
+            LinkCommand::Close(code) => Some(*code),
+            _ => None,
+        });
+        close.or(self.abandoned.then_some(ErrorCode::GoingAway))
+    }
+}
+
+/// Room for so many commands is kept when none is left.
+const KEPT: usize = 16;
 
 impl LinkHandle {
     /// Which link.
@@ -89,20 +156,13 @@ impl LinkHandle {
     /// # Errors
     /// [`NotQueued`]; the command is dropped then. `Close` is never refused for want of room.
     pub fn try_send(&self, command: LinkCommand) -> Result<(), NotQueued> {
-        let cost = cost(&command);
-        if cost > MAX_MESSAGE {
+        if cost(&command) > MAX_MESSAGE {
             return Err(NotQueued::TooLarge);
         }
-        let always = matches!(command, LinkCommand::Close(_));
-        // an empty queue takes any message, else one larger than the queue could never leave
-        let fits = |queued: usize| {
-            let sum = queued.saturating_add(cost);
-            (always || queued == 0 || sum <= WRITE_QUEUE).then_some(sum)
-        };
-        self.queued
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
-            .map_err(|_| NotQueued::Full)?;
-        self.queue.send(command).map_err(|_| NotQueued::Closed)
+        let queue = &self.alive.0;
+        queue.lock().push(command)?;
+        queue.changed.notify_one();
+        Ok(())
     }
 }
 
@@ -120,68 +180,50 @@ fn cost(command: &LinkCommand) -> usize {
 }
 
 /// The other end of the handles.
-#[derive(Debug)]
-pub(crate) struct Commands {
-    queue: mpsc::UnboundedReceiver<LinkCommand>,
-    queued: Arc<AtomicUsize>,
-    /// Taken from the queue before there was a channel to give them to.
-    waiting: VecDeque<LinkCommand>,
+pub(crate) struct Commands(Arc<Queue>);
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        waiting.ended = true;
+        waiting.commands = VecDeque::new();
+    }
 }
 
 impl Commands {
     pub(crate) fn new(link: LinkId) -> (LinkHandle, Self) {
-        let (sender, queue) = mpsc::unbounded_channel();
-        let queued = Arc::<AtomicUsize>::default();
-        let handle = LinkHandle {
-            link,
-            queue: sender,
-            queued: queued.clone(),
-        };
-        let commands = Self {
-            queue,
-            queued,
-            waiting: VecDeque::new(),
-        };
-        (handle, commands)
+        let queue = Arc::<Queue>::default();
+        let alive = Arc::new(Alive(queue.clone()));
+        (LinkHandle { link, alive }, Self(queue))
     }
 
     /// The next command; when every handle is gone, to close. Safe to cancel.
     pub(crate) async fn next(&mut self) -> LinkCommand {
-        if let Some(command) = self.waiting.pop_front() {
-            self.release(&command);
-            return command;
-        }
-        match self.queue.recv().await {
-            Some(command) => {
-                self.release(&command);
-                command
+        loop {
+            if let Some(command) = self.try_next() {
+                return command;
             }
-            None => LinkCommand::Close(ErrorCode::GoingAway),
+            if self.0.lock().abandoned {
+                return LinkCommand::Close(ErrorCode::GoingAway);
+            }
+            self.0.changed.notified().await;
         }
     }
 
     /// A command that waits already.
     pub(crate) fn try_next(&mut self) -> Option<LinkCommand> {
-        let waiting = self.waiting.pop_front();
-        let command = waiting.or_else(|| self.queue.try_recv().ok())?;
-        self.release(&command);
-        Some(command)
+        self.0.lock().pop()
     }
 
     /// Resolves with the code when the link is to be closed; other commands keep waiting, and
     /// count. Safe to cancel.
     pub(crate) async fn closed(&mut self) -> ErrorCode {
         loop {
-            match self.queue.recv().await {
-                Some(LinkCommand::Close(code)) => return code,
-                Some(command) => self.waiting.push_back(command),
-                None => return ErrorCode::GoingAway,
+            if let Some(code) = self.0.lock().close_code() {
+                return code;
             }
+            self.0.changed.notified().await;
         }
-    }
-
-    fn release(&self, command: &LinkCommand) {
-        self.queued.fetch_sub(cost(command), Ordering::Relaxed);
     }
 }
 
@@ -213,5 +255,37 @@ mod tests {
         assert_eq!(handle.try_send(send(1024)), Ok(()));
         drop(commands);
         assert_eq!(handle.try_send(close), Err(NotQueued::Closed));
+    }
+
+    #[tokio::test]
+    async fn the_last_handle_takes_the_link_with_it_after_what_it_sent() {
+        let (handle, mut commands) = Commands::new(LinkId(1));
+        let other = handle.clone();
+        drop(handle);
+        other.try_send(send(1)).unwrap();
+        // it waits before the last one goes, and is woken by that
+        let waiting = tokio::spawn(async move {
+            assert!(matches!(commands.next().await, LinkCommand::Send(_)));
+            commands.next().await
+        });
+        tokio::task::yield_now().await;
+        drop(other);
+        let last = waiting.await.unwrap();
+        assert!(
+            matches!(last, LinkCommand::Close(ErrorCode::GoingAway)),
+            "{last:?}"
+        );
+    }
+
+    #[test]
+    fn what_a_burst_needed_is_given_back() {
+        let (handle, mut commands) = Commands::new(LinkId(1));
+        for _ in 0..1_000 {
+            handle.try_send(LinkCommand::Probe).unwrap();
+        }
+        while commands.try_next().is_some() {}
+        let waiting = commands.0.lock();
+        assert!(waiting.commands.capacity() <= KEPT);
+        assert_eq!(waiting.bytes, 0);
     }
 }

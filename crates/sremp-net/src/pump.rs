@@ -186,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
 
     /// Writes what is left and ends the stream. `linger` waits until the peer has read our last words: closing a socket
     /// with unread bytes in it would destroy them on their way.
-    pub(crate) async fn finish(mut self, linger: bool) {
+    pub(crate) async fn finish(&mut self, linger: bool) {
         let end = async {
             while !self.is_done() {
                 if self.step(false).await.is_err() {

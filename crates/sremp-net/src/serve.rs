@@ -114,8 +114,8 @@ impl<T: Serve, S: AsyncRead + AsyncWrite + Send + Unpin> Served<T, S> {
         }
     }
 
-    /// Runs the connection to its end.
-    pub(crate) async fn run(mut self) {
+    /// Runs the connection to its end. Boxed: a future has room for what it is called with twice.
+    pub(crate) async fn run(mut self: Box<Self>) {
         let mut going_away = false;
         loop {
             let done = self.pump.is_done();
