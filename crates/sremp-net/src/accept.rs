@@ -170,7 +170,8 @@ fn poll_accept(
 /// More than [`poll_accept`] and what it calls have used.
 const WIPED: usize = 8 * 1024;
 
-/// Overwrites what the call before has left on the stack.
+/// Overwrites what the call before has left on the stack. Later calls do so, too, mostly; whether the
+/// last address before a quiet hour stays there is not left to them.
 #[inline(never)]
 fn wipe_stack() {
     black_box(&mut [0_u8; WIPED]);

@@ -2,11 +2,13 @@
 
 use std::{
     fs,
+    io::Read as _,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     os::unix::fs::FileExt as _,
     path::Path,
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 use memchr::memmem;
@@ -169,6 +171,15 @@ fn a_relay_has_no_text_session_alias_or_address_on_its_disk_nor_in_its_memory() 
     secret.extend(aliases.iter().map(|alias| needle(alias, alias)));
     secret.extend(sessions("ann", &ann));
     secret.extend(sessions("ben", &ben));
+    // the last is sent away at once, so that no later work hides what was left of it
+    let crowd: Vec<_> = (0..17)
+        .map(|_| std::net::TcpStream::connect(&advertised).unwrap())
+        .collect();
+    let mut last = crowd.last().unwrap();
+    last.set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    assert_eq!(last.read(&mut [0]).unwrap(), 0);
+
     let mut addresses = Vec::new();
     for address in seen.lock().unwrap().iter() {
         assert_eq!(*address.ip(), from);
