@@ -82,7 +82,7 @@ fn what_a_relay_threw_away_is_stored_again_under_the_new_key() {
 }
 
 #[test]
-fn a_relay_without_a_new_bundle_is_asked_a_few_times_and_takes_envelopes_all_the_same() {
+fn a_relay_without_a_new_bundle_is_asked_a_few_times() {
     for (malice, most) in [
         // the same bundle: once a week
         (Malice::None, 1 + 2),
@@ -99,25 +99,44 @@ fn a_relay_without_a_new_bundle_is_asked_a_few_times_and_takes_envelopes_all_the
         world.run(MINUTE);
         world.set_reachable(ben, false);
         world.relay(relay).malice = malice;
-        let texts = ["still there?", "are you well?"];
-        world.send(ann, "ben", texts[0]);
-        for _ in 0..10 {
+        world.send(ann, "ben", "still there?");
+        for _ in 0..20 {
             world.run(DAY);
             world.restart(ann);
         }
         let asked = world.relay(relay).asked_for_bundles;
         assert!(asked >= 2, "{malice:?}: asked {asked} times");
-        let stored = world.relay(relay).stored;
-        world.send(ann, "ben", texts[1]);
-        world.run(MINUTE);
-        assert_eq!(world.relay(relay).stored, stored + 1, "{malice:?}");
-        for _ in 0..10 {
-            world.run(DAY);
-            world.restart(ann);
-        }
-        let asked = world.relay(relay).asked_for_bundles;
         assert!(asked <= most, "{malice:?}: asked {asked} times");
     }
+}
+
+#[test]
+fn a_relay_that_has_no_new_bundle_takes_envelopes_all_the_same() {
+    let mut world = World::new(5);
+    let relay = world.open_relay("relay");
+    let ann = world.join_far("ann", &[relay]);
+    let ben = world.join_far("ben", &[relay]);
+    world.run(MINUTE);
+    world.add(ann, ben);
+    world.add(ben, ann);
+    for (from, to) in [(ann, "ben"), (ben, "ann")] {
+        world.send(from, to, "hello");
+        world.run(MINUTE);
+    }
+    world.set_reachable(ben, false);
+    world.relay(relay).malice = Malice::WithholdsBundles;
+    world.send(ann, "ben", "still there?");
+    world.run(20 * DAY);
+    let asked = world.relay(relay).asked_for_bundles;
+    let asked_again = (0..2 * 24 * 60).any(|_| {
+        world.run(MINUTE);
+        world.relay(relay).asked_for_bundles > asked
+    });
+    assert!(asked_again, "once a day");
+    let stored = world.relay(relay).stored;
+    world.send(ann, "ben", "are you well?");
+    world.run(20_000);
+    assert_eq!(world.relay(relay).stored, stored + 1, "at once");
 }
 
 #[test]
