@@ -22,7 +22,6 @@ mod event;
 mod gate;
 mod link;
 mod network;
-mod public;
 mod pump;
 mod serve;
 mod task;
@@ -35,9 +34,9 @@ pub use event::{CloseReason, LinkEvent};
 pub use gate::AdmissionLimits;
 pub use link::{LinkCommand, LinkHandle, LinkId, NotQueued};
 pub use network::Network;
-pub use public::is_public;
 pub use serve::{Arrival, Guest, Serve};
 pub use sremp_core::{
     channel::{Admission, Direction, HandshakeHash, LocalIdentity, Message, PeerClose, Service},
     contact_card::Endpoint,
+    rendezvous::address::is_public,
 };
