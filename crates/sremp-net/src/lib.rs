@@ -18,6 +18,7 @@
 mod accept;
 mod clock;
 mod dial;
+mod dial_back;
 mod event;
 mod gate;
 mod link;
@@ -27,9 +28,11 @@ mod serve;
 mod task;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 pub use accept::Listening;
 pub use dial::DialTarget;
+pub use dial_back::dial_back;
 pub use event::{CloseReason, LinkEvent};
 pub use gate::AdmissionLimits;
 pub use link::{LinkCommand, LinkHandle, LinkId, NotQueued};
