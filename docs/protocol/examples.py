@@ -463,6 +463,39 @@ show("06-relay", "confirmed", msg(0x125, 3, [[]]))
 show("06-relay", "confirmation_push", msg(0x126, 7, [[confirmation]]))
 show("06-relay", "discard", msg(0x127, 4, [[0x1234_5679]]))
 
+# ---- chapter 5 --------------------------------------------------------------------------------
+
+# the server has the keys of chapter 6's relay
+exporter = show("05-rendezvous", "exporter", b"\x44" * 32)
+record = smp1([A["id"], NOW, [["alice.example", 33400]], NOW, NOW + 3_600_000, 0, []])
+show("05-rendezvous", "record", record)
+record_sig = show("05-rendezvous", "record_sig", sign(A["seed"], "rdv-record", record))
+payload = exporter + H(A["identity"]) + H(record)
+show("05-rendezvous", "proof_payload", payload)
+proof = show("05-rendezvous", "proof", sign(A["seed"], "rdv-proof", payload))
+
+
+def frame(msg_type, req_id, body):
+    message = smp1([msg_type, req_id, body])
+    return u32(len(message)) + message
+
+
+show("05-rendezvous", "register", frame(0x201, 1, [A["identity"], record, record_sig, proof]))
+show("05-rendezvous", "registered", frame(0x202, 1, [True, NOW + 3_600_000, 1800, None, None]))
+show("05-rendezvous", "refused", frame(0x202, 1, [False, 0, 0, None, 0x0302]))
+show("05-rendezvous", "lookup", frame(0x203, 2, [A["id"], False, None]))
+show("05-rendezvous", "found", frame(0x204, 2, [[[A["identity"], record, record_sig, None, None]], None, None]))
+show("05-rendezvous", "not_found", frame(0x204, 2, [[], None, None]))
+tombstone = smp1([A["id"], NOW + 1, [], NOW + 1, NOW + 3_600_001, 0, []])
+show("05-rendezvous", "tombstone", tombstone)
+show("05-rendezvous", "tombstone_sig", sign(A["seed"], "rdv-record", tombstone))
+server_record = smp1([R["id"], "rdv.example", 443, b"\x55" * 32, NOW, NOW + 30 * DAY])
+show("05-rendezvous", "server_record", server_record)
+show("05-rendezvous", "server_record_sig", sign(R["seed"], "server-record", server_record))
+link = b"\x01\x01" + R["id"] + u16(443) + b"\x0brdv.example" + b"\x55" * 32
+link += H(b"SREMP/1/rdv-link" + link)[:4]
+show("05-rendezvous", "link", "sremp-rdv:1#" + base64.urlsafe_b64encode(link).decode().rstrip("="))
+
 # ---- chapter 8 --------------------------------------------------------------------------------
 
 def card(who, flags, version, expires, token, tlvs):

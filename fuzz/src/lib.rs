@@ -11,6 +11,7 @@ mod channel;
 mod documents;
 mod input;
 mod relay;
+mod rendezvous;
 mod session;
 mod text;
 mod wire;
@@ -41,6 +42,11 @@ pub const TARGETS: &[Target] = &[
     ("relay_receipt", relay::relay_receipt),
     ("relay_server", relay::relay_server),
     ("relay_client", relay::relay_client),
+    ("rendezvous_message", rendezvous::rendezvous_message),
+    ("rendezvous_frame", rendezvous::rendezvous_frame),
+    ("rendezvous_record", rendezvous::rendezvous_record),
+    ("rendezvous_server", rendezvous::rendezvous_server),
+    ("rendezvous_client", rendezvous::rendezvous_client),
 ];
 
 /// Runs a target; `false` if there is none of this name.

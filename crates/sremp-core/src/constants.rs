@@ -274,6 +274,59 @@ pub const MAX_HOST: usize = 253;
 /// Time for which the ids of received messages are remembered.
 pub const DEDUP_AGE: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 
+// ---- chapter 5: rendezvous ----------------------------------------------------------------------
+
+/// ALPN protocol of a rendezvous server.
+pub const RDV_ALPN: &[u8] = b"sremp-rdv/1";
+/// Length of the length before each message, bytes.
+pub const RDV_LENGTH_LEN: usize = 4;
+/// Largest message of a client, bytes.
+pub const MAX_RDV_REQUEST: usize = 32 * 1024;
+/// Largest message of a server, bytes.
+pub const MAX_RDV_RESPONSE: usize = 256 * 1024;
+/// Requests of one connection that wait for their answer.
+pub const MAX_RDV_OPEN: usize = 16;
+/// Silence after which a connection is closed.
+pub const RDV_IDLE: Duration = Duration::from_secs(60);
+/// Largest RECORD in bytes.
+pub const MAX_RECORD: usize = 2_560;
+/// Shortest life of a RECORD.
+pub const MIN_RECORD_TTL: Duration = Duration::from_secs(60);
+/// Life of a RECORD unless its owner wishes another.
+pub const RECORD_TTL: Duration = Duration::from_secs(60 * 60);
+/// Longest life of a RECORD.
+pub const MAX_RECORD_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// Time after its expiry for which a server remembers a RECORD's seq, a tombstone's as well.
+pub const RECORD_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Share of its life after which a RECORD is renewed, in percent: a random one between these.
+pub const RENEW_PERCENT: (u32, u32) = (50, 80);
+/// Largest SERVER_RECORD in bytes.
+pub const MAX_SERVER_RECORD: usize = 384;
+/// Longest life of a SERVER_RECORD.
+pub const MAX_SERVER_RECORD_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Registrations of one LOOKUP_RESPONSE.
+pub const MAX_PAGE: usize = 20;
+/// Entries that are looked at for one page, those that have just expired included.
+pub const MAX_PAGE_SCAN: usize = 200;
+/// Pages that a client asks for in one connection.
+pub const MAX_PAGES: u32 = 500;
+/// To what `last_seen` is rounded down.
+pub const PRESENCE_STEP: Duration = Duration::from_secs(60 * 60);
+/// Servers of one LIST_SERVERS_RESPONSE, and candidates that are kept.
+pub const MAX_CANDIDATES: usize = 64;
+/// Candidates that are kept of one source.
+pub const MAX_CANDIDATES_PER_SOURCE: usize = 8;
+/// Registrations of one key in a minute.
+pub const REGISTERS_PER_KEY: u32 = 5;
+/// Registrations from one address prefix in a minute.
+pub const REGISTERS_PER_PREFIX: u32 = 20;
+/// Pages of one key in a minute.
+pub const PAGES_PER_MINUTE: u32 = 6;
+/// Endpoints of one contact that a client dials in a minute because a server named them.
+pub const RDV_DIALS_PER_MINUTE: usize = 3;
+/// Lowest port, 443 excepted, that is dialled because a stranger named it.
+pub const MIN_PUBLIC_PORT: u16 = 1_024;
+
 // ---- 8 Contact exchange -----------------------------------------------------------------------
 
 /// Largest contact card in bytes.

@@ -10,6 +10,8 @@
 //! | [`channel`] | 1 transport |
 //! | [`identity`] | 2 identity |
 //! | [`session`] | 3 sessions |
+//! | [`rendezvous`] | 5 rendezvous |
+//! | [`relay`] | 6 relay |
 //! | [`contact_card`], [`safety_number`] | 8 contact exchange |
 //! | [`error`] | 10 errors |
 #![deny(
@@ -36,6 +38,7 @@ pub mod id;
 pub mod identity;
 pub mod key;
 pub mod relay;
+pub mod rendezvous;
 pub mod safety_number;
 pub mod session;
 pub mod signature;

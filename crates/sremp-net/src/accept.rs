@@ -72,13 +72,17 @@ pub(crate) fn listen(
     shutdown: watch::Sender<Option<ErrorCode>>,
     spawn: impl Spawn,
 ) -> io::Result<Listening> {
-    let listener = bind(addr).map_err(|error| in_words(addr, error))?;
+    let listener = bind(addr)?;
     let local_addr = listener.local_addr()?;
     let task = tokio::spawn(accept(listener, shared, shutdown, spawn)).abort_handle();
     Ok(Listening { local_addr, task })
 }
 
-fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    bound(addr).map_err(|error| in_words(addr, error))
+}
+
+fn bound(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,

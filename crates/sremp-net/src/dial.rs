@@ -11,6 +11,7 @@ use sremp_core::{
     error::ErrorCode,
     id::{ContactId, IntroToken},
     key::NoisePublicKey,
+    rendezvous::address::is_public,
 };
 use tokio::{
     net::{TcpStream, lookup_host},
@@ -23,7 +24,6 @@ use crate::{
     CloseReason, LinkCommand, LinkEvent, LinkHandle, LinkId,
     link::Commands,
     network::Shared,
-    public::is_public,
     pump::Pump,
     task::{LinkTask, asked_to_leave},
 };

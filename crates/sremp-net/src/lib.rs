@@ -19,27 +19,29 @@ mod accept;
 mod bans;
 mod clock;
 mod dial;
+mod dial_back;
 mod event;
 mod gate;
 mod link;
 mod network;
-mod public;
 mod pump;
 mod serve;
 mod task;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 pub use accept::Listening;
 pub use bans::BanRule;
 pub use dial::DialTarget;
+pub use dial_back::dial_back;
 pub use event::{CloseReason, LinkEvent};
 pub use gate::{AddressKey, AdmissionLimits};
 pub use link::{LinkCommand, LinkHandle, LinkId, NotQueued};
 pub use network::Network;
-pub use public::is_public;
 pub use serve::{Arrival, Guest, Serve};
 pub use sremp_core::{
     channel::{Admission, Direction, HandshakeHash, LocalIdentity, Message, PeerClose, Service},
     contact_card::Endpoint,
+    rendezvous::address::is_public,
 };

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes identity.json, card.json, safety_number.json, content.json and relay.json beside itself.
+"""Writes identity.json, card.json, safety_number.json, content.json, relay.json and rendezvous.json beside itself.
 
 An implementation of its own (hashlib, the `cryptography` package and the few lines of MessagePack
 below), so that the vectors are no echo of the code that they test. Deterministic.
@@ -624,7 +624,140 @@ def relay():
         "reject_receipts": [dict(name=n, bytes=b.hex()) for n, b in reject_receipts]})
 
 
+# ---- rendezvous ---------------------------------------------------------------------------------
+def rendezvous():
+    exporter, spki, hour = b"\x44" * 32, b"\x55" * 32, 3600_000
+    doc_of = {ALICE.id: doc(), BOB.id: smp1([v := smp1(fields(username="bob", identity_key=BOB.id, noise_key=BOB.noise)), BOB.sign(b"identity", v)])}
+    places = [["alice.example", 33400], ["2001:db8::7", 443]]
+    hint = [RELAY.id, "relay.example", 33399, 0]
+
+    def fields_of(by=ALICE, **other):
+        f = dict(identity_key=by.id, seq=T, endpoints=places, issued=T, expires=T + hour, visibility=0, relays=[])
+        f.update(other)
+        return list(f.values())
+
+    record = lambda by=ALICE, **other: smp1(fields_of(by, **other))
+    proof = lambda r, by=ALICE, e=exporter, identity=None, label=b"rdv-proof": by.sign(label, e + sha(identity or doc_of[by.id]) + sha(r))
+    signed_record = lambda r, by=ALICE, label=b"rdv-record": by.sign(label, r)
+    four = [[f"{c}.example", 1] for c in "abcd"]
+    three = [[p.id, f"{n}.example", 1, n] for n, p in enumerate((RELAY, BOB, ALICE))]
+    records = [
+        ("plain", record()), ("listed", record(visibility=1)), ("tombstone", record(endpoints=[], seq=T + 1)),
+        ("relays_only", record(endpoints=[], relays=[hint])), ("everything", record(endpoints=four, relays=three, visibility=1)),
+        ("shortest_life", record(expires=T + 60_000)), ("longest_life", record(expires=T + 24 * hour)), ("seq_0", record(seq=0)),
+    ]
+    swap = lambda i, hexed: b"\x97" + b"".join(bytes.fromhex(hexed) if n == i else smp1(v) for n, v in enumerate(fields_of()))
+    one = (1).to_bytes(32, "little")
+    # each of them correctly signed by Alice
+    false_records = [
+        ("trailing_byte", record() + b"\0", "encoding"), ("as_map", smp1({"a": 1}), "encoding"), ("empty", b"", "encoding"),
+        ("without_relays", b"\x96" + record()[1:-1], "encoding"), ("an_element_more", b"\x98" + record()[1:] + b"\xc0", "encoding"),
+        ("seq_long_form", swap(1, "cf0000000000000001"), "encoding"), ("visibility_2", record(visibility=2), "encoding"),
+        ("visibility_as_bool", swap(5, "c2"), "encoding"), ("endpoint_with_user", record(endpoints=[["u@a.example", 1]]), "encoding"),
+        ("endpoint_of_port_0", record(endpoints=[["a.example", 0]]), "encoding"), ("endpoint_as_number", record(endpoints=[["127.1", 1]]), "encoding"),
+        ("endpoint_in_capitals", record(endpoints=[["A.example", 1]]), "encoding"), ("endpoint_of_three", record(endpoints=[["a.example", 1, 0]]), "encoding"),
+        ("relay_of_a_weak_key", record(relays=[[one, "a.example", 1, 0]]), "encoding"), ("after_the_year_9999", record(issued=253402300799999, expires=253402300800000), "encoding"),
+        ("of_somebody_else", smp1(fields_of(BOB)), "fields"), ("five_endpoints", record(endpoints=four + [["e.example", 1]]), "fields"),
+        ("an_endpoint_twice", record(endpoints=[places[0], places[1], places[0]]), "fields"), ("four_relays", record(relays=[hint] * 4), "fields"),
+        ("a_relay_twice", record(relays=[hint, [RELAY.id, "other.example", 1, 1]]), "fields"), ("life_of_59_s", record(expires=T + 59_999), "fields"),
+        ("life_of_more_than_a_day", record(expires=T + 24 * hour + 1), "fields"), ("expires_before_it_is_issued", record(expires=T - hour), "fields"),
+        ("too_long", record(relays=[[RELAY.id, ".".join(["a" * 63] * 4)[:253], 1, n] for n in range(10)]), "encoding"),
+    ]
+    good = record()
+    false_signatures = [
+        ("other_label", signed_record(good, label=b"rdv-proof")), ("server_label", signed_record(good, label=b"server-record")),
+        ("other_signer", signed_record(good, BOB)), ("no_label", ALICE.key.sign(good)), ("s_plus_l", plus_l(signed_record(good))),
+        ("other_record", signed_record(record(seq=T + 1))),
+    ]
+    false_proofs = [
+        ("other_connection", proof(good, e=b"\x45" * 32)), ("other_identity", proof(good, identity=doc_of[BOB.id])), ("other_record", proof(record(seq=T + 1))),
+        ("other_signer", proof(good, BOB, identity=doc_of[ALICE.id])), ("other_label", proof(good, label=b"rdv-record")), ("s_plus_l", plus_l(proof(good))),
+    ]
+    day = 24 * hour
+    server = lambda **o: list((dict(server_key=RELAY.id, host="rdv.example", port=443, spki=None, issued=T, expires=T + 30 * day) | o).values())
+    signed_server = lambda by=RELAY, label=b"server-record", **o: [r := smp1(server(**o)), by.sign(label, r)]
+    false_servers = [
+        ("other_label", signed_server(label=b"rdv-record"), "signature"), ("other_signer", signed_server(BOB), "signature"),
+        ("life_of_more_than_30_days", signed_server(expires=T + 30 * day + 1), "fields"), ("no_life", signed_server(expires=T), "fields"),
+        ("host_with_user", signed_server(host="u@rdv.example"), "fields"), ("port_0", signed_server(port=0), "fields"),
+        ("spki_of_31", signed_server(spki=spki[:31]), "encoding"), ("weak_key", signed_server(server_key=one), "encoding"),
+        ("trailing_byte", [r := smp1(server()) + b"\0", RELAY.sign(b"server-record", r)], "encoding"),
+    ]
+    register = [doc_of[ALICE.id], good, signed_record(good), proof(good)]
+    peer = lambda by=ALICE, seen=None, online=None, **o: [doc_of[by.id], r := record(by, **o), signed_record(r, by), seen, online]
+    cursor = b"\x66" * 32
+    accept = [
+        ("register", 0x201, register),
+        ("registered", 0x202, [True, T + hour, 1800, None, None]),
+        ("not_registered", 0x202, [False, 0, 0, "a newer record is known", 0x0302]),
+        ("not_registered_without_words", 0x202, [False, 0, 0, None, 0xffff]),
+        ("lookup", 0x203, [ALICE.id, False, None]),
+        ("lookup_of_no_key", 0x203, [bytes(32), False, None]),
+        ("list", 0x203, [None, True, None]),
+        ("list_on", 0x203, [None, True, cursor]),
+        ("found", 0x204, [[peer()], None, None]),
+        ("not_found", 0x204, [[], None, None]),
+        ("page", 0x204, [[peer(seen=T, online=True, visibility=1), peer(BOB, seen=0, online=False, visibility=1)], None, cursor]),
+        ("page_of_20", 0x204, [[peer(seen=T, online=True, visibility=1)] * 20, None, None]),
+        ("list_servers", 0x205, [None]),
+        ("list_servers_of_a_server", 0x205, [signed_server(spki=spki)]),
+        ("servers_none", 0x206, [[], T]),
+        ("servers_64", 0x206, [[signed_server()] * 64, T]),
+        ("address_request", 0x207, []),
+        ("address", 0x208, ["192.0.2.7"]),
+        ("address_v6", 0x208, ["2001:db8::7"]),
+        ("error", 0xff, [0x0305, 60, "slow down"]),
+    ]
+    reject = [
+        ("register_identity_as_array", 0x201, [[1], *register[1:]]),
+        ("register_identity_too_long", 0x201, [bytes(16385), *register[1:]]),
+        ("register_record_too_long", 0x201, [register[0], bytes(2561), *register[2:]]),
+        ("register_without_proof", 0x201, register[:3]),
+        ("register_proof_of_63", 0x201, [*register[:3], register[3][:63]]),
+        ("registered_with_a_code", 0x202, [True, T, 1, None, 1]),
+        ("registered_with_words", 0x202, [True, T, 1, "well", None]),
+        ("neither_registered_nor_not", 0x202, [False, 0, 0, None, None]),
+        ("not_registered_with_a_time", 0x202, [False, T, 0, None, 1]),
+        ("not_registered_with_an_interval", 0x202, [False, 0, 1, None, 1]),
+        ("not_registered_in_129_bytes", 0x202, [False, 0, 0, "x" * 129, 1]),
+        ("lookup_of_one_and_all", 0x203, [ALICE.id, True, None]),
+        ("lookup_of_nobody", 0x203, [None, False, None]),
+        ("lookup_of_one_with_a_cursor", 0x203, [ALICE.id, False, cursor]),
+        ("lookup_of_31", 0x203, [ALICE.id[:31], False, None]),
+        ("list_with_a_short_cursor", 0x203, [None, True, cursor[:31]]),
+        ("page_of_21", 0x204, [[peer()] * 21, None, None]),
+        ("found_without_presence", 0x204, [[peer()[:3]], None, None]),
+        ("found_with_a_record_too_long", 0x204, [[[doc_of[ALICE.id], bytes(2561), bytes(64), None, None]], None, None]),
+        ("found_in_129_bytes", 0x204, [[], "x" * 129, None]),
+        ("list_servers_bare", 0x205, []),
+        ("list_servers_too_long", 0x205, [[bytes(385), bytes(64)]]),
+        ("servers_65", 0x206, [[signed_server()] * 65, T]),
+        ("servers_without_a_time", 0x206, [[]]),
+        ("address_request_with_something", 0x207, [None]),
+        ("address_by_name", 0x208, ["alice.example"]),
+        ("address_long_form", 0x208, ["2001:db8:0::7"]),
+        ("error_with_a_text_of_129", 0xff, [1, 0, "x" * 129]),
+    ]
+    message = lambda t, body: smp1([t, 0x1234, body])
+    framed = lambda m: le(len(m), 4) + m
+    write("rendezvous.json", {
+        "alice": ALICE.id.hex(), "bob": BOB.id.hex(), "server": RELAY.id.hex(), "exporter": exporter.hex(), "spki": spki.hex(),
+        "identity": doc_of[ALICE.id].hex(), "identity_of_bob": doc_of[BOB.id].hex(), "req_id": 0x1234,
+        "records": [dict(name=n, record=r.hex(), record_sig=signed_record(r).hex(), proof=proof(r).hex()) for n, r in records],
+        "false_records": [dict(name=n, record=r.hex(), record_sig=signed_record(r).hex(), error=e) for n, r, e in false_records],
+        "record": good.hex(), "record_sig": signed_record(good).hex(),
+        "false_signatures": [dict(name=n, record_sig=x.hex()) for n, x in false_signatures],
+        "false_proofs": [dict(name=n, proof=x.hex()) for n, x in false_proofs],
+        "server_records": [dict(name=n, record=r.hex(), signature=x.hex()) for n, (r, x) in
+                           (("by_name", signed_server()), ("pinned", signed_server(spki=spki)), ("at_an_address", signed_server(host="192.0.2.7", port=33400, spki=spki, expires=T + 1)))],
+        "false_server_records": [dict(name=n, record=r.hex(), signature=x.hex(), error=e) for n, (r, x), e in false_servers],
+        "frame": framed(message(0x207, [])).hex(),
+        "accept": [dict(name=n, type=t, message=message(t, b).hex()) for n, t, b in accept],
+        "reject": [dict(name=n, type=t, message=message(t, b).hex()) for n, t, b in reject]})
+
+
 content(identity())
 cards()
 safety()
 relay()
+rendezvous()

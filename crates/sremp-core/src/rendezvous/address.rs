@@ -2,18 +2,34 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Whether an address lies in the public part of the internet, at a port where a relay may be.
+use crate::{constants::MIN_PUBLIC_PORT, contact_card::Endpoint};
+
+/// Whether an address lies in the public part of the internet, at a port where
+/// somebody may listen for strangers.
 ///
 /// Everything else could make this machine knock at doors of its own network: private, loopback,
 /// link-local, shared (CGNAT), multicast, documentation and reserved ranges, such addresses inside
 /// IPv6 ones, and ports below 1024 other than 443.
 pub fn is_public(address: &SocketAddr) -> bool {
-    let port = address.port();
-    let address = match address.ip().to_canonical() {
+    let public = match address.ip().to_canonical() {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => is_public_v6(v6),
     };
-    address && (port >= 1024 || port == 443)
+    public && is_allowed(address.port())
+}
+
+/// Whether a stranger's word is enough for this port: no service of old is meant by it.
+const fn is_allowed(port: u16) -> bool {
+    port >= MIN_PUBLIC_PORT || port == 443
+}
+
+/// Whether an endpoint may be worth a lookup: its port is allowed and its host, if it is an address,
+/// public. A name has to be looked up, and then [`is_public`] asked about every address it has.
+pub fn may_be_public(endpoint: &Endpoint) -> bool {
+    match endpoint.ip() {
+        Some(ip) => is_public(&SocketAddr::new(ip, endpoint.port())),
+        None => is_allowed(endpoint.port()),
+    }
 }
 
 fn is_public_v4(v4: Ipv4Addr) -> bool {
@@ -73,6 +89,13 @@ mod tests {
             "[fd00::1]:33399",
             "[ff02::1]:33399",
             "[64:ff9b::a00:1]:33399",
+            "[64:ff9b:1::a00:1]:33399",
+            "[::10.0.0.1]:33399",
+            "[::ffff:127.0.0.1]:443",
+            "[::ffff:100.64.0.1]:443",
+            "[fec0::1]:33399",
+            "[3fff::1]:33399",
+            "[100::1]:33399",
             "[2002:a00:1::]:33399",
             "[2001:0:a00:1::]:33399",
             "[2001:db8::1]:33399",
@@ -84,6 +107,16 @@ mod tests {
         }
         for outside in ["1.1.1.1:33399", "9.9.9.9:443", "[2606:4700::1]:1024"] {
             assert!(is_public(&outside.parse().unwrap()), "{outside}");
+            assert!(may_be_public(&outside.parse().unwrap()), "{outside}");
+        }
+        for (endpoint, may) in [
+            ("10.0.0.1:33399", false),
+            ("1.1.1.1:25", false),
+            ("inside.example:25", false),
+            ("inside.example:33399", true),
+            ("inside.example:443", true),
+        ] {
+            assert_eq!(may_be_public(&endpoint.parse().unwrap()), may, "{endpoint}");
         }
     }
 }

@@ -1,0 +1,321 @@
+//! What a server keeps, and by which rules (D5.3, D5.6). In memory; what has to survive is the
+//! caller's to write down before it is put here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_bytes::ByteBuf;
+
+use super::{
+    Page, PageCursor, PeerInfo, Place, Record, Registration, Seq, Visibility,
+    pages::{Circle, Walk},
+};
+use crate::{
+    constants::{
+        CLOCK_SKEW, MAX_PAGE, MAX_PAGE_SCAN, MAX_RDV_RESPONSE, PRESENCE_STEP, RECORD_MEMORY,
+    },
+    error::ErrorCode,
+    id::IdentityKey,
+    signature::Signature,
+    time::UnixMillis,
+};
+
+/// Room of a page that is not registrations.
+const PAGE_OVERHEAD: usize = 1_024;
+/// More than a registration takes beside its identity and its record.
+const PEER_OVERHEAD: usize = 128;
+
+/// One registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    key: IdentityKey,
+    identity: Box<[u8]>,
+    record: Box<[u8]>,
+    signature: Signature,
+    seq: Seq,
+    expires: UnixMillis,
+    listed: bool,
+    tombstone: bool,
+    last_seen: UnixMillis,
+    present: u32,
+}
+
+impl Entry {
+    /// A registration as it comes.
+    pub fn new(registration: &Registration, now: UnixMillis) -> Self {
+        let (identity, record) = (registration.identity(), registration.record());
+        Self::of(identity.as_bytes(), record, now)
+    }
+
+    fn of(identity: &[u8], record: &Record, last_seen: UnixMillis) -> Self {
+        Self {
+            key: record.owner().into(),
+            identity: identity.into(),
+            record: record.as_bytes().into(),
+            signature: *record.signature(),
+            seq: record.seq(),
+            expires: record.expires(),
+            listed: record.visibility() == Visibility::Listed && !record.is_tombstone(),
+            tombstone: record.is_tombstone(),
+            last_seen,
+            present: 0,
+        }
+    }
+
+    /// A registration from one's own disk, where nothing came without a check; no signature is
+    /// checked again. `None` if the record is none.
+    pub fn restored(
+        identity: &[u8],
+        record: &[u8],
+        signature: Signature,
+        last_seen: UnixMillis,
+    ) -> Option<Self> {
+        let record = Record::trusted(record, signature)?;
+        Some(Self::of(identity, &record, last_seen))
+    }
+
+    /// Whose it is.
+    pub const fn key(&self) -> IdentityKey {
+        self.key
+    }
+
+    /// The document.
+    pub fn identity(&self) -> &[u8] {
+        &self.identity
+    }
+
+    /// The signed bytes.
+    pub fn record(&self) -> &[u8] {
+        &self.record
+    }
+
+    /// `record_sig`.
+    pub const fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// `seq` of the record.
+    pub const fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Until when the record holds.
+    pub const fn expires(&self) -> UnixMillis {
+        self.expires
+    }
+
+    /// When its owner was last here.
+    pub const fn last_seen(&self) -> UnixMillis {
+        self.last_seen
+    }
+
+    /// Until when it is remembered that its seq was taken.
+    pub fn remembered_until(&self) -> UnixMillis {
+        self.expires.plus(RECORD_MEMORY)
+    }
+
+    fn is_live(&self, now: UnixMillis) -> bool {
+        !self.tombstone && now <= self.shown_until()
+    }
+
+    fn shown_until(&self) -> UnixMillis {
+        self.expires.plus(CLOCK_SKEW)
+    }
+
+    fn size(&self) -> usize {
+        self.identity
+            .len()
+            .saturating_add(self.record.len())
+            .saturating_add(PEER_OVERHEAD)
+    }
+
+    fn to_peer(&self) -> PeerInfo {
+        let step = u64::try_from(PRESENCE_STEP.as_millis()).unwrap_or(u64::MAX);
+        let hour = |at: UnixMillis| {
+            let rest = at.get().checked_rem(step).unwrap_or(0);
+            UnixMillis::saturating(at.get().saturating_sub(rest))
+        };
+        PeerInfo {
+            identity: ByteBuf::from(self.identity.to_vec()),
+            record: ByteBuf::from(self.record.to_vec()),
+            record_sig: self.signature,
+            last_seen: self.listed.then(|| hour(self.last_seen)),
+            online: self.listed.then_some(self.present > 0),
+        }
+    }
+}
+
+/// What a registration is to a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Of a key that is not here.
+    New,
+    /// Newer than what is here.
+    Newer,
+    /// What is here already, word for word: its answer was lost.
+    Same,
+}
+
+/// All registrations of a server.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    entries: BTreeMap<IdentityKey, Entry>,
+    /// When each is next to be looked at: when it is not shown any more, then when it is forgotten.
+    due: BTreeSet<(UnixMillis, IdentityKey)>,
+    circle: Circle,
+    max: usize,
+}
+
+impl Directory {
+    /// An empty directory for at most `max` keys. `secret` is random; it decides the order of pages.
+    pub const fn new(max: usize, secret: [u8; 32]) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            due: BTreeSet::new(),
+            circle: Circle::new(secret),
+            max,
+        }
+    }
+
+    /// Keys that are here, those included whose records are over and still remembered.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Keys for which there is room.
+    pub fn room(&self) -> usize {
+        self.max.saturating_sub(self.entries.len())
+    }
+
+    /// Registrations that are shown to whoever browses.
+    pub fn listed(&self) -> usize {
+        self.circle.len()
+    }
+
+    /// What is kept of a key, shown or not.
+    pub fn entry(&self, key: &IdentityKey) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    /// Whether this may take the place of what is here.
+    ///
+    /// # Errors
+    /// `STALE_SEQ` when a record as new or newer is here, `FULL` when there is no room for one key
+    /// more.
+    pub fn judge(&self, entry: &Entry) -> Result<Verdict, ErrorCode> {
+        match self.entries.get(&entry.key) {
+            None if self.entries.len() >= self.max => Err(ErrorCode::Full),
+            None => Ok(Verdict::New),
+            Some(known) if known.seq < entry.seq => Ok(Verdict::Newer),
+            Some(known) if known.record == entry.record && known.identity == entry.identity => {
+                Ok(Verdict::Same)
+            }
+            Some(_) => Err(ErrorCode::StaleSeq),
+        }
+    }
+
+    /// Puts a registration in its place.
+    ///
+    /// # Errors
+    /// As of [`judge`](Self::judge); nothing has changed then.
+    pub fn put(&mut self, mut entry: Entry) -> Result<Verdict, ErrorCode> {
+        let verdict = self.judge(&entry)?;
+        let key = entry.key;
+        if let Some(known) = self.entries.get(&key) {
+            self.due.remove(&(known.shown_until(), key));
+            self.due.remove(&(known.remembered_until(), key));
+            self.circle.remove(&key);
+            entry.present = known.present;
+        }
+        if entry.listed {
+            self.circle.insert(key);
+        }
+        self.due.insert((entry.shown_until(), key));
+        self.entries.insert(key, entry);
+        Ok(verdict)
+    }
+
+    /// The registration of a key, as it may be told to whoever knows the key.
+    pub fn lookup(&self, key: &IdentityKey, now: UnixMillis) -> Option<PeerInfo> {
+        let entry = self.entries.get(key)?;
+        entry.is_live(now).then(|| entry.to_peer())
+    }
+
+    /// A page of the listed registrations: of the walk that `cursor` goes on with, else of one that
+    /// begins at `start`, which is random. Each that is there all the time comes exactly once in a
+    /// walk.
+    pub fn page(&self, cursor: Option<&PageCursor>, start: Place, now: UnixMillis) -> Page {
+        let walk = Walk::of(cursor, start);
+        let mut ahead = self.circle.ahead(walk).peekable();
+        let (mut peers, mut last) = (Vec::new(), None);
+        let mut room = MAX_RDV_RESPONSE.saturating_sub(PAGE_OVERHEAD);
+        for _ in 0..MAX_PAGE_SCAN {
+            let Some((place, key)) = ahead.peek() else {
+                break;
+            };
+            if let Some(entry) = self.entries.get(key).filter(|entry| entry.is_live(now)) {
+                let Some(left) = room.checked_sub(entry.size()) else {
+                    break;
+                };
+                if peers.len() >= MAX_PAGE {
+                    break;
+                }
+                room = left;
+                peers.push(entry.to_peer());
+            }
+            last = Some(*place);
+            ahead.next();
+        }
+        let more = ahead.peek().is_some();
+        Page {
+            peers,
+            next: last.filter(|_| more).map(|last| walk.after(last)),
+        }
+    }
+
+    /// The owner of this key has come with a proof.
+    pub fn arrive(&mut self, key: &IdentityKey, now: UnixMillis) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.present = entry.present.saturating_add(1);
+            entry.last_seen = now;
+        }
+    }
+
+    /// A connection of the owner of this key is over.
+    pub fn depart(&mut self, key: &IdentityKey, now: UnixMillis) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.present = entry.present.saturating_sub(1);
+            entry.last_seen = now;
+        }
+    }
+
+    /// Looks at up to `max` of those whose time has come; the keys that are forgotten by it.
+    pub fn tidy(&mut self, now: UnixMillis, max: usize) -> Vec<IdentityKey> {
+        let mut forgotten = Vec::new();
+        for _ in 0..max {
+            match self.due.first() {
+                Some((at, _)) if *at < now => {}
+                _ => break,
+            }
+            let Some((at, key)) = self.due.pop_first() else {
+                break;
+            };
+            let until = self.entries.get(&key).map(Entry::remembered_until);
+            match until {
+                Some(until) if at < until => {
+                    self.circle.remove(&key);
+                    self.due.insert((until, key));
+                }
+                _ => {
+                    self.entries.remove(&key);
+                    forgotten.push(key);
+                }
+            }
+        }
+        forgotten
+    }
+}

@@ -1,0 +1,264 @@
+//! A server's side: a permit before any work, one task for each connection (D5.1).
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustls::ServerConfig;
+use sremp_core::{
+    channel::Message,
+    constants::{HELLO_TIMEOUT, MAX_RDV_REQUEST, RDV_ALPN},
+    rendezvous::ExporterValue,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::AbortHandle,
+    time::{Duration, sleep, timeout},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::{Certificate, StreamError, exporter, stream::Messages};
+use crate::{
+    accept::bind,
+    clock::Clock,
+    gate::{AdmissionLimits, Gate, Permit},
+};
+
+/// Rest after a failing accept, as when file handles have run out.
+const REST: Duration = Duration::from_millis(100);
+
+/// A connection whose handshake is done.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsArrival {
+    /// From where it comes.
+    pub source: IpAddr,
+    /// What it exports.
+    pub exporter: ExporterValue,
+}
+
+/// Answers connections.
+pub trait TlsServe: Send + Sync + 'static {
+    /// What answers one of them.
+    type Guest: TlsGuest;
+
+    /// A connection is open.
+    fn arrived(&self, arrival: TlsArrival) -> Self::Guest;
+}
+
+/// Answers one connection; dropped when it is over.
+pub trait TlsGuest: Send + 'static {
+    /// Answers a message. Nothing more is read meanwhile.
+    fn answer(&mut self, message: Message) -> impl Future<Output = TlsAnswer> + Send;
+}
+
+/// What is to be done after a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsAnswer {
+    /// Send this.
+    Reply(Message),
+    /// Nothing.
+    Nothing,
+    /// Send this, and end the connection.
+    End(Message),
+}
+
+/// Bounds of a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsLimits {
+    /// Of connections whose handshake is not done.
+    pub admission: AdmissionLimits,
+    /// Of open connections.
+    pub open: usize,
+}
+
+/// A listener; it stops when this is dropped, and then its connections end after the answer that
+/// they are at.
+#[derive(Debug)]
+pub struct TlsListening {
+    local_addr: SocketAddr,
+    task: AbortHandle,
+    _leave: watch::Sender<()>,
+    counts: Counts,
+}
+
+impl TlsListening {
+    /// The address, with the port that the operating system chose if 0 was asked for.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// How many connections were refused or ended, by cause.
+    pub fn ended(&self) -> BTreeMap<&'static str, u64> {
+        self.counts
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Drop for TlsListening {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Counts(Arc<Mutex<BTreeMap<&'static str, u64>>>);
+
+impl Counts {
+    fn count(&self, cause: &'static str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(cause).or_default();
+        *count = count.saturating_add(1);
+    }
+}
+
+/// Listens. Must be called within a tokio runtime.
+///
+/// # Errors
+/// The operating system's.
+pub fn listen<T: TlsServe>(
+    addr: SocketAddr,
+    certificate: &Certificate,
+    limits: TlsLimits,
+    server: Arc<T>,
+) -> io::Result<TlsListening> {
+    let config: ServerConfig = certificate.server_config().map_err(io::Error::other)?;
+    let listener = bind(addr)?;
+    let local_addr = listener.local_addr()?;
+    let (leave, leaving) = watch::channel(());
+    let counts = Counts::default();
+    let door = Door {
+        acceptor: TlsAcceptor::from(Arc::new(config)),
+        gate: Gate::new(limits.admission),
+        open: Arc::new(Semaphore::new(limits.open.min(Semaphore::MAX_PERMITS))),
+        clock: Clock::start(),
+        counts: counts.clone(),
+        leaving,
+        server,
+    };
+    let task = tokio::spawn(door.accept(listener)).abort_handle();
+    Ok(TlsListening {
+        local_addr,
+        task,
+        _leave: leave,
+        counts,
+    })
+}
+
+struct Door<T> {
+    acceptor: TlsAcceptor,
+    gate: Arc<Gate>,
+    open: Arc<Semaphore>,
+    clock: Clock,
+    counts: Counts,
+    leaving: watch::Receiver<()>,
+    server: Arc<T>,
+}
+
+impl<T: TlsServe> Door<T> {
+    async fn accept(self, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                // a stream that is not let in is dropped: no byte is read or written for it
+                Ok((stream, peer)) => self.admit(stream, peer.ip()),
+                Err(error) => {
+                    tracing::warn!(%error, "accepting connections failed, trying again");
+                    sleep(REST).await;
+                }
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, source: IpAddr) {
+        let Ok(open) = self.open.clone().try_acquire_owned() else {
+            return self.counts.count("open connections");
+        };
+        let half_open = match self.gate.admit(source, self.clock.now()) {
+            Ok(permit) => permit,
+            Err(cause) => return self.counts.count(cause),
+        };
+        // without it the connection works, only slower
+        let _ = stream.set_nodelay(true);
+        let visit = Visit {
+            acceptor: self.acceptor.clone(),
+            server: self.server.clone(),
+            source,
+            leaving: self.leaving.clone(),
+            _open: open,
+        };
+        let counts = self.counts.clone();
+        tokio::spawn(async move { counts.count(visit.run(stream, half_open).await) });
+    }
+}
+
+/// One connection.
+struct Visit<T> {
+    acceptor: TlsAcceptor,
+    server: Arc<T>,
+    source: IpAddr,
+    leaving: watch::Receiver<()>,
+    _open: OwnedSemaphorePermit,
+}
+
+impl<T: TlsServe> Visit<T> {
+    /// Why it ended.
+    async fn run(mut self, stream: TcpStream, half_open: Permit) -> &'static str {
+        let stream = match timeout(HELLO_TIMEOUT, self.acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(_)) => return "HANDSHAKE_FAILED",
+            Err(_) => return "TIMEOUT",
+        };
+        drop(half_open);
+        let (_, connection) = stream.get_ref();
+        // rustls lets a client through that offers no ALPN at all
+        if connection.alpn_protocol() != Some(RDV_ALPN) {
+            return "HANDSHAKE_FAILED";
+        }
+        let Some(exporter) = exporter(connection) else {
+            return "HANDSHAKE_FAILED";
+        };
+        let arrival = TlsArrival {
+            source: self.source,
+            exporter,
+        };
+        let mut messages = Messages::new(stream, MAX_RDV_REQUEST);
+        let ended = self.serve(&mut messages, arrival).await;
+        messages.close().await;
+        ended
+    }
+
+    async fn serve(
+        &mut self,
+        messages: &mut Messages<TlsStream<TcpStream>>,
+        arrival: TlsArrival,
+    ) -> &'static str {
+        let mut guest = self.server.arrived(arrival);
+        loop {
+            let message = tokio::select! {
+                message = messages.next() => message,
+                _ = self.leaving.changed() => return "GOING_AWAY",
+            };
+            let answered: Result<(), StreamError> = match message {
+                Ok(message) => match guest.answer(message).await {
+                    TlsAnswer::Reply(reply) => messages.send(&reply).await,
+                    TlsAnswer::Nothing => Ok(()),
+                    TlsAnswer::End(last) => {
+                        let _ = messages.send(&last).await;
+                        return "PROTOCOL_VIOLATION";
+                    }
+                },
+                Err(error) => Err(error),
+            };
+            if let Err(error) = answered {
+                return error.cause();
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The certificate that is shown: the operator's files, or one of the server's own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use sremp_core::rendezvous::SpkiHash;
+use sremp_net::tls::{Certificate, CertificateError};
+
+use crate::{
+    config::{CertificateFiles, Config},
+    home::{HomeError, RendezvousHome, StoredCertificate},
+};
+
+/// Why there is no certificate.
+#[derive(Debug)]
+pub enum CertificatesError {
+    /// A file cannot be read.
+    Read(PathBuf, std::io::Error),
+    /// What is in it is none.
+    Bad(PathBuf, CertificateError),
+    /// The server's directory.
+    Home(HomeError),
+    /// None could be made.
+    Make(String),
+}
+
+impl std::fmt::Display for CertificatesError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Read(path, error) => write!(f, "{} cannot be read: {error}", path.display()),
+            Self::Bad(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Home(error) => error.fmt(f),
+            Self::Make(error) => write!(f, "no certificate could be made: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for CertificatesError {}
+
+/// A certificate, and what it was read from.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    pub(crate) current: Certificate,
+    files: Option<(CertificateFiles, Changed)>,
+}
+
+type Changed = [Option<SystemTime>; 2];
+
+impl Certificates {
+    /// The certificate of a server with these settings.
+    pub(crate) fn load(home: &RendezvousHome, config: &Config) -> Result<Self, CertificatesError> {
+        if let Some(files) = &config.certificate {
+            let seen = changed(files);
+            return Ok(Self {
+                current: read(files)?,
+                files: Some((files.clone(), seen)),
+            });
+        }
+        let stored = home.certificate().map_err(CertificatesError::Home)?;
+        let current = Certificate::from_der(&stored.certificate, &stored.key);
+        let bad = |error| CertificatesError::Bad(home.path().to_owned(), error);
+        Ok(Self {
+            current: current.map_err(bad)?,
+            files: None,
+        })
+    }
+
+    /// What the link pins: a certificate that no authority has signed.
+    pub(crate) fn pin(&self) -> Option<SpkiHash> {
+        self.files.is_none().then(|| self.current.spki())
+    }
+
+    /// Reads the files again if they have changed; whether there is another certificate now. One that
+    /// is bad is tried again, and the one before stays in use.
+    pub(crate) fn reload(&mut self) -> Result<bool, CertificatesError> {
+        let Some((files, seen)) = &mut self.files else {
+            return Ok(false);
+        };
+        let now = changed(files);
+        if now == *seen {
+            return Ok(false);
+        }
+        let next = read(files)?;
+        *seen = now;
+        self.current.replace(&next);
+        Ok(true)
+    }
+}
+
+fn changed(files: &CertificateFiles) -> Changed {
+    let when = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).ok();
+    [when(&files.chain), when(&files.key)]
+}
+
+/// The certificate in these files, as it is now.
+pub(crate) fn read(files: &CertificateFiles) -> Result<Certificate, CertificatesError> {
+    let read = |path: &PathBuf| {
+        fs::read(path).map_err(|error| CertificatesError::Read(path.clone(), error))
+    };
+    let made = Certificate::from_pem(&read(&files.chain)?, &read(&files.key)?);
+    made.map_err(|error| CertificatesError::Bad(files.chain.clone(), error))
+}
+
+/// A certificate for this host that nobody has signed but itself.
+pub(crate) fn self_signed(host: &str) -> Result<StoredCertificate, CertificatesError> {
+    let made = rcgen::generate_simple_self_signed(vec![host.to_owned()]);
+    let made = made.map_err(|error| CertificatesError::Make(error.to_string()))?;
+    Ok(StoredCertificate {
+        certificate: made.cert.der().to_vec().into(),
+        key: made.signing_key.serialize_der().into(),
+    })
+}

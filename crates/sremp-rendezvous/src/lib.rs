@@ -1,0 +1,23 @@
+//! A rendezvous server: tells where somebody is who wants to be found, in their own signed words
+//! (chapter 5).
+//!
+//! ```text
+//! connection ─▶ service ── lookup, page ──▶ directory (memory)
+//!                  │                            ▲
+//!                  └─ register ─▶ keeper ───────┘ after the commit
+//!                     proof,        one thread, one transaction for all that waits
+//!                     dial-back
+//! ```
+
+pub mod certificates;
+mod clock;
+pub mod config;
+pub mod directory;
+pub mod home;
+mod keeper;
+mod limits;
+pub mod metrics;
+pub mod operate;
+mod operations;
+pub mod run;
+mod service;

@@ -1,0 +1,7 @@
+//! A server over real TLS sockets: who keeps to the rules, and who does not.
+#![allow(missing_docs)]
+
+mod hostile;
+mod operation;
+mod stories;
+mod world;
