@@ -34,6 +34,8 @@ const LIMITS: TlsLimits = TlsLimits {
         half_open: 100,
         half_open_per_prefix: 4,
         accepts_per_minute: 10_000,
+        accepts_at_once: 10_000,
+        ..AdmissionLimits::CLIENT
     },
     open: 8,
 };
