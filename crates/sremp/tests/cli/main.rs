@@ -15,6 +15,7 @@ mod relay_crash;
 mod relay_secrets;
 mod relay_trace;
 mod relayed;
+mod rendezvous;
 mod support;
 mod up;
 mod usage;
