@@ -9,7 +9,7 @@ use clap::{
 
 use super::{
     add, bench, chat, completions, contacts, export, history, id, identity, init, invite, man,
-    recv, relay, search, send, status, trust, up, verify, why,
+    recv, relay, rendezvous, search, send, status, trust, up, verify, why,
 };
 
 const AFTER_HELP: &str = "\
@@ -115,6 +115,8 @@ pub(crate) enum Verb {
     Identity(identity::Args),
     /// Run a relay for yourself and others
     Relay(relay::Args),
+    /// Run a rendezvous server, where people are found by their ids
+    Rendezvous(rendezvous::Args),
     /// Measure what a relay bears
     Bench(bench::Args),
     /// Watch two people and a bot write to each other on this machine

@@ -29,6 +29,7 @@ mod invite;
 mod man;
 mod recv;
 mod relay;
+mod rendezvous;
 mod search;
 mod send;
 mod status;
@@ -84,6 +85,7 @@ fn run(typed: Typed) -> Ending {
         Verb::Completions(args) => return args.run(),
         Verb::Man(args) => return args.run(),
         Verb::Relay(args) => return args.run(&typed.shared, out),
+        Verb::Rendezvous(args) => return args.run(&typed.shared, out),
         Verb::Bench(args) => return args.run(out),
         _ => {}
     }
@@ -107,8 +109,11 @@ fn run(typed: Typed) -> Ending {
         Verb::Export(args) => args.run(&context),
         Verb::Up(args) => args.run(&context),
         Verb::Status(args) => args.run(&context),
-        Verb::Demo | Verb::Completions(_) | Verb::Man(_) | Verb::Relay(_) | Verb::Bench(_) => {
-            Ok(ErrorKind::Failed.exit_code())
-        }
+        Verb::Demo
+        | Verb::Completions(_)
+        | Verb::Man(_)
+        | Verb::Relay(_)
+        | Verb::Rendezvous(_)
+        | Verb::Bench(_) => Ok(ErrorKind::Failed.exit_code()),
     }
 }

@@ -16,6 +16,7 @@ mod relay_load;
 mod relay_secrets;
 mod relay_trace;
 mod relayed;
+mod rendezvous;
 mod support;
 mod up;
 mod usage;
