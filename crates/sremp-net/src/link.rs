@@ -229,6 +229,8 @@ impl Commands {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn send(len: usize) -> LinkCommand {
@@ -270,7 +272,8 @@ mod tests {
         });
         tokio::task::yield_now().await;
         drop(other);
-        let last = waiting.await.unwrap();
+        let last = tokio::time::timeout(Duration::from_secs(10), waiting);
+        let last = last.await.unwrap().unwrap();
         assert!(
             matches!(last, LinkCommand::Close(ErrorCode::GoingAway)),
             "{last:?}"

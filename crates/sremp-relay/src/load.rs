@@ -290,3 +290,17 @@ async fn read(mut peer: LoadPeer, tally: Arc<Tally>) -> Vec<Duration> {
     }
     times
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senders_at_a_rate_take_turns() {
+        let began = Instant::now();
+        let paces: Vec<Pace> = (0..4).map(|n| Pace::of(began, n, 4, 50.0)).collect();
+        let turns = paces.iter().map(|pace| (pace.next - began).as_millis());
+        assert_eq!(turns.collect::<Vec<_>>(), [0, 20, 40, 60]);
+        assert!(paces.iter().all(|pace| pace.each.as_millis() == 80));
+    }
+}
