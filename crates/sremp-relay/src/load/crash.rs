@@ -167,7 +167,15 @@ impl Crowd {
         self.stage.send_modify(|stage| stage.reading = false);
         let mut readers = self.readers.join_all().await;
         readers.extend(self.away);
-        let readers = drained(readers, &self.link).await?;
+        let (told, over) = watch::channel(false);
+        let mut listening = JoinSet::new();
+        for sender in senders {
+            listening.spawn(sender.listen(self.link.clone(), over.clone()));
+        }
+        let readers = drained(readers, &self.link).await;
+        told.send_replace(true);
+        let senders = listening.join_all().await;
+        let readers = readers?;
         Ok(Settled {
             link: self.link,
             senders,

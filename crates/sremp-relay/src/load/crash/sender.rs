@@ -164,6 +164,23 @@ impl Sender {
         line.send(RelayClient::taken(req_id, refused));
     }
 
+    /// Hears of confirmations while others fetch: of one who is not there a relay keeps 10,000.
+    pub(super) async fn listen(mut self, link: RelayLink, mut over: watch::Receiver<bool>) -> Self {
+        let Some(mut line) = Line::open(&self.own, &link, Role::Sender).await else {
+            return self;
+        };
+        loop {
+            let event = tokio::select! {
+                _ = over.wait_for(|over| *over) => return self,
+                event = line.event() => event,
+            };
+            let Some(event) = event else {
+                return self;
+            };
+            self.confirmations(&line, event);
+        }
+    }
+
     /// Waits until all of these were heard of, or nothing comes any more.
     pub(super) async fn hear(mut self, link: RelayLink, of: HashSet<MessageId>) -> Self {
         let Some(mut line) = Line::open(&self.own, &link, Role::Sender).await else {
