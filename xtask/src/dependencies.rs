@@ -10,12 +10,16 @@ use crate::{
 
 /// The table of ARCHITECTURE.md: each crate and the crates of ours that it may use, in its code and
 /// in its tests.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("sremp-core", &[]),
     ("sremp-net", &["sremp-core"]),
     ("sremp-client", &["sremp-core", "sremp-net"]),
-    ("sremp-relay", &["sremp-core", "sremp-net"]),
-    ("sremp-rendezvous", &["sremp-core", "sremp-net"]),
+    ("sremp-server", &["sremp-core"]),
+    ("sremp-relay", &["sremp-core", "sremp-net", "sremp-server"]),
+    (
+        "sremp-rendezvous",
+        &["sremp-core", "sremp-net", "sremp-server"],
+    ),
     (
         "sremp",
         &["sremp-client", "sremp-relay", "sremp-rendezvous"],

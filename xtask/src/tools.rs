@@ -5,7 +5,13 @@ use std::{path::Path, process::Command};
 use crate::process::{Outcome, exists, run};
 
 /// The packages that know the feature `system-openssl`.
-const WITH_OPENSSL: [&str; 4] = ["sremp", "sremp-client", "sremp-relay", "sremp-sim"];
+const WITH_OPENSSL: [&str; 5] = [
+    "sremp",
+    "sremp-client",
+    "sremp-relay",
+    "sremp-rendezvous",
+    "sremp-sim",
+];
 
 /// Arguments that choose where SQLCipher's OpenSSL comes from: Debian's libssl-dev where it is
 /// installed (one minute), else the default, which builds OpenSSL (four minutes).

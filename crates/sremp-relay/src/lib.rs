@@ -27,7 +27,6 @@ pub mod load;
 pub mod mailbox;
 pub mod metrics;
 pub mod operate;
-pub mod operations;
 mod receipt;
 mod requests;
 pub mod run;

@@ -2,94 +2,35 @@
 
 use std::{
     collections::hash_map::RandomState,
-    hash::{BuildHasher as _, Hash},
+    hash::BuildHasher as _,
     num::NonZeroU32,
     sync::{Mutex, PoisonError},
 };
 
-use governor::{
-    Quota, RateLimiter,
-    clock::{Clock as _, DefaultClock},
-    middleware::NoOpMiddleware,
-    state::keyed::HashMapStateStore,
-};
 use sremp_core::id::IdentityKey;
 use sremp_net::AddressKey;
+use sremp_server::buckets::Buckets;
 
 use crate::config::Rates;
-
-/// Buckets that are kept of one kind. Beyond, those that are full again are forgotten, and when
-/// none is, nobody new is served: a flood of new identities must not eat the memory.
-const MAX_BUCKETS: usize = 200_000;
-
-type Buckets<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock, NoOpMiddleware>;
-
-/// The buckets of one kind; none when there is no limit.
-struct Kind<K: Clone + Eq + Hash>(Option<(Buckets<K>, NonZeroU32)>);
-
-impl<K: Clone + Eq + Hash> Kind<K> {
-    /// So many a minute, and this part of them at once.
-    fn per_minute(rate: u32, part: NonZeroU32) -> Self {
-        let buckets = |rate: NonZeroU32| {
-            let burst = NonZeroU32::new(rate.get() / part).unwrap_or(NonZeroU32::MIN);
-            let quota = Quota::per_minute(rate).allow_burst(burst);
-            (RateLimiter::hashmap(quota), burst)
-        };
-        Self(NonZeroU32::new(rate).map(buckets))
-    }
-
-    /// Takes tokens, or says in how many seconds there are enough.
-    fn take(&self, key: &K, tokens: u32) -> Result<(), u32> {
-        let Some((buckets, size)) = &self.0 else {
-            return Ok(());
-        };
-        if buckets.len() >= MAX_BUCKETS {
-            buckets.retain_recent();
-            if buckets.len() >= MAX_BUCKETS {
-                return Err(FULL_RETRY);
-            }
-        }
-        // more than a bucket holds would never be there
-        let tokens = NonZeroU32::new(tokens)
-            .unwrap_or(NonZeroU32::MIN)
-            .min(*size);
-        let taken = buckets.check_key_n(key, tokens);
-        taken.unwrap_or(Ok(())).map_err(|not_yet| {
-            let wait = not_yet.wait_time_from(DefaultClock::default().now());
-            u32::try_from(wait.as_secs())
-                .unwrap_or(u32::MAX)
-                .saturating_add(1)
-        })
-    }
-
-    fn forget_full(&self) {
-        if let Some((buckets, _)) = &self.0 {
-            buckets.retain_recent();
-        }
-    }
-}
 
 /// An address has a tenth of its requests at once: a whole minute's worth kept a machine of two
 /// processors busy for a second, and everybody else waiting.
 const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
-/// Seconds after which a sender may try again when there are too many buckets.
-const FULL_RETRY: u32 = 60;
-
 /// All buckets of a relay.
 pub(crate) struct Limits {
-    senders: Kind<[u8; 32]>,
-    mailboxes: Kind<[u8; 32]>,
-    addresses: Kind<u64>,
+    senders: Buckets<[u8; 32]>,
+    mailboxes: Buckets<[u8; 32]>,
+    addresses: Buckets<u64>,
     hasher: Mutex<RandomState>,
 }
 
 impl Limits {
     pub(crate) fn new(rates: &Rates) -> Self {
         Self {
-            senders: Kind::per_minute(rates.stores_per_sender, NonZeroU32::MIN),
-            mailboxes: Kind::per_minute(rates.stores_per_mailbox, NonZeroU32::MIN),
-            addresses: Kind::per_minute(rates.requests_per_address, ADDRESS_BURST),
+            senders: Buckets::per_minute(rates.stores_per_sender, NonZeroU32::MIN),
+            mailboxes: Buckets::per_minute(rates.stores_per_mailbox, NonZeroU32::MIN),
+            addresses: Buckets::per_minute(rates.requests_per_address, ADDRESS_BURST),
             hasher: Mutex::default(),
         }
     }
@@ -113,9 +54,9 @@ impl Limits {
 
     /// Forgets whoever has not asked lately.
     pub(crate) fn tidy(&self) {
-        self.senders.forget_full();
-        self.mailboxes.forget_full();
-        self.addresses.forget_full();
+        self.senders.tidy();
+        self.mailboxes.tidy();
+        self.addresses.tidy();
     }
 
     /// A new day: no address can be recognised from the day before.

@@ -50,7 +50,7 @@ impl std::error::Error for OperateError {}
 /// [`OperateError`]; nothing is made then.
 pub fn init(home: &RelayHome, config: &str) -> Result<RelayLink, OperateError> {
     let parsed = Config::parse(config);
-    let parsed = parsed.map_err(|e| HomeError::Config(home.config_path(), e))?;
+    let parsed = parsed.map_err(|e| HomeError::Config(home.config_path(), e.to_string()))?;
     if let Some(text) = &parsed.advertise
         && text.parse::<sremp_core::contact_card::Endpoint>().is_err()
     {

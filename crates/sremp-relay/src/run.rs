@@ -16,6 +16,7 @@ use sremp_core::{
     channel::LocalIdentity, contact_card::Endpoint, error::ErrorCode, identity::SecretIdentity,
 };
 use sremp_net::{Listening, Network};
+use sremp_server::operations::{self, Readiness, Render};
 use tokio::{
     sync::{Notify, oneshot, watch},
     task::JoinSet,
@@ -34,7 +35,6 @@ use crate::{
     limits::Limits,
     mailbox::{MailboxStore, StoreError},
     metrics::Metrics,
-    operations::{self, Readiness, Render},
     seats::Seats,
     service::{Inner, Service},
     stores,

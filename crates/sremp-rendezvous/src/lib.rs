@@ -18,6 +18,5 @@ mod keeper;
 mod limits;
 pub mod metrics;
 pub mod operate;
-mod operations;
 pub mod run;
 mod service;

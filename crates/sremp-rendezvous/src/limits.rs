@@ -2,64 +2,19 @@
 
 use std::{
     collections::hash_map::RandomState,
-    hash::{BuildHasher as _, Hash},
+    hash::BuildHasher as _,
     net::IpAddr,
     num::NonZeroU32,
     sync::{Mutex, PoisonError},
 };
 
-use governor::{
-    Quota, RateLimiter,
-    clock::{Clock as _, DefaultClock},
-    middleware::NoOpMiddleware,
-    state::keyed::HashMapStateStore,
-};
 use sremp_core::id::IdentityKey;
+use sremp_server::buckets::Buckets;
 
 use crate::config::Rates;
 
-/// Buckets that are kept of one kind. Beyond, those that are full again are forgotten, and when none
-/// is, nobody new is served: a flood of new keys must not eat the memory.
-const MAX_BUCKETS: usize = 200_000;
-/// Seconds to wait when there is no room for a bucket.
-const FULL_RETRY: u32 = 60;
-
-type Buckets<K> = RateLimiter<K, HashMapStateStore<K>, DefaultClock, NoOpMiddleware>;
-
-/// The buckets of one kind; none when there is no limit.
-struct Kind<K: Clone + Eq + Hash>(Option<Buckets<K>>);
-
-impl<K: Clone + Eq + Hash> Kind<K> {
-    fn per_minute(rate: u32) -> Self {
-        let rate = NonZeroU32::new(rate);
-        Self(rate.map(|rate| RateLimiter::hashmap(Quota::per_minute(rate))))
-    }
-
-    /// Takes a token, or says in how many seconds there is one.
-    fn take(&self, key: &K) -> Result<(), u32> {
-        let Some(buckets) = &self.0 else {
-            return Ok(());
-        };
-        if buckets.len() >= MAX_BUCKETS {
-            buckets.retain_recent();
-            if buckets.len() >= MAX_BUCKETS {
-                return Err(FULL_RETRY);
-            }
-        }
-        buckets.check_key(key).map_err(|not_yet| {
-            let wait = not_yet.wait_time_from(DefaultClock::default().now());
-            u32::try_from(wait.as_secs())
-                .unwrap_or(u32::MAX)
-                .saturating_add(1)
-        })
-    }
-
-    fn forget_full(&self) {
-        if let Some(buckets) = &self.0 {
-            buckets.retain_recent();
-        }
-    }
-}
+/// A minute's worth may come at once.
+const ALL: NonZeroU32 = NonZeroU32::MIN;
 
 /// Stands for the address of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,20 +22,20 @@ pub(crate) struct AddressBucket(pub(crate) u64);
 
 /// All buckets of a server. Each call takes a token, or says how many seconds to wait.
 pub(crate) struct Limits {
-    register_keys: Kind<IdentityKey>,
-    register_addresses: Kind<u64>,
-    pages: Kind<IdentityKey>,
-    requests: Kind<u64>,
+    register_keys: Buckets<IdentityKey>,
+    register_addresses: Buckets<u64>,
+    pages: Buckets<IdentityKey>,
+    requests: Buckets<u64>,
     hasher: Mutex<RandomState>,
 }
 
 impl Limits {
     pub(crate) fn new(rates: &Rates) -> Self {
         Self {
-            register_keys: Kind::per_minute(rates.registers_per_key),
-            register_addresses: Kind::per_minute(rates.registers_per_address),
-            pages: Kind::per_minute(rates.pages_per_key),
-            requests: Kind::per_minute(rates.requests_per_address),
+            register_keys: Buckets::per_minute(rates.registers_per_key, ALL),
+            register_addresses: Buckets::per_minute(rates.registers_per_address, ALL),
+            pages: Buckets::per_minute(rates.pages_per_key, ALL),
+            requests: Buckets::per_minute(rates.requests_per_address, ALL),
             hasher: Mutex::default(),
         }
     }
@@ -97,30 +52,30 @@ impl Limits {
 
     /// Any request.
     pub(crate) fn request(&self, address: AddressBucket) -> Result<(), u32> {
-        self.requests.take(&address.0)
+        self.requests.take(&address.0, 1)
     }
 
     /// A registration, before a signature of it is looked at.
     pub(crate) fn register_from(&self, address: AddressBucket) -> Result<(), u32> {
-        self.register_addresses.take(&address.0)
+        self.register_addresses.take(&address.0, 1)
     }
 
     /// A registration of a key that has proved itself: nobody else can empty its bucket.
     pub(crate) fn register(&self, key: &IdentityKey) -> Result<(), u32> {
-        self.register_keys.take(key)
+        self.register_keys.take(key, 1)
     }
 
     /// A page.
     pub(crate) fn page(&self, key: &IdentityKey) -> Result<(), u32> {
-        self.pages.take(key)
+        self.pages.take(key, 1)
     }
 
     /// Forgets whoever has not asked lately.
     pub(crate) fn tidy(&self) {
-        self.register_keys.forget_full();
-        self.register_addresses.forget_full();
-        self.pages.forget_full();
-        self.requests.forget_full();
+        self.register_keys.tidy();
+        self.register_addresses.tidy();
+        self.pages.tidy();
+        self.requests.tidy();
     }
 
     /// A new day: no address can be recognised from the day before.

@@ -17,7 +17,7 @@ use crate::{
 /// [`RunError`]; nothing is made then.
 pub fn init(home: &RendezvousHome, config: &str) -> Result<RendezvousLink, RunError> {
     let parsed = Config::parse(config);
-    let parsed = parsed.map_err(|e| HomeError::Config(home.config_path(), e))?;
+    let parsed = parsed.map_err(|e| HomeError::Config(home.config_path(), e.to_string()))?;
     let host = advertised(&parsed, parsed.listen)?;
     let certificate = match parsed.certificate {
         Some(files) => read(&files).map(|_| None)?,

@@ -14,6 +14,10 @@ use sremp_core::{
     rendezvous::{Candidates, Directory, ServerRecord, ServerRecordDraft, SpkiHash},
 };
 use sremp_net::tls::{self, TlsListening};
+use sremp_server::{
+    home::ServerLock,
+    operations::{self, Readiness, Render},
+};
 use tokio::{
     sync::{Semaphore, oneshot},
     task::JoinSet,
@@ -24,11 +28,10 @@ use crate::{
     clock,
     config::Config,
     directory::{DirectoryStore, EmbeddedStore, StoreError},
-    home::{HomeError, RendezvousHome, RendezvousLock},
+    home::{HomeError, RendezvousHome},
     keeper::Keeper,
     limits::Limits,
     metrics::Metrics,
-    operations::{self, Readiness, Render},
     service::{Inner, Service},
 };
 
@@ -148,7 +151,7 @@ pub struct Running {
     keeper: Keeper,
     ended: oneshot::Receiver<Result<(), StoreError>>,
     tasks: JoinSet<()>,
-    _lock: RendezvousLock,
+    _lock: ServerLock,
 }
 
 impl std::fmt::Debug for Running {

@@ -66,7 +66,7 @@ async fn a_directory_is_made_once_for_its_owner_alone_and_served_by_one_process(
     }
     let again = operate::init(&home, Config::DEFAULT);
     assert!(
-        matches!(again, Err(RunError::Home(HomeError::Exists(_)))),
+        matches!(again, Err(RunError::Home(HomeError::Exists(..)))),
         "{again:?}"
     );
     let second = start(&home, false).await.map(|_| ());

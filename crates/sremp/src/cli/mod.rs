@@ -32,6 +32,7 @@ mod relay;
 mod rendezvous;
 mod search;
 mod send;
+mod server;
 mod status;
 mod trust;
 mod up;

@@ -108,7 +108,12 @@ fn an_error_is_one_line_for_people_and_an_object_for_programs() {
 #[test]
 fn an_empty_sremp_home_is_refused_by_its_name() {
     let home = Home::none();
-    for verb in [&["id"][..], &["relay", "status"], &[]] {
+    for verb in [
+        &["id"][..],
+        &["relay", "status"],
+        &["rendezvous", "status"],
+        &[],
+    ] {
         let output = home.command(verb).env("SREMP_HOME", "").output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{told}");

@@ -1,12 +1,14 @@
 //! `sremp relay init`: a directory, an identity, an annotated config.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
-use sremp_client::view::ErrorKind;
 use sremp_relay::{config::Config, operate};
 
 use super::{Operator, link_view};
-use crate::cli::{DONE, Ending, Failure, qr};
+use crate::cli::{
+    DONE, Ending, Failure, qr,
+    server::{fixed, toml_string},
+};
 
 /// What was typed.
 #[derive(clap::Args)]
@@ -57,7 +59,7 @@ impl Args {
     /// The annotated file with what was chosen in it.
     fn config(&self) -> Result<String, Failure> {
         let mut text = Config::DEFAULT.to_owned();
-        let listen = self.fixed()?;
+        let listen = fixed(self.listen)?;
         text = text.replace(
             "listen = \"0.0.0.0:33399\"",
             &format!("listen = \"{listen}\""),
@@ -81,24 +83,4 @@ impl Args {
         }
         Ok(text)
     }
-
-    /// A port that stays: links that name it are good after a restart too.
-    fn fixed(&self) -> Result<SocketAddr, Failure> {
-        if self.listen.port() != 0 {
-            return Ok(self.listen);
-        }
-        let bound = TcpListener::bind(self.listen).and_then(|listener| listener.local_addr());
-        bound.map_err(|error| {
-            let message = format!(
-                "cannot listen on {}: {error}; choose another address with --listen",
-                self.listen
-            );
-            Failure::new(ErrorKind::Network, message)
-        })
-    }
-}
-
-/// A basic string of TOML (v1.0.0, "String").
-fn toml_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }

@@ -6,20 +6,17 @@ mod invite;
 mod run;
 mod status;
 
-use std::path::PathBuf;
-
 use clap::Subcommand;
-use etcetera::BaseStrategy as _;
 use sremp_client::view::ErrorKind;
 
 use sremp_relay::{
-    home::{HomeError, RelayHome},
+    home::RelayHome,
     mailbox::StoreError,
     operate::OperateError,
     run::{RelayLink, RunError},
 };
 
-use super::{Ending, Failure, Out, args::Shared, context::empty_home};
+use super::{Ending, Failure, Out, args::Shared, server::home_path};
 
 /// What was typed.
 #[derive(clap::Args)]
@@ -52,7 +49,7 @@ enum What {
 impl Args {
     pub(crate) fn run(self, shared: &Shared, out: Out) -> Ending {
         let operator = Operator {
-            home: RelayHome::at(home_path(shared)?),
+            home: RelayHome::at(home_path(shared, "sremp-relay")?),
             out,
         };
         match self.what {
@@ -70,32 +67,6 @@ impl Args {
 struct Operator {
     home: RelayHome,
     out: Out,
-}
-
-fn home_path(shared: &Shared) -> Result<PathBuf, Failure> {
-    let nowhere = |why: &str| {
-        let message = format!("there is no place for data: {why}; choose one with --home DIR");
-        Failure::new(ErrorKind::Home, message)
-    };
-    let path = match &shared.home {
-        Some(path) if path.as_os_str().is_empty() => return Err(empty_home().into()),
-        Some(path) => path.clone(),
-        None => etcetera::choose_base_strategy()
-            .map_err(|_| nowhere("the user has no home directory"))?
-            .data_dir()
-            .join("sremp-relay"),
-    };
-    std::path::absolute(path).map_err(|error| nowhere(&error.to_string()))
-}
-
-impl From<HomeError> for Failure {
-    fn from(error: HomeError) -> Self {
-        let kind = match &error {
-            HomeError::Io(..) => ErrorKind::Storage,
-            _ => ErrorKind::Home,
-        };
-        Self::new(kind, error.to_string())
-    }
 }
 
 impl From<StoreError> for Failure {

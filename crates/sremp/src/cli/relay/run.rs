@@ -13,7 +13,10 @@ use tokio::sync::mpsc;
 
 use super::{Operator, link_view};
 use crate::cli::{
-    DONE, Ending, Failure, Hangup, context::private_addresses_allowed, object, on_end,
+    DONE, Ending, Failure,
+    context::private_addresses_allowed,
+    object,
+    server::{ended, until_told},
 };
 
 /// What was typed.
@@ -31,7 +34,6 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, operator: &Operator) -> Ending {
-        log();
         let _lock = operator.home.lock()?;
         let mut config = operator.home.config()?;
         config.allow_private_addresses |= private_addresses_allowed();
@@ -50,23 +52,7 @@ impl Args {
             store,
             used_invites,
         };
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| {
-            let message = format!("the system gives no threads: {error}");
-            Failure::new(ErrorKind::Failed, message)
-        })?;
-        let (end, ended) = mpsc::channel(2);
-        if self.with_parent {
-            let end = end.clone();
-            std::thread::spawn(move || {
-                let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-                let _ = end.blocking_send(());
-            });
-        }
-        on_end(Hangup::Ends, move || {
-            // there is room: full would mean that it has been told
-            let _ = end.try_send(());
-        })?;
-        runtime.block_on(serve(start, ended, operator))
+        until_told(self.with_parent, |told| serve(start, told, operator))
     }
 }
 
@@ -89,32 +75,14 @@ fn limits(config: &Config) -> (Limits, DiskGuard) {
     (limits, guard)
 }
 
-/// Counts and causes, never who or from where (D6.12).
-fn log() {
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .finish();
-    // set already by whoever runs several of them in one process
-    let _ = tracing::subscriber::set_global_default(subscriber);
-}
-
 async fn serve(
     start: Start<EmbeddedStore>,
-    mut ended: mpsc::Receiver<()>,
+    told: mpsc::Receiver<()>,
     operator: &Operator,
 ) -> Ending {
     let mut running = run::start(start).await?;
     ready(&running, operator)?;
-    // told to systemd, if it asked to be told
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let failure = tokio::select! {
-        _ = ended.recv() => None,
-        failure = running.failed() => Some(failure),
-    };
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    match failure {
+    match ended(told, running.failed()).await {
         None => {
             running.shutdown().await;
             Ok(DONE)

@@ -1,15 +1,15 @@
 //! `sremp rendezvous init`: a directory, an identity, an annotated config, a certificate.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    path::PathBuf,
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 use sremp_client::view::ErrorKind;
 use sremp_rendezvous::{config::Config, operate};
 
 use super::{Operator, link_view};
-use crate::cli::{DONE, Ending, Failure, qr};
+use crate::cli::{
+    DONE, Ending, Failure, qr,
+    server::{fixed, toml_string},
+};
 
 /// What was typed.
 #[derive(clap::Args)]
@@ -62,13 +62,13 @@ impl Args {
 
     /// The annotated file with what was chosen in it.
     fn config(&self) -> Result<String, Failure> {
-        let listen = self.fixed()?;
+        let listen = fixed(self.listen)?;
         let mut text = Config::DEFAULT.replace(
             "listen = \"0.0.0.0:33400\"",
             &format!("listen = \"{listen}\""),
         );
         if let Some(advertise) = &self.advertise {
-            let line = format!("advertise = {}", quoted(advertise));
+            let line = format!("advertise = {}", toml_string(advertise));
             text = text.replace("advertise = \"\"", &line);
         }
         if listen.port() != 33_400 && listen.ip().is_loopback() {
@@ -84,33 +84,13 @@ impl Args {
         }
         Ok(text)
     }
-
-    /// A port that stays: links that name it are good after a restart too.
-    fn fixed(&self) -> Result<SocketAddr, Failure> {
-        if self.listen.port() != 0 {
-            return Ok(self.listen);
-        }
-        let bound = TcpListener::bind(self.listen).and_then(|listener| listener.local_addr());
-        bound.map_err(|error| {
-            let message = format!(
-                "cannot listen on {}: {error}; choose another address with --listen",
-                self.listen
-            );
-            Failure::new(ErrorKind::Network, message)
-        })
-    }
-}
-
-/// A basic string of TOML (v1.0.0, "String").
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 /// A server is started from anywhere.
 fn absolute(path: &PathBuf) -> Result<String, Failure> {
     let absolute = std::path::absolute(path).ok();
     let text = absolute.as_ref().and_then(|path| path.to_str());
-    text.map(quoted).ok_or_else(|| {
+    text.map(toml_string).ok_or_else(|| {
         let message = format!("{} cannot be written into the settings", path.display());
         Failure::new(ErrorKind::Usage, message)
     })

@@ -4,18 +4,15 @@ mod init;
 mod run;
 mod status;
 
-use std::path::PathBuf;
-
 use clap::Subcommand;
-use etcetera::BaseStrategy as _;
 use sremp_client::view::ErrorKind;
 use sremp_rendezvous::{
     directory::StoreError,
-    home::{HomeError, RendezvousHome},
+    home::RendezvousHome,
     run::{RendezvousLink, RunError},
 };
 
-use super::{Ending, Failure, Out, args::Shared};
+use super::{Ending, Failure, Out, args::Shared, server::home_path};
 
 /// What was typed.
 #[derive(clap::Args)]
@@ -41,7 +38,7 @@ enum What {
 impl Args {
     pub(crate) fn run(self, shared: &Shared, out: Out) -> Ending {
         let operator = Operator {
-            home: RendezvousHome::at(home_path(shared)?),
+            home: RendezvousHome::at(home_path(shared, "sremp-rendezvous")?),
             out,
         };
         match self.what {
@@ -56,31 +53,6 @@ impl Args {
 struct Operator {
     home: RendezvousHome,
     out: Out,
-}
-
-fn home_path(shared: &Shared) -> Result<PathBuf, Failure> {
-    let nowhere = |why: &str| {
-        let message = format!("there is no place for data: {why}; choose one with --home DIR");
-        Failure::new(ErrorKind::Home, message)
-    };
-    let path = match &shared.home {
-        Some(path) => path.clone(),
-        None => etcetera::choose_base_strategy()
-            .map_err(|_| nowhere("the user has no home directory"))?
-            .data_dir()
-            .join("sremp-rendezvous"),
-    };
-    std::path::absolute(path).map_err(|error| nowhere(&error.to_string()))
-}
-
-impl From<HomeError> for Failure {
-    fn from(error: HomeError) -> Self {
-        let kind = match &error {
-            HomeError::Io(..) => ErrorKind::Storage,
-            _ => ErrorKind::Home,
-        };
-        Self::new(kind, error.to_string())
-    }
 }
 
 impl From<StoreError> for Failure {

@@ -18,20 +18,20 @@ use axum::{
 use tokio::net::TcpListener;
 
 /// Gives the metrics as text.
-pub(crate) type Render = Arc<dyn Fn() -> String + Send + Sync>;
+pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// Whether the server takes registrations.
+/// Whether the server takes what it is there for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Readiness(Arc<AtomicBool>);
+pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
     /// From now on it does, or does not.
-    pub(crate) fn set(&self, ready: bool) {
+    pub fn set(&self, ready: bool) {
         self.0.store(ready, Ordering::Relaxed);
     }
 
     /// Whether it does.
-    pub(crate) fn get(&self) -> bool {
+    pub fn get(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -46,16 +46,16 @@ struct Shown {
 ///
 /// # Errors
 /// The operating system's.
-pub(crate) async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Serves `/metrics`, `/healthz` (the process answers) and `/readyz` (it takes registrations) until
+/// Serves `/metrics`, `/healthz` (the process answers) and `/readyz` (it takes what it is there for) until
 /// it is dropped.
 ///
 /// # Errors
 /// The operating system's.
-pub(crate) async fn serve(
+pub async fn serve(
     listener: TcpListener,
     metrics: Render,
     readiness: Readiness,
