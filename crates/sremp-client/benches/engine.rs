@@ -11,7 +11,7 @@ use std::{
 use rand::{SeedableRng as _, rngs::StdRng};
 use sremp_client::{
     client::{self, Face, InitParams, StartOptions},
-    engine::{Engine, Input, Now, Ticket},
+    engine::{Engine, Input, Mode, Now, Ticket},
     home::{Home, Passphrase},
     store::{Store, StoreError},
     view::{Command, EventKind, Reply, Wait},
@@ -44,6 +44,7 @@ fn init(path: &Path, name: &str) {
         listen: Some("127.0.0.1:0".to_owned()),
         advertise: None,
         relays: Vec::new(),
+        rendezvous: Vec::new(),
     };
     client::init(&Home::at(path), &params).expect("a home");
 }
@@ -165,7 +166,7 @@ fn load(store: &mut Store) -> Engine {
     store
         .transaction(|tx| {
             let mut rng = StdRng::seed_from_u64(rand::random());
-            Engine::load(tx, Default::default(), false, now(), &mut rng)
+            Engine::load(tx, Default::default(), Mode::Offline, now(), &mut rng)
         })
         .unwrap_or_else(|e: StoreError| panic!("{e}"))
 }

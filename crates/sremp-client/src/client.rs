@@ -9,8 +9,9 @@ use sremp_core::{
 
 use crate::{
     clock,
-    config::{Config, check_relays},
+    config::{Config, check_relays, check_rendezvous},
     control::{ControlServer, Remote},
+    engine::Mode,
     home::{Home, HomeLock, Passphrase},
     runtime::Runtime,
     view::{Command, CommandError, ErrorKind, IdView, Reply},
@@ -28,6 +29,8 @@ pub struct InitParams {
     pub advertise: Option<String>,
     /// Links of relays, the preferred one first.
     pub relays: Vec<String>,
+    /// Rendezvous servers: links, or domains that name them. None: those that come with the program.
+    pub rendezvous: Vec<String>,
 }
 
 /// Makes an identity and its home.
@@ -47,11 +50,16 @@ pub fn init(home: &Home, params: &InitParams) -> Result<IdView, CommandError> {
     let relays: Result<Vec<RelayLink>, _> = params.relays.iter().map(|l| l.parse()).collect();
     let relays = relays.map_err(|e| usage(e.to_string()))?;
     check_relays(&relays).map_err(usage)?;
+    let rendezvous = match params.rendezvous.as_slice() {
+        [] => None,
+        places => Some(check_rendezvous(places).map_err(usage)?),
+    };
     let listen = params.listen.as_deref().map(fix_port).transpose()?;
     let config = Config {
         listen,
         advertise: params.advertise.clone(),
         relays,
+        rendezvous,
         ..Config::default()
     };
     let mut rng = rand::rng();
@@ -93,6 +101,8 @@ pub struct StartOptions {
     pub online: bool,
     /// Opens the socket for other faces.
     pub serve: bool,
+    /// Stays: is to be found through rendezvous servers, as a client that serves always is.
+    pub resident: bool,
     /// Dials private addresses that contacts name, whatever the config says (protocol D5.4).
     pub allow_private_addresses: bool,
 }
@@ -139,7 +149,12 @@ impl Face {
         config.allow_private_addresses |= options.allow_private_addresses;
         let store = home.open(&lock, passphrase)?;
         let listen = options.listen.clone().or_else(|| config.listen.clone());
-        let runtime = Runtime::start(store, config, listen.as_deref(), options.online)?;
+        let mode = match (options.online, options.serve || options.resident) {
+            (false, _) => Mode::Offline,
+            (true, false) => Mode::Visiting,
+            (true, true) => Mode::Resident,
+        };
+        let runtime = Runtime::start(store, config, listen.as_deref(), mode)?;
         let runtime = Arc::new(runtime);
         let control = match options.serve {
             true => Some(serve(home, &runtime)?),

@@ -1,9 +1,13 @@
 //! The home's config file: what the user may set by hand.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
-use sremp_core::{constants::MAX_RELAY_HINTS, contact_card::RelayLink};
+use sremp_core::{
+    constants::MAX_RELAY_HINTS,
+    contact_card::{Endpoint, RelayLink},
+    rendezvous::{RendezvousLink, RendezvousLinkError},
+};
 
 /// Settings of a home, `config.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -26,8 +30,57 @@ pub struct Config {
     /// One's relays, the preferred one first; at most three.
     #[serde(deserialize_with = "relays")]
     pub relays: Vec<RelayLink>,
-    /// Rendezvous servers, as links.
-    pub rendezvous: Vec<String>,
+    /// One's rendezvous servers, at most eight; those that come with the program unless set.
+    #[serde(deserialize_with = "rendezvous")]
+    pub rendezvous: Option<Vec<RendezvousPlace>>,
+    /// Asks the router to lead to this client from outside (D7.3).
+    pub map_port: bool,
+}
+
+/// Rendezvous servers that come with the program: a line each, a link or a domain; `#` begins a
+/// comment.
+const BUILT_IN: &str = include_str!("rendezvous-servers.txt");
+/// Most rendezvous servers of a home.
+const MAX_RENDEZVOUS: usize = 8;
+
+/// What names rendezvous servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RendezvousPlace {
+    /// A link, as `sremp rendezvous` prints it.
+    Link(Box<RendezvousLink>),
+    /// A domain whose servers DNS names, in its records `_sremp-rdv._tcp` (protocol 5.9).
+    Domain(String),
+}
+
+impl fmt::Display for RendezvousPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link(link) => link.fmt(f),
+            Self::Domain(name) => f.write_str(name),
+        }
+    }
+}
+
+impl FromStr for RendezvousPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains(':') {
+            return text
+                .parse()
+                .map(|link| Self::Link(Box::new(link)))
+                .map_err(|e: RendezvousLinkError| e.to_string());
+        }
+        // what is a host in an endpoint is a name that can be asked for
+        let name = text.to_ascii_lowercase();
+        match Endpoint::new(&name, 443) {
+            Ok(host) if host.ip().is_none() && name.contains('.') => Ok(Self::Domain(name)),
+            _ => Err(format!(
+                "{} is neither a link of a rendezvous server nor a domain that names one",
+                sremp_core::text::clean_line(text)
+            )),
+        }
+    }
 }
 
 /// What strangers may do.
@@ -65,8 +118,8 @@ pub struct ConfigError {
     pub message: String,
 }
 
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {
             write!(f, "line {line}: ")?;
         }
@@ -88,6 +141,14 @@ impl Config {
         })
     }
 
+    /// The rendezvous servers to use: those that are set, else those that come with the program.
+    pub fn rendezvous_places(&self) -> Vec<RendezvousPlace> {
+        match &self.rendezvous {
+            Some(places) => places.clone(),
+            None => built_in(BUILT_IN),
+        }
+    }
+
     /// The config file of these settings: every setting with its explanation, those that are not
     /// set commented out.
     pub fn to_toml(&self) -> String {
@@ -104,6 +165,13 @@ impl Config {
         let text = |value: &str| toml::Value::from(value).to_string();
         let list = |values: &[String]| toml::Value::from(values.to_vec()).to_string();
         let relays: Vec<String> = self.relays.iter().map(ToString::to_string).collect();
+        let places = match &self.rendezvous {
+            Some(places) => {
+                let places: Vec<String> = places.iter().map(ToString::to_string).collect();
+                format!("rendezvous = {}", list(&places))
+            }
+            None => "# rendezvous = [\"example.org\"]".to_owned(),
+        };
         let optional = |key: &str, value: &Option<String>, example: &str| match value {
             Some(value) => format!("{key} = {}", text(value)),
             None => format!("# {key} = {}", text(example)),
@@ -133,9 +201,14 @@ impl Config {
             "\n\n# Your relays, at most three, the preferred one first: links as `sremp relay` prints them. A\n\
              # relay keeps what is sent to you while you are away.\nrelays = ",
             &list(&relays),
-            "\n\n# The rendezvous servers that you use, as links.",
-            "\nrendezvous = ",
-            &list(&self.rendezvous),
+            "\n\n# Rendezvous servers, where you find people by their ids and are found: links as `sremp\n\
+             # rendezvous` prints them, or domains that name their servers in DNS. While the client runs it\n\
+             # tells them where you are; `sremp register` says to whom that is shown, or turns it off.\n\
+             # Without this setting the servers that came with the program are used.\n",
+            &places,
+            "\n\n# Whether to ask your router to lead to this client from outside (PCP, NAT-PMP or UPnP).\n\
+             map_port = ",
+            if self.map_port { "true" } else { "false" },
             "\n",
         ]
         .concat()
@@ -162,6 +235,48 @@ fn relays<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<RelayLink>, D::Error> {
     let links = links.map_err(|e| D::Error::custom(format!("`relays`: {e}")))?;
     check_relays(&links).map_err(D::Error::custom)?;
     Ok(links)
+}
+
+fn rendezvous<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<RendezvousPlace>>, D::Error> {
+    let places = Vec::<String>::deserialize(d)?;
+    check_rendezvous(&places)
+        .map(Some)
+        .map_err(D::Error::custom)
+}
+
+/// At most eight servers, and none twice.
+pub(crate) fn check_rendezvous(texts: &[String]) -> Result<Vec<RendezvousPlace>, String> {
+    if texts.len() > MAX_RENDEZVOUS {
+        return Err(format!(
+            "`rendezvous` has {} entries, and at most {MAX_RENDEZVOUS} are used; keep the best",
+            texts.len()
+        ));
+    }
+    let mut places: Vec<RendezvousPlace> = Vec::new();
+    for text in texts {
+        let place: RendezvousPlace = text.parse().map_err(|e| format!("`rendezvous`: {e}"))?;
+        let same = |other: &RendezvousPlace| match (other, &place) {
+            (RendezvousPlace::Link(a), RendezvousPlace::Link(b)) => a.endpoint == b.endpoint,
+            (a, b) => a == b,
+        };
+        if places.iter().any(same) {
+            return Err("`rendezvous` names a server twice; keep one of the entries".to_owned());
+        }
+        places.push(place);
+    }
+    Ok(places)
+}
+
+/// The places in a list, one a line.
+fn built_in(list: &str) -> Vec<RendezvousPlace> {
+    let lines = list
+        .lines()
+        .map(|line| line.split_once(" #").map_or(line, |(l, _)| l).trim());
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .filter_map(|line| line.parse().ok())
+        .take(MAX_RENDEZVOUS)
+        .collect()
 }
 
 /// At most three relays, and none twice.
@@ -216,6 +331,63 @@ mod tests {
         RelayLink::new(identity.id(), endpoint, Some(vec![n; 8])).unwrap()
     }
 
+    fn server() -> RendezvousLink {
+        RendezvousLink {
+            server: relay(7).relay(),
+            endpoint: "rdv.example.org:443".parse().unwrap(),
+            spki: None,
+        }
+    }
+
+    #[test]
+    fn rendezvous_servers_are_links_or_domains_and_each_once() {
+        let link = server();
+        let text = format!("rendezvous = ['{link}', 'Example.org']");
+        let config = Config::parse(&text).unwrap();
+        let places = config.rendezvous_places();
+        assert_eq!(
+            places,
+            [
+                RendezvousPlace::Link(Box::new(link.clone())),
+                RendezvousPlace::Domain("example.org".into())
+            ]
+        );
+        assert!(error(&format!("rendezvous = ['{link}', '{link}']")).contains("twice"));
+        for wrong in [
+            "",
+            "localhost",
+            "127.0.0.1",
+            "a b.example",
+            "sremp-rdv:1#AAAA",
+        ] {
+            let error = error(&format!("\nrendezvous = ['{wrong}']"));
+            assert!(
+                error.starts_with("line 2: `rendezvous`: "),
+                "{wrong}: {error}"
+            );
+        }
+        let nine: Vec<String> = (0..9).map(|n| format!("'{n}.example'")).collect();
+        assert!(error(&format!("rendezvous = [{}]", nine.join(","))).contains("at most 8"));
+    }
+
+    #[test]
+    fn the_list_that_comes_with_the_program_names_no_host_and_an_empty_setting_replaces_it() {
+        assert_eq!(built_in(BUILT_IN), []);
+        let link = server();
+        let list = format!("# a comment\n\n{link} # somebody's\nexample.org\nnot a place\n");
+        assert_eq!(
+            built_in(&list),
+            [
+                RendezvousPlace::Link(Box::new(link)),
+                RendezvousPlace::Domain("example.org".into())
+            ]
+        );
+        assert_eq!(
+            Config::parse("rendezvous = []").unwrap().rendezvous,
+            Some(Vec::new())
+        );
+    }
+
     fn error(text: &str) -> String {
         Config::parse(text).unwrap_err().to_string()
     }
@@ -234,6 +406,7 @@ mod tests {
             "passphrase_command",
             "relays",
             "rendezvous",
+            "map_port",
         ];
         for key in keys {
             assert!(text.contains(&format!("\n{key} = ")) || text.contains(&format!("# {key} = ")));
@@ -265,7 +438,11 @@ mod tests {
             allow_private_addresses: true,
             passphrase_command: Some("echo \"a # b\" \\\n'c'".into()),
             relays: vec![relay(1), relay(2)],
-            rendezvous: vec!["a\"b".into()],
+            rendezvous: Some(vec![
+                server().to_string().parse().unwrap(),
+                RendezvousPlace::Domain("example.org".into()),
+            ]),
+            map_port: true,
         };
         assert_eq!(Config::parse(&config.to_toml()), Ok(config));
     }

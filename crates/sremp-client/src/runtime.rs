@@ -2,6 +2,7 @@
 //! runtime for the network. The only asynchronous part of this crate.
 
 mod listen;
+mod servers;
 
 use std::{
     collections::HashMap,
@@ -21,11 +22,14 @@ use sremp_net::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::listen::{listen_on, parse_listen, remembered};
+use self::{
+    listen::{listen_on, parse_listen, remembered},
+    servers::ServerTasks,
+};
 use crate::{
     clock,
     config::Config,
-    engine::{Engine, Input, Now, Output, Ticket},
+    engine::{Engine, Input, Mode, Now, Output, Ticket},
     store::{Store, StoreError},
     view::{Command, CommandError, ErrorKind, Reply},
 };
@@ -35,6 +39,9 @@ const QUEUE: usize = 1_024;
 /// Inputs that share one transaction, and so the cost of its commit.
 const BATCH: usize = 256;
 
+/// How long the end waits for rendezvous servers to be told.
+const LEAVE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// The answer to a command.
 type Answer = Result<Reply, CommandError>;
 
@@ -42,6 +49,7 @@ enum Work {
     Command(Command, SyncSender<Answer>),
     Link(Box<LinkEvent>),
     Listening(SocketAddr),
+    Server(Box<Input>),
     Shutdown,
 }
 
@@ -81,7 +89,7 @@ impl Runtime {
         mut store: Store,
         config: Config,
         listen: Option<&str>,
-        online: bool,
+        mode: Mode,
     ) -> Result<Self, CommandError> {
         let tokio = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -90,7 +98,7 @@ impl Runtime {
             .build()
             .map_err(|e| failed(&format!("the network cannot be started: {e}")))?;
         let clock = Clock::start();
-        let engine = load(&mut store, &config, online, clock.now())?;
+        let engine = load(&mut store, &config, mode, clock.now())?;
         let (identity, identity_seen) = watch::channel(Arc::new(LocalIdentity::new(engine.own())));
         let (link_events, mut from_links) = mpsc::channel(QUEUE);
         let (work, queue) = mpsc::channel(QUEUE);
@@ -107,7 +115,7 @@ impl Runtime {
             }
         });
         let mut listening = None;
-        if let Some(listen) = listen.filter(|_| online) {
+        if let Some(listen) = listen.filter(|_| mode != Mode::Offline) {
             let configured = config.listen.as_deref().and_then(|l| parse_listen(l).ok());
             let known = remembered(&mut store)?.into_iter().chain(configured);
             let listener = listen_on(&tokio, &network, listen, known)?;
@@ -119,11 +127,12 @@ impl Runtime {
             store,
             engine,
             config,
-            online,
+            mode,
             clock,
             identity,
             network,
             _listening: listening,
+            servers: ServerTasks::new(tokio.handle().clone(), work.clone()),
             handle: tokio.handle().clone(),
             queue,
             next_ticket: 0,
@@ -227,11 +236,12 @@ struct Shell {
     store: Store,
     engine: Engine,
     config: Config,
-    online: bool,
+    mode: Mode,
     clock: Clock,
     identity: watch::Sender<Arc<LocalIdentity>>,
     network: Network,
     _listening: Option<Listening>,
+    servers: ServerTasks,
     handle: tokio::runtime::Handle,
     queue: mpsc::Receiver<Work>,
     next_ticket: u64,
@@ -307,6 +317,7 @@ impl Shell {
                 None
             }
             Work::Link(event) => Some(self.translate_link(*event)),
+            Work::Server(input) => Some(*input),
         }
     }
 
@@ -387,6 +398,10 @@ impl Shell {
                 let identity = Arc::new(LocalIdentity::new(self.engine.own()));
                 self.identity.send_replace(identity);
             }
+            Output::Connect(target) => self.servers.connect(*target),
+            Output::Ask { link, message } => self.servers.ask(link, message),
+            Output::Disconnect(link) => self.servers.disconnect(link),
+            Output::Resolve(domain) => self.resolve(domain),
             Output::Stop => self.stop = true,
         }
     }
@@ -436,13 +451,34 @@ impl Shell {
         for (_, known) in self.links.drain() {
             let _ = known.handle.try_send(LinkCommand::Close(ErrorCode::Busy));
         }
+        self.servers.disconnect_all();
         // room on a disk can be made; anything else means that what is written cannot be relied on
         if !matches!(error, StoreError::Full | StoreError::ReadOnly) {
             return Err(told);
         }
-        self.engine = load(&mut self.store, &self.config, self.online, self.clock.now())?;
+        self.engine = load(&mut self.store, &self.config, self.mode, self.clock.now())?;
         self.engine.postpone(self.clock.now());
         Ok(())
+    }
+
+    fn resolve(&mut self, domain: String) {
+        let answer = Err("DNS".to_owned());
+        let input = Input::Resolved { domain, answer };
+        let work = self.servers.work();
+        self.handle.spawn(async move {
+            let _ = work.send(Work::Server(Box::new(input))).await;
+        });
+    }
+
+    /// Tells rendezvous servers that this client is not where it was; they forget it by themselves if
+    /// that does not go through.
+    fn take_leave(&mut self) {
+        let engine = &mut self.engine;
+        let now = self.clock.now().wall;
+        let said = self.store.transaction(|tx| engine.farewell(tx, now));
+        for output in said.unwrap_or_default() {
+            self.perform(output);
+        }
     }
 
     fn end(mut self, result: Result<(), CommandError>) {
@@ -451,20 +487,19 @@ impl Shell {
         for (_, face) in self.asked.drain() {
             let _ = face.send(Err(told.clone()));
         }
-        self.handle
-            .block_on(self.network.shutdown(ErrorCode::GoingAway));
+        self.take_leave();
+        let (servers, network) = (&mut self.servers, &self.network);
+        self.handle.block_on(async {
+            let told = tokio::time::timeout(LEAVE, servers.shutdown());
+            let _ = tokio::join!(told, network.shutdown(ErrorCode::GoingAway));
+        });
         let _ = self.store.checkpoint();
     }
 }
 
-fn load(
-    store: &mut Store,
-    config: &Config,
-    online: bool,
-    now: Now,
-) -> Result<Engine, CommandError> {
+fn load(store: &mut Store, config: &Config, mode: Mode, now: Now) -> Result<Engine, CommandError> {
     store
-        .transaction(|tx| Engine::load(tx, config.clone(), online, now, &mut rand::rng()))
+        .transaction(|tx| Engine::load(tx, config.clone(), mode, now, &mut rand::rng()))
         .map_err(<CommandError as From<StoreError>>::from)
 }
 

@@ -2,10 +2,14 @@
 //! type here is the scripting contract.
 
 mod relay;
+mod rendezvous;
 mod why;
 
 pub use self::{
     relay::{RelayState, RelayView},
+    rendezvous::{
+        BrowseView, CandidateView, FoundView, RegisterAs, RegisterView, ServerView, ServersView,
+    },
     why::{WhyStep, WhyView},
 };
 use serde::{Deserialize, Serialize};
@@ -33,7 +37,8 @@ pub enum Command {
     },
     /// Adds the contact of a card, or accepts the request of a contact named by alias, name or id.
     Add {
-        /// A card (`sremp:1#…` or `SREMP:1/…`) or a contact.
+        /// A card (`sremp:1#…` or `SREMP:1/…`), a contact, or an id of 64 hex digits, which one's
+        /// rendezvous servers look for.
         who: String,
         /// What the user calls the contact.
         alias: Option<String>,
@@ -108,6 +113,25 @@ pub enum Command {
     },
     /// What the client is doing.
     Status,
+    /// Where somebody is now, by the rendezvous servers.
+    Find {
+        /// An id of 64 hex digits, or a contact.
+        who: String,
+    },
+    /// Those who are listed at one's own rendezvous servers.
+    Browse {
+        /// Only names that contain this.
+        name: Option<String>,
+        /// Most people in the reply.
+        limit: u32,
+    },
+    /// Who may find one while the client runs; answered when one's own servers know.
+    Register {
+        /// Unless it is to stay as it is.
+        visibility: Option<RegisterAs>,
+    },
+    /// Rendezvous servers in use, and those of which they told.
+    Servers,
     /// A new noise key at the next version of the identity.
     RotateNoiseKey,
     /// Ends the client.
@@ -166,6 +190,10 @@ pub enum Reply {
     Sent(SentView),
     Status(StatusView),
     Why(WhyView),
+    Found(Box<FoundView>),
+    Browse(BrowseView),
+    Servers(ServersView),
+    Register(RegisterView),
     Invites { invites: Vec<InviteView> },
     Contacts { contacts: Vec<ContactView> },
     Events { events: Vec<Event> },
@@ -408,6 +436,12 @@ pub struct StatusView {
     pub oldest_unsent: Option<Rfc3339>,
     /// Relays in use, one's own first.
     pub relays: Vec<RelayView>,
+    /// Who may find one through rendezvous servers while the client runs.
+    pub visibility: RegisterAs,
+    /// Rendezvous servers in use, one's own first.
+    pub rendezvous: Vec<ServerView>,
+    /// The place to which a router leads from outside, if that is wished and done, `HOST:PORT`.
+    pub mapped: Option<String>,
     /// Whether private addresses are dialled that somebody else named.
     pub allow_private_addresses: bool,
     /// What the user should know: the same identity live twice; contacts who claim to be in a private

@@ -22,6 +22,7 @@ fn make(path: &Path, name: &str) -> Home {
         listen: Some("127.0.0.1:0".to_owned()),
         advertise: None,
         relays: Vec::new(),
+        rendezvous: Vec::new(),
     };
     init(&home, &params).unwrap();
     home

@@ -8,11 +8,13 @@ mod node;
 mod people;
 mod relay;
 mod relays;
+mod rendezvous;
 mod scripted;
 mod world;
 
 pub use alone::{Alone, closed, dials};
 pub use node::Node;
 pub use relay::{Malice, Relay};
+pub use rendezvous::{Lie, Rendezvous};
 pub use scripted::Scripted;
 pub use world::{Faults, World};

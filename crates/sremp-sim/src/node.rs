@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand_chacha::ChaCha20Rng;
 use sremp_client::{
     config::Config,
-    engine::{Engine, Input, Now, Output, Ticket},
+    engine::{Engine, Input, Mode, Now, Output, Ticket},
     store::{Store, StoreError},
     view::{Command, CommandError, Event, MessageView, Reply, Wait},
 };
@@ -13,6 +13,7 @@ use sremp_core::{
     id::ContactId,
     identity::{SecretIdentity, Username},
     rand_core::Rng as _,
+    time::UnixMillis,
 };
 
 /// A client in the world.
@@ -45,7 +46,7 @@ impl Node {
         let engine = store
             .transaction(|tx| {
                 tx.save_own_identity(&identity.to_parts())?;
-                Engine::load(tx, config.clone(), true, now, rng)
+                Engine::load(tx, config.clone(), Mode::Resident, now, rng)
             })
             .unwrap_or_else(|e: StoreError| panic!("{name}: {e}"));
         Self {
@@ -76,6 +77,13 @@ impl Node {
             .transaction(|tx| engine.step(tx, [input], now, rng))
     }
 
+    /// The last words of a process that ends.
+    pub(crate) fn farewell(&mut self, now: UnixMillis) -> Vec<Output> {
+        let engine = &mut self.engine;
+        let said: Result<_, StoreError> = self.store.transaction(|tx| engine.farewell(tx, now));
+        said.unwrap_or_else(|e| panic!("{}: {e}", self.name))
+    }
+
     /// The disk has just failed.
     pub fn postpone(&mut self, now: Now) {
         self.engine.postpone(now);
@@ -101,7 +109,7 @@ impl Node {
         let config = self.config.clone();
         self.engine = self
             .store
-            .transaction(|tx| Engine::load(tx, config, true, now, rng))
+            .transaction(|tx| Engine::load(tx, config, Mode::Resident, now, rng))
             .unwrap_or_else(|e: StoreError| panic!("{}: {e}", self.name));
     }
 

@@ -113,3 +113,21 @@ impl World {
         self.nodes[node].events(now, &mut self.rng)
     }
 }
+
+impl World {
+    /// A command whose answer takes time; `None` when there is none within `millis`.
+    pub fn command_within(
+        &mut self,
+        node: NodeIndex,
+        command: Command,
+        millis: u64,
+    ) -> Option<Result<Reply, CommandError>> {
+        let ticket = self.nodes[node].ticket();
+        self.give(node, Input::Command { ticket, command });
+        let end = self.now().tick.get() + millis;
+        while !self.nodes[node].replies.contains_key(&ticket) && self.now().tick.get() < end {
+            self.run(100);
+        }
+        self.nodes[node].replies.remove(&ticket)
+    }
+}

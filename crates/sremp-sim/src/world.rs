@@ -15,7 +15,7 @@ use sremp_client::{
 use sremp_core::time::{Tick, UnixMillis};
 use sremp_net::LinkId;
 
-use crate::{Node, Relay, alone::BEGIN, connections::End};
+use crate::{Node, Relay, Rendezvous, alone::BEGIN, connections::End};
 
 /// What may go wrong, in chances of a thousand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,11 +55,13 @@ pub struct World {
     pub(crate) millis: u64,
     pub(crate) nodes: Vec<Node>,
     pub(crate) relays: Vec<Relay>,
+    pub(crate) rendezvous: Vec<Rendezvous>,
     lives: BTreeMap<NodeIndex, u64>,
     /// How much each node's calendar is ahead of the world's, in milliseconds.
     ahead: Vec<i64>,
     pub(crate) unreachable: BTreeSet<NodeIndex>,
     pub(crate) private: BTreeSet<NodeIndex>,
+    gone: BTreeSet<NodeIndex>,
     pub(crate) flights: BTreeMap<(u64, u64), Flight>,
     pub(crate) ends: BTreeMap<LinkId, End>,
     next_link: u64,
@@ -82,10 +84,12 @@ impl World {
             millis: 0,
             nodes: Vec::new(),
             relays: Vec::new(),
+            rendezvous: Vec::new(),
             lives: BTreeMap::new(),
             ahead: Vec::new(),
             unreachable: BTreeSet::new(),
             private: BTreeSet::new(),
+            gone: BTreeSet::new(),
             flights: BTreeMap::new(),
             ends: BTreeMap::new(),
             next_link: 0,
@@ -171,9 +175,30 @@ impl World {
         if let Some(relay) = node.checked_sub(RELAYS) {
             return self.relays[relay].restart();
         }
+        self.disconnect_server(node, None);
         let now = self.now_of(node);
         self.nodes[node].restart(now, &mut self.rng);
         self.schedule(node);
+    }
+
+    /// A node starts again with other settings.
+    pub fn configure(&mut self, node: NodeIndex, set: impl FnOnce(&mut Config)) {
+        set(&mut self.nodes[node].config);
+        self.restart(node);
+    }
+
+    /// A node's process ends in good order, and is not there any more.
+    pub fn leave(&mut self, node: NodeIndex) {
+        let now = self.now_of(node).wall;
+        let outputs = self.nodes[node].farewell(now);
+        for output in outputs {
+            self.perform(node, output);
+        }
+        self.set_reachable(node, false);
+        self.disconnect_server(node, None);
+        self.flights.retain(|_, flight| flight.to != node);
+        *self.lives.entry(node).or_default() += 1;
+        self.gone.insert(node);
     }
 
     /// From now on nobody reaches this node, or it is reachable again.
@@ -215,7 +240,9 @@ impl World {
             self.hand_confirmations_over();
             if flight == Some(next) {
                 self.arrive();
-            } else if let Some(Reverse((_, node))) = self.deadlines.pop() {
+            } else if let Some(Reverse((_, node))) = self.deadlines.pop()
+                && !self.gone.contains(&node)
+            {
                 self.give(node, Input::Deadline);
             }
         }
@@ -305,7 +332,10 @@ impl World {
                 }
             }
             Output::Close { link, code } => self.close(link, code),
-            Output::IdentityChanged | Output::Stop => {}
+            Output::Connect(target) => self.connect_server(node, &target),
+            Output::Ask { link, message } => self.ask_server(node, link, &message),
+            Output::Disconnect(link) => self.disconnect_server(node, Some(link)),
+            Output::IdentityChanged | Output::Stop | Output::Resolve(_) => {}
         }
     }
 

@@ -3,8 +3,9 @@
 use sremp_client::{
     client::Face,
     view::{
-        Command, CommandError, ContactView, ErrorKind, Event, IdView, InviteView, MessageView,
-        Reply, SentView, StatusView, VerifyView, WhyView,
+        BrowseView, Command, CommandError, ContactView, ErrorKind, Event, FoundView, IdView,
+        InviteView, MessageView, RegisterView, Reply, SentView, ServersView, StatusView,
+        VerifyView, WhyView,
     },
 };
 
@@ -56,6 +57,10 @@ answer! {
     SentView: Reply::Sent(view) => view;
     StatusView: Reply::Status(view) => view;
     WhyView: Reply::Why(view) => view;
+    FoundView: Reply::Found(view) => *view;
+    BrowseView: Reply::Browse(view) => view;
+    RegisterView: Reply::Register(view) => view;
+    ServersView: Reply::Servers(view) => view;
     Vec<InviteView>: Reply::Invites { invites } => invites;
     Vec<ContactView>: Reply::Contacts { contacts } => contacts;
     Vec<Event>: Reply::Events { events } => events;

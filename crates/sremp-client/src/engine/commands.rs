@@ -61,6 +61,13 @@ impl Engine {
                 self.rotate_noise_key(step)?;
                 self.id_view(step).map(|view| Ok(Reply::Id(view)))
             }
+            Command::Find { who } => return self.find(step, ticket, &who),
+            Command::Browse { name, limit } => {
+                let limit = limit.clamp(1, MAX_PAGE);
+                return self.browse(step, ticket, name.as_deref(), limit);
+            }
+            Command::Register { visibility } => return self.register(step, ticket, visibility),
+            Command::Servers => Ok(Ok(Reply::Servers(self.servers_view(step.now)))),
             Command::Stop => {
                 step.outputs.push(Output::Stop);
                 Ok(Ok(Reply::Done {}))

@@ -54,12 +54,15 @@ impl Engine {
             relays: self.own_relay_hints(),
             dial: !endpoints.is_empty(),
             endpoints,
+            rendezvous: self.servers_for_card(),
             username: Some(self.own.identity.identity().username().clone()),
-            ..CardContent::default()
         };
         loop {
             match ContactCard::issue(&self.own.identity, content.clone()) {
                 Ok(card) => return Ok(card),
+                Err(CardError::TooLong) if !content.rendezvous.is_empty() => {
+                    content.rendezvous.pop();
+                }
                 // long host names: the preferred relays have to do, then the name goes
                 Err(CardError::TooLong) if content.relays.len() > 1 => {
                     content.relays.pop();
@@ -84,7 +87,14 @@ impl Engine {
             None => None,
         };
         if !card::looks_like_one(who) {
-            return self.accept_request(step, who, alias, despite_confusable);
+            let stranger = match who.parse::<ContactId>() {
+                Ok(key) if step.tx.contact_by_key(&key)?.is_none() => Some(key),
+                _ => None,
+            };
+            return match stranger {
+                Some(key) => self.add_id(step, key, alias),
+                None => self.accept_request(step, who, alias, despite_confusable),
+            };
         }
         match ContactCard::parse(who, step.now.wall) {
             Ok(card) => self.add_card(step, &card, alias, despite_confusable),
@@ -157,6 +167,8 @@ impl Engine {
             record.endpoints = card.dialable().to_vec();
             step.tx.give_endpoints(record.row, card.dialable())?;
         }
+        step.tx
+            .give_servers(record.row, &card.content().rendezvous)?;
         if !card.content().relays.is_empty() {
             record.relays = card.content().relays.clone();
             for hint in &card.content().relays {
@@ -166,6 +178,35 @@ impl Engine {
         if let Some(intro) = card.content().intro {
             record.intro = Some(intro.token);
         }
+        self.take_in(step, peer)
+    }
+
+    /// A contact of whom only the id is known; where it is the rendezvous servers have to tell.
+    fn add_id(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: ContactId,
+        alias: Option<String>,
+    ) -> Answer<Reply> {
+        if key == self.own.identity.id() {
+            let message = "this is your own id; give it to the person who wants to write to you";
+            return refuse(ErrorKind::Card, message);
+        }
+        if let Err(cause) = self.can_look_for_people() {
+            let message = format!("an id alone does not say where somebody is, and {cause}");
+            return refuse(ErrorKind::Usage, message);
+        }
+        let wanted = match self.settle_name(step, &key, &alias, None, false)? {
+            Ok(wanted) => wanted,
+            Err(error) => return Ok(Err(error)),
+        };
+        let new = NewContact {
+            key,
+            alias: wanted,
+            standing: Standing::Accepted,
+            first_seen: step.now.wall,
+        };
+        let peer = self.peers.insert(step.tx, &new)?;
         self.take_in(step, peer)
     }
 

@@ -9,7 +9,7 @@ use sremp_core::{
     id::ContactId,
     identity::Trust,
     rand_core::CryptoRng,
-    time::Tick,
+    time::{Tick, UnixMillis},
 };
 use sremp_net::{CloseReason, DialTarget, Service};
 
@@ -99,6 +99,17 @@ impl Dialling {
         if let Some(attempt) = self.attempts.get_mut(contact) {
             let soonest = attempt.soonest(now);
             attempt.due = attempt.due.map(|due| due.min(soonest));
+        }
+    }
+
+    /// The contact is somewhere else now: it is dialled there as if it had never failed.
+    pub(super) fn moved(&mut self, contact: &ContactId, now: Tick) {
+        let attempt = self.attempts.entry(*contact).or_default();
+        attempt.failures = 0;
+        attempt.failed = None;
+        attempt.unpinned = false;
+        if !attempt.in_progress {
+            attempt.due = Some(attempt.soonest(now));
         }
     }
 
@@ -264,7 +275,7 @@ impl Engine {
         };
         let unpinned = self.dialling.attempts.get(key).is_some_and(|a| a.unpinned);
         let waiting = step.tx.outbox_waiting(peer.record.row, 0, 1)?;
-        let reachable = self.may_dial(&peer) && !waiting.is_empty();
+        let reachable = self.may_dial(&peer, step.now.wall) && !waiting.is_empty();
         let places = match reachable {
             true => Some(self.places(step, &peer)?),
             false => None,
@@ -310,17 +321,32 @@ impl Engine {
                 false => claimed.push(endpoint.clone()),
             }
         }
+        // trust is in what a contact says to the user, not in what a server passes on (5.5)
+        for endpoint in peer.record.found_endpoints(step.now.wall) {
+            if !self
+                .dialling
+                .claims
+                .may_dial(peer.key(), endpoint, step.now.tick)
+            {
+                self.refusals.count("too-many-endpoints");
+                continue;
+            }
+            match self.config.allow_private_addresses {
+                true => endpoints.push(endpoint.clone()),
+                false => claimed.push(endpoint.clone()),
+            }
+        }
         Ok((endpoints, claimed))
     }
 
     /// Whether a contact may be dialled, and can be (D7.1).
-    pub(super) fn may_dial(&self, peer: &Peer) -> bool {
+    pub(super) fn may_dial(&self, peer: &Peer, now: UnixMillis) -> bool {
         let allowed = match self.config.direct {
             Direct::Accepted => true,
             Direct::Trusted => peer.record.trust == Trust::Trusted,
             Direct::Never => false,
         };
-        allowed && peer.is_accepted() && !peer.record.endpoints.is_empty()
+        allowed && peer.is_accepted() && peer.record.has_endpoint(now)
     }
 
     /// A dial has failed before its connection was open: what waits need not wait for it.
@@ -335,6 +361,7 @@ impl Engine {
             return Ok(());
         };
         self.route_later(step, &peer);
+        self.seek(key, step.now.tick, step.rng);
         let (row, cause) = (peer.record.row, reason.to_string());
         self.peers.put(peer);
         step.tx.note_attempt(row, None, &cause, step.now.wall)

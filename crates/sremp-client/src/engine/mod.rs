@@ -17,6 +17,7 @@ mod peers;
 mod profile;
 mod receiving;
 mod relays;
+mod rendezvous;
 mod requests;
 mod sending;
 mod views;
@@ -25,23 +26,25 @@ mod why;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
 use sremp_core::{
     channel::{Admission, HandshakeHash, Message, Service},
+    contact_card::Endpoint,
     error::ErrorCode,
     id::{ContactId, IntroToken},
     identity::Identity,
     rand_core::CryptoRng,
+    rendezvous::{ExporterValue, SpkiHash},
     time::{Tick, UnixMillis},
 };
 use sremp_net::{CloseReason, DialTarget, Direction, LinkId};
 
 use self::{
     accounting::Refusals, dialling::Dialling, links::Links, own::Own, peers::Peers, relays::Relays,
-    waits::Waits,
+    rendezvous::Servers, waits::Waits,
 };
 use crate::{
     config::Config,
@@ -52,6 +55,58 @@ use crate::{
 /// Names a command that waits for its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
+
+/// Names a connection to a rendezvous server, as the engine does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerLink(pub u64);
+
+/// A rendezvous server to connect to.
+#[derive(Clone, Debug)]
+pub struct ServerTarget {
+    /// What the connection is called.
+    pub link: ServerLink,
+    /// Where the server is.
+    pub endpoint: Endpoint,
+    /// The name in its certificate, if that is not the host.
+    pub tls_name: Option<String>,
+    /// The key of its certificate, by which it is believed in the place of a name.
+    pub pin: Option<SpkiHash>,
+    /// Not to be connected to at a private address.
+    pub public_only: bool,
+}
+
+/// A connection to a rendezvous server that stands.
+#[derive(Debug)]
+pub struct ServerOpened {
+    /// What the engine called it.
+    pub link: ServerLink,
+    /// What it exports.
+    pub exporter: ExporterValue,
+    /// The address of this end.
+    pub local: Option<IpAddr>,
+}
+
+/// A rendezvous server that DNS names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsServer {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// The name in its certificate: the domain that was asked for (5.9).
+    pub tls_name: String,
+    /// The key of its certificate, by which it is believed in the place of a name.
+    pub pin: Option<SpkiHash>,
+}
+
+/// How much a client does by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Nothing on the network.
+    Offline,
+    /// It is there for one command: it sends and looks for people, and is not to be found itself.
+    Visiting,
+    /// It stays, and is found through its rendezvous servers.
+    Resident,
+}
 
 /// The time of a step, by both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +173,31 @@ pub enum Input {
         /// Why.
         reason: CloseReason,
     },
+    /// A connection to a rendezvous server stands.
+    ServerOpened(ServerOpened),
+    /// A rendezvous server has sent a message.
+    ServerMessage {
+        /// The connection.
+        link: ServerLink,
+        /// The message.
+        message: Message,
+    },
+    /// A connection to a rendezvous server has ended, or could not be made.
+    ServerClosed {
+        /// The connection.
+        link: ServerLink,
+        /// Why, in words.
+        cause: String,
+    },
+    /// The answer to [`Output::Resolve`].
+    Resolved {
+        /// The domain.
+        domain: String,
+        /// Its rendezvous servers, or why they are not known, in words.
+        answer: Result<Vec<DnsServer>, String>,
+    },
+    /// A router leads to this client from here, or does no longer.
+    Mapped(Option<SocketAddr>),
     /// The time of [`Engine::deadline`] has come.
     Deadline,
 }
@@ -157,6 +237,20 @@ pub enum Output {
         /// The code of the CLOSE.
         code: ErrorCode,
     },
+    /// Connects to a rendezvous server; the outcome is [`Input::ServerOpened`] or
+    /// [`Input::ServerClosed`].
+    Connect(Box<ServerTarget>),
+    /// Sends a message to a rendezvous server.
+    Ask {
+        /// The connection.
+        link: ServerLink,
+        /// The message.
+        message: Message,
+    },
+    /// Ends a connection to a rendezvous server.
+    Disconnect(ServerLink),
+    /// Asks DNS for a domain's rendezvous servers; the answer is [`Input::Resolved`].
+    Resolve(String),
     /// One's own identity or noise key has changed: new connections show the new one.
     IdentityChanged,
     /// Ends the client.
@@ -175,6 +269,7 @@ pub struct Engine {
     links: Links,
     dialling: Dialling,
     relays: Relays,
+    servers: Servers,
     waits: Waits,
     /// Contacts whose outbox has to be moved along at the end of the step.
     to_push: BTreeSet<ContactId>,
@@ -219,15 +314,20 @@ impl Engine {
     pub fn load(
         tx: &mut Tx<'_>,
         config: Config,
-        online: bool,
+        mode: Mode,
         now: Now,
         rng: &mut dyn CryptoRng,
     ) -> Result<Self, StoreError> {
         let own = Own::load(tx, now.wall, rng)?;
+        let online = mode != Mode::Offline;
+        let resident = mode == Mode::Resident;
+        let mut servers = Servers::load(tx, &config, resident, now.tick)?;
+        servers.load_candidates(tx, now.wall)?;
         let mut engine = Self {
             peers: Peers::new(own.identity.id()),
             own,
             relays: Relays::new(&config, now.tick),
+            servers,
             config,
             online,
             listening: None,
@@ -280,6 +380,7 @@ impl Engine {
         }
         self.run_pushes(&mut step)?;
         self.run_relays(&mut step)?;
+        self.run_servers(&mut step)?;
         self.dial_due(&mut step)?;
         self.answer_waits(&mut step)?;
         self.peers.save(step.tx)?;
@@ -292,6 +393,7 @@ impl Engine {
         self.next_maintenance = now.tick.plus(PAUSE);
         self.dialling.postpone(now.tick.plus(PAUSE));
         self.relays.postpone(now.tick.plus(PAUSE));
+        self.servers.postpone(now.tick.plus(PAUSE));
     }
 
     /// When [`Input::Deadline`] is due.
@@ -301,6 +403,7 @@ impl Engine {
             self.links.deadline(),
             self.waits.deadline(),
             self.relays.deadline(self.online),
+            self.servers.deadline(self.online),
         ]
         .into_iter()
         .flatten()
@@ -354,6 +457,19 @@ impl Engine {
                     _ => self.handle_closed(step, link, dialled, &reason),
                 }
             }
+            Input::ServerOpened(opened) => {
+                self.handle_server_opened(step, opened);
+                Ok(())
+            }
+            Input::ServerMessage { link, message } => {
+                self.handle_server_message(step, link, &message)
+            }
+            Input::ServerClosed { link, cause } => self.handle_server_closed(step, link, cause),
+            Input::Resolved { domain, answer } => {
+                self.handle_resolved(step, &domain, answer);
+                Ok(())
+            }
+            Input::Mapped(mapped) => self.handle_mapped(step, mapped),
             Input::Deadline => Ok(()),
         }
     }

@@ -40,11 +40,14 @@ impl Engine {
         if let Some(advertised) = &self.config.advertise {
             return Ok(advertised.parse().into_iter().collect());
         }
+        let mut endpoints = self.learnt_endpoints();
         let remembered = tx.setting(ENDPOINT)?;
         let remembered = remembered.and_then(|bytes| String::from_utf8(bytes).ok());
         let configured = self.config.listen.as_deref().and_then(advertisable);
-        let endpoint = remembered.or(configured).and_then(|text| text.parse().ok());
-        Ok(endpoint.into_iter().collect())
+        let listening = remembered.or(configured).and_then(|text| text.parse().ok());
+        let listening: Option<Endpoint> = listening;
+        endpoints.extend(listening.filter(|at| !endpoints.contains(at)));
+        Ok(endpoints)
     }
 
     /// One's relays as others are told of them.
@@ -327,7 +330,7 @@ impl Engine {
         result
     }
 
-    fn learn_identity_of(
+    pub(super) fn learn_identity_of(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &mut Peer,

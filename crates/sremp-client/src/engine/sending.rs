@@ -59,6 +59,7 @@ impl Engine {
                 self.push_soon(&key);
                 self.dialling.want(key, step.now.tick);
                 self.dialling.hurry(&key, step.now.tick);
+                self.seek_soon(&key, step.now.tick);
             }
             Err(error) => step.reply(ticket, Err(error)),
         }
@@ -237,7 +238,12 @@ impl Engine {
             self.dialling.want(*key, step.now.tick);
             if let Some(peer) = self.peers.take(step.tx, key)? {
                 self.route_later(step, &peer);
+                let now = step.now.wall;
+                let reached = !peer.record.mailboxes(now).is_empty() || self.may_dial(&peer, now);
                 self.peers.put(peer);
+                if !reached {
+                    self.seek(key, step.now.tick, step.rng);
+                }
             }
             return Ok(());
         };

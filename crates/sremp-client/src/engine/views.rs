@@ -6,7 +6,7 @@ use super::{Engine, Step, peers::Peer};
 use crate::{
     clock::Rfc3339,
     store::{ContactName, MessageRecord, StoreError},
-    view::{CommandError, ContactView, MessageView, Reply, Standing, StatusView},
+    view::{CommandError, ContactView, MessageView, RegisterAs, Reply, Standing, StatusView},
 };
 
 impl Engine {
@@ -125,6 +125,9 @@ impl Engine {
             queued: step.tx.outbox_contacts()?.iter().map(|(_, n)| n).sum(),
             oldest_unsent: step.tx.oldest_waiting()?.map(Rfc3339),
             relays: self.relay_views(step.now),
+            visibility: RegisterAs::from(self.servers.visibility()),
+            rendezvous: self.server_views(step.now, false),
+            mapped: self.mapped().map(ToString::to_string),
             allow_private_addresses: self.config.allow_private_addresses,
             warnings,
             requests: step.tx.pending_requests()?,

@@ -214,12 +214,13 @@ impl Engine {
             let failed = failed.map(|last| format!("; the last try: {}", last.cause));
             let failed = failed.unwrap_or_default();
             format!("no client runs that could send it: start one with `sremp up`{failed}")
-        } else if let Some(cause) = self.relays_fail(&record) {
+        } else if let Some(cause) = self.relays_fail(&record, step.now.wall) {
             format!("no relay of {name} takes it: {cause}")
-        } else if record.endpoints.is_empty() && !record.relays.is_empty() {
+        } else if !record.has_endpoint(step.now.wall) && !record.mailboxes(step.now.wall).is_empty()
+        {
             format!("the relays of {name} have not answered yet")
-        } else if record.endpoints.is_empty() {
-            format!("no address of {name} is known: ask for a newer card, or wait for a connection")
+        } else if !record.has_endpoint(step.now.wall) {
+            self.why_nowhere(&name)
         } else {
             let cause = self.dialling.failure(&record.key);
             let cause = cause.unwrap_or_else(|| "there was no answer yet".to_owned());

@@ -5,12 +5,14 @@ use sremp_core::{
     contact_card::{Endpoint, RelayHint},
     id::{ContactId, IntroToken},
     identity::{Identity, Trust, VerifiedVia, VersionRecord},
+    rendezvous::Seq,
     time::UnixMillis,
 };
 
 use super::{
     StoreError, Tx,
     column::{Cells as _, Code as _, time},
+    rendezvous::FoundPlaces,
 };
 use crate::view::Standing;
 
@@ -86,6 +88,8 @@ pub struct ContactRecord {
     pub sent_profile_rev: u64,
     /// State of the session book.
     pub book: Option<Vec<u8>>,
+    /// What its newest RECORD says that a rendezvous server gave.
+    pub found: Option<FoundPlaces>,
 }
 
 macro_rules! select {
@@ -95,9 +99,10 @@ macro_rules! select {
                     c.trusted_at, c.first_seen, c.forked, c.confirmed, c.introduced,
                     c.peer_profile_rev, c.sent_profile_rev, c.intro, c.envelope_key, c.endpoints,
                     c.relays, c.identity, f.last_seen, f.next_seq, f.prev, f.peer_seq, f.peer_prev,
-                    b.state
+                    b.state, p.seq, p.expires, p.endpoints, p.relays
              FROM contact c JOIN contact_flow f ON f.contact = c.row
-                            JOIN contact_book b ON b.contact = c.row ",
+                            JOIN contact_book b ON b.contact = c.row
+                            LEFT JOIN found_place p ON p.contact = c.row ",
             $rest
         )
     };
@@ -131,6 +136,15 @@ fn read(row: &Row<'_>) -> Result<ContactRecord> {
         peer_seq: row.counter(22)?,
         peer_prev: row.bytes(23)?,
         book: row.opt_blob(24)?.map(<[u8]>::to_vec),
+        found: match row.opt_int(25)? {
+            None => None,
+            Some(seq) => Some(FoundPlaces {
+                seq: Seq::new(seq.cast_unsigned()),
+                expires: row.time(26)?,
+                endpoints: endpoints_from(&row.text(27)?)?,
+                relays: relays_from(&row.text(28)?)?,
+            }),
+        },
     })
 }
 
@@ -141,7 +155,7 @@ fn endpoints_from(json: &str) -> Result<Vec<Endpoint>> {
     endpoints.map_err(|_| StoreError::Damaged)
 }
 
-fn endpoints_to(endpoints: &[Endpoint]) -> String {
+pub(super) fn endpoints_to(endpoints: &[Endpoint]) -> String {
     let pair = |e: &Endpoint| serde_json::json!([e.host(), e.port()]);
     serde_json::Value::from_iter(endpoints.iter().map(pair)).to_string()
 }
@@ -160,7 +174,7 @@ fn relays_from(json: &str) -> Result<Vec<RelayHint>> {
     hints.ok_or(StoreError::Damaged)
 }
 
-fn relays_to(relays: &[RelayHint]) -> String {
+pub(super) fn relays_to(relays: &[RelayHint]) -> String {
     let hint = |r: &RelayHint| {
         serde_json::json!([r.relay.to_string(), r.endpoint.host(), r.endpoint.port()])
     };

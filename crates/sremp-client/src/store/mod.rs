@@ -17,6 +17,7 @@ mod own;
 mod place;
 mod receipts;
 mod relays;
+mod rendezvous;
 mod search;
 mod sessions;
 mod tx;
@@ -36,6 +37,7 @@ pub use outbox::{NewOutboxItem, OutboxItem};
 pub use own::PrekeyKind;
 pub use receipts::{AttemptRecord, ConfirmationRecord, NewConfirmation, NewReceipt, ReceiptRecord};
 pub use relays::{ReadItem, RelayRecord, RelayRow};
+pub use rendezvous::FoundPlaces;
 pub use search::MAX_SEARCH_WORDS;
 pub use sessions::{KEY_USE_AGE, KeyUse};
 pub use tx::Tx;
@@ -44,7 +46,7 @@ use error::vendor;
 use sremp_core::wire::bytes::Hex;
 
 /// The version of the schema, and what leads to it: entry `n` makes version `n + 1` of version `n`.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("rendezvous.sql")];
 /// Newest version of the database known here.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
 

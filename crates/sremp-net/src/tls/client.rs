@@ -1,6 +1,10 @@
 //! A client's side: a server is believed by its name or by its key.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use rustls::{
     CertificateError as Bad, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
@@ -106,6 +110,12 @@ impl TlsClient {
     /// What this connection exports.
     pub const fn exporter(&self) -> &ExporterValue {
         &self.exporter
+    }
+
+    /// The address of this end.
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        let (stream, _) = self.messages.stream.get_ref();
+        stream.local_addr().ok().map(|address| address.ip())
     }
 
     /// Sends a message.

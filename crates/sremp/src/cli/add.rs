@@ -16,11 +16,13 @@ use crate::ask::Ask as _;
 Examples:
   sremp add 'sremp:1#AQAB…' --as ben
   sremp add 1a2b3c4d             accept the request of a stranger
+  sremp add 8a88e3dd…6f5c --as ann   add somebody of whom you have the id, all 64 digits; your
+                                 rendezvous servers are asked where they are when you write
 
 Nothing is dialled by adding. Compare the safety number with `sremp verify` when you can.")]
 pub(crate) struct Args {
-    /// A card (sremp:1#… or SREMP:1/…), or whose request to accept
-    #[arg(value_name = "CARD|CONTACT")]
+    /// A card (sremp:1#… or SREMP:1/…), whose request to accept, or an id
+    #[arg(value_name = "CARD|CONTACT|ID")]
     who: String,
     /// What you want to call the contact
     #[arg(long = "as", value_name = "ALIAS")]

@@ -8,8 +8,9 @@ use clap::{
 };
 
 use super::{
-    add, bench, chat, completions, contacts, export, history, id, identity, init, invite, man,
-    recv, relay, rendezvous, search, send, status, trust, up, verify, why,
+    add, bench, browse, chat, completions, contacts, export, find, history, id, identity, init,
+    invite, man, recv, register, relay, rendezvous, search, send, servers, status, trust, up,
+    verify, why,
 };
 
 const AFTER_HELP: &str = "\
@@ -109,6 +110,14 @@ pub(crate) enum Verb {
     Export(export::Args),
     /// Run the client, for other verbs to use
     Up(up::Args),
+    /// Look up where somebody is, by their id
+    Find(find::Args),
+    /// List those who want to be found
+    Browse(browse::Args),
+    /// Say who may find you, and see where you are registered
+    Register(register::Args),
+    /// Show the rendezvous servers in use, and those of which they tell
+    Servers(servers::Args),
     /// Show what the client is doing
     Status(status::Args),
     /// Manage the identity's keys

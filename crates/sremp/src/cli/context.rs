@@ -84,6 +84,7 @@ impl Context {
             listen: None,
             online: true,
             serve,
+            resident: false,
             allow_private_addresses: private_addresses_allowed(),
         };
         self.with(&options, work)

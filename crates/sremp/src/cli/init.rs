@@ -14,7 +14,7 @@ use super::{DONE, Ending, Failure, context::Context, peer, qr, terminal};
 Examples:
   sremp init --name ann
   sremp init --name ann --listen 0.0.0.0:4017 --advertise ann.example.org:4017
-  sremp init --name ann --relay 'sremp-relay:1#…'")]
+  sremp init --name ann --relay 'sremp-relay:1#…' --rendezvous 'sremp-rdv:1#…'")]
 pub(crate) struct Args {
     /// What you want to be called; stands on your card
     #[arg(long)]
@@ -28,6 +28,10 @@ pub(crate) struct Args {
     /// A relay that keeps your messages while you are away; up to three, the preferred one first
     #[arg(long = "relay", value_name = "LINK")]
     relays: Vec<String>,
+    /// A rendezvous server, where you find people by their ids and are found: its link, or a domain
+    /// that names one
+    #[arg(long, value_name = "LINK|DOMAIN")]
+    rendezvous: Vec<String>,
     /// Protect the home by its file permissions alone
     #[arg(long)]
     no_passphrase: bool,
@@ -54,6 +58,7 @@ impl Args {
             listen: self.listen,
             advertise: self.advertise,
             relays: self.relays,
+            rendezvous: self.rendezvous,
         };
         let relayed = !params.relays.is_empty();
         let id: IdView = client::init(&context.home, &params)?;

@@ -16,11 +16,13 @@ mod words;
 
 mod add;
 mod bench;
+mod browse;
 mod chat;
 mod completions;
 mod contacts;
 mod detach;
 mod export;
+mod find;
 mod history;
 mod id;
 mod identity;
@@ -28,11 +30,13 @@ mod init;
 mod invite;
 mod man;
 mod recv;
+mod register;
 mod relay;
 mod rendezvous;
 mod search;
 mod send;
 mod server;
+mod servers;
 mod status;
 mod trust;
 mod up;
@@ -109,6 +113,10 @@ fn run(typed: Typed) -> Ending {
         Verb::Why(args) => args.run(&context),
         Verb::Export(args) => args.run(&context),
         Verb::Up(args) => args.run(&context),
+        Verb::Find(args) => args.run(&context),
+        Verb::Browse(args) => args.run(&context),
+        Verb::Register(args) => args.run(&context),
+        Verb::Servers(args) => args.run(&context),
         Verb::Status(args) => args.run(&context),
         Verb::Demo
         | Verb::Completions(_)

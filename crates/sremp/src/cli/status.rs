@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use sremp_client::view::{Command, RelayState, RelayView, StatusView};
+use sremp_client::view::{Command, RegisterAs, RelayState, RelayView, StatusView};
 
-use super::{DONE, Ending, context::Context, peer, words};
+use super::{DONE, Ending, context::Context, peer, servers, words};
 use crate::ask::Ask as _;
 
 /// What was typed.
@@ -70,6 +70,17 @@ fn show(to: &mut dyn Write, shown: &Shown) -> io::Result<()> {
         ),
     ];
     rows.extend(status.relays.iter().map(|r| row("relay", relay(r))));
+    let servers = status.rendezvous.iter();
+    rows.extend(servers.map(|s| row("rendezvous", servers::line(s))));
+    if !status.rendezvous.is_empty() {
+        let found = match status.visibility {
+            RegisterAs::Off => "by nobody",
+            RegisterAs::Unlisted => "by whoever knows the id",
+            RegisterAs::Listed => "by whoever browses",
+        };
+        rows.push(row("found", found.to_owned()));
+    }
+    rows.extend(status.mapped.iter().map(|at| row("mapped", peer::line(at))));
     if status.allow_private_addresses {
         let what = "private addresses that others name are dialled";
         rows.push(row("allowed", what.to_owned()));

@@ -91,6 +91,7 @@ impl Args {
         let options = StartOptions {
             listen: self.listen,
             online: true,
+            resident: true,
             serve: true,
             allow_private_addresses: private_addresses_allowed(),
         };

@@ -43,7 +43,13 @@ pub(super) struct Person {
 impl Person {
     /// Makes an identity that listens, and wakes its owner.
     pub(super) fn new(name: &'static str, stage: &Path) -> Result<Self, CommandError> {
-        Self::make(name, stage, Some(ANY_PORT.to_owned()), Vec::new())
+        Self::make(
+            name,
+            stage,
+            Some(ANY_PORT.to_owned()),
+            Vec::new(),
+            Vec::new(),
+        )
     }
 
     /// Makes an identity that listens nowhere and has a mailbox at this relay.
@@ -52,7 +58,7 @@ impl Person {
         stage: &Path,
         relay: &str,
     ) -> Result<Self, CommandError> {
-        Self::make(name, stage, None, vec![relay.to_owned()])
+        Self::make(name, stage, None, vec![relay.to_owned()], Vec::new())
     }
 
     fn make(
@@ -60,6 +66,7 @@ impl Person {
         stage: &Path,
         listen: Option<String>,
         relays: Vec<String>,
+        rendezvous: Vec<String>,
     ) -> Result<Self, CommandError> {
         let mut person = Self {
             name,
@@ -76,6 +83,7 @@ impl Person {
                 listen,
                 advertise: None,
                 relays,
+                rendezvous,
             },
         )?;
         person.wake()?;
@@ -87,6 +95,7 @@ impl Person {
         let options = StartOptions {
             listen: self.listening.clone(),
             online: true,
+            resident: true,
             // it is all on loopback
             allow_private_addresses: true,
             ..StartOptions::default()

@@ -6,6 +6,7 @@ mod conversation;
 mod crash;
 mod demo;
 mod export;
+mod found;
 mod identity;
 mod invited;
 mod passphrase;

@@ -52,7 +52,7 @@ impl Engine {
         if let Some(link) = self.links.active(&peer.key()) {
             return self.ask_for_bundle(step, link);
         }
-        for hint in &peer.record.relays {
+        for hint in &peer.record.mailboxes(step.now.wall) {
             let relay = self.relays.enter(hint);
             relay.bundles.insert(peer.key());
             relay.want(step.now.tick);

@@ -364,6 +364,7 @@ impl Engine {
         stranded.dedup();
         for contact in stranded {
             self.relays.routes.soon(contact, now);
+            self.seek(&contact, now, step.rng);
             if let Some(peer) = self.peers.take(step.tx, &contact)? {
                 let noted = step
                     .tx

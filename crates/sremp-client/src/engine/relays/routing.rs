@@ -119,11 +119,12 @@ impl Engine {
     /// Something waits for a contact to whom no direct connection stands.
     pub(in super::super) fn route_later(&mut self, step: &Step<'_, '_>, peer: &Peer) {
         let key = peer.key();
-        if !self.online || peer.record.relays.is_empty() || !peer.is_accepted() {
+        let relays = peer.record.mailboxes(step.now.wall);
+        if !self.online || relays.is_empty() || !peer.is_accepted() {
             return;
         }
         let now = step.now.tick;
-        let direct = self.may_dial(peer) && !self.dialling.failed_lately(&key, now);
+        let direct = self.may_dial(peer, step.now.wall) && !self.dialling.failed_lately(&key, now);
         let lead = if direct { DIRECT_LEAD } else { Duration::ZERO };
         self.relays.routes.soon(key, now.plus(lead));
     }
@@ -165,7 +166,7 @@ impl Engine {
         let waits = !step.tx.outbox_waiting(peer.record.row, 0, 1)?.is_empty();
         let reset = self.resets.contains(&key);
         let mut first = waits || reset;
-        for hint in &peer.record.relays {
+        for hint in &peer.record.mailboxes(step.now.wall) {
             match self.fitness(&key, hint, step.now.tick) {
                 Fitness::Until(at) if first => self.relays.routes.soon(key, at),
                 Fitness::Until(_) => {}
@@ -232,6 +233,7 @@ impl Engine {
             state.last_error = Some(in_words(code).to_owned());
         }
         self.relays.routes.soon(*contact, now);
+        self.seek(contact, now, step.rng);
         let Some(peer) = self.peers.take(step.tx, contact)? else {
             return Ok(());
         };

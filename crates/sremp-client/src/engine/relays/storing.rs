@@ -265,7 +265,7 @@ impl Engine {
             expires: claim.expires_at,
             signature,
         })?;
-        if peer.record.relays.len() > 1 {
+        if peer.record.mailboxes(step.now.wall).len() > 1 {
             let at = step.now.tick.plus(CONFIRM_WITHIN);
             self.relays.routes.soon(stored.contact, at);
         }

@@ -33,13 +33,18 @@ impl Relay {
 
 impl Engine {
     /// Why none of a contact's relays takes what waits for it; `None` if one may, or there is none.
-    pub(in super::super) fn relays_fail(&self, contact: &ContactRecord) -> Option<String> {
+    pub(in super::super) fn relays_fail(
+        &self,
+        contact: &ContactRecord,
+        now: UnixMillis,
+    ) -> Option<String> {
+        let relays = contact.mailboxes(now);
         let known = |hint: &RelayHint| self.relays.known.get(&hint.relay);
         let works = |r: &Relay| r.last_error.is_none();
-        if contact.relays.iter().any(|h| known(h).is_none_or(works)) {
+        if relays.iter().any(|h| known(h).is_none_or(works)) {
             return None;
         }
-        let first = contact.relays.first().and_then(known)?;
+        let first = relays.first().and_then(known)?;
         first.last_error.clone()
     }
 

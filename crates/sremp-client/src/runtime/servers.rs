@@ -1,0 +1,111 @@
+//! Connections to rendezvous servers: one task each.
+
+use std::collections::HashMap;
+
+use sremp_core::channel::Message;
+use sremp_net::tls::{Trust, connect};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinSet};
+
+use super::Work;
+use crate::engine::{Input, ServerLink, ServerOpened, ServerTarget};
+
+/// Messages that wait for a server; one that takes no more is left.
+const QUEUE: usize = 64;
+
+/// The connections that are open or being made.
+pub(super) struct ServerTasks {
+    handle: Handle,
+    work: mpsc::Sender<Work>,
+    open: HashMap<ServerLink, mpsc::Sender<Message>>,
+    tasks: JoinSet<()>,
+}
+
+impl ServerTasks {
+    pub(super) fn new(handle: Handle, work: mpsc::Sender<Work>) -> Self {
+        Self {
+            handle,
+            work,
+            open: HashMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    pub(super) fn work(&self) -> mpsc::Sender<Work> {
+        self.work.clone()
+    }
+
+    pub(super) fn connect(&mut self, target: ServerTarget) {
+        let (to_server, queue) = mpsc::channel(QUEUE);
+        self.open.insert(target.link, to_server);
+        while self.tasks.try_join_next().is_some() {}
+        let work = self.work.clone();
+        self.tasks.spawn_on(keep(target, queue, work), &self.handle);
+    }
+
+    /// A server that takes too little is left: the end of its queue ends its task.
+    pub(super) fn ask(&mut self, link: ServerLink, message: Message) {
+        let sent = self.open.get(&link).map(|queue| queue.try_send(message));
+        if matches!(sent, Some(Err(_))) {
+            self.open.remove(&link);
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, link: ServerLink) {
+        self.open.remove(&link);
+    }
+
+    /// Every connection is lost to the engine, which begins again.
+    pub(super) fn disconnect_all(&mut self) {
+        self.open.clear();
+    }
+
+    /// Sends what is queued and closes every connection.
+    pub(super) async fn shutdown(&mut self) {
+        self.open.clear();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// One connection, from its making to its end.
+async fn keep(target: ServerTarget, mut queue: mpsc::Receiver<Message>, work: mpsc::Sender<Work>) {
+    let link = target.link;
+    let trust = target.pin.map_or(Trust::Name, Trust::Pin);
+    let connecting = connect(&target.endpoint, &trust, target.public_only);
+    let tell = async |input| work.send(Work::Server(Box::new(input))).await.is_ok();
+    let gone = |cause: String| Input::ServerClosed { link, cause };
+    let mut server = match connecting.await {
+        Ok(server) => server,
+        Err(error) => {
+            tell(gone(error.to_string())).await;
+            return;
+        }
+    };
+    let opened = ServerOpened {
+        link,
+        exporter: *server.exporter(),
+        local: server.local_ip(),
+    };
+    if !tell(Input::ServerOpened(opened)).await {
+        return server.close().await;
+    }
+    let cause = loop {
+        tokio::select! {
+            message = queue.recv() => match message {
+                None => {
+                    server.close().await;
+                    break "the connection was ended here".to_owned();
+                }
+                Some(message) => if let Err(error) = server.send(&message).await {
+                    break error.cause().to_owned();
+                },
+            },
+            message = server.next() => match message {
+                Ok(message) => if !tell(Input::ServerMessage { link, message }).await {
+                    return server.close().await;
+                },
+                Err(error) => break error.cause().to_owned(),
+            },
+        }
+    };
+    tell(gone(cause)).await;
+}

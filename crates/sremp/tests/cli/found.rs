@@ -1,0 +1,218 @@
+//! People who know no more of each other than an id, and a rendezvous server.
+
+use std::{process::Command, time::Instant};
+
+use serde_json::Value;
+
+use crate::support::{Home, PATIENCE, Ran, Running, text};
+
+/// Everything is on loopback.
+const ANYWHERE: (&str, &str) = ("SREMP_ALLOW_PRIVATE_ADDRESSES", "1");
+
+fn anywhere(home: &Home, args: &[&str]) -> Command {
+    let mut command = home.command(args);
+    command.env(ANYWHERE.0, ANYWHERE.1);
+    command
+}
+
+/// A rendezvous server with a certificate of its own, and its link.
+struct Server {
+    home: Home,
+    link: String,
+}
+
+impl Server {
+    fn made() -> Self {
+        let home = Home::none();
+        let made = home.json(&[
+            "rendezvous",
+            "init",
+            "--listen",
+            "127.0.0.1:0",
+            "--self-signed",
+        ]);
+        let link = text(&made, "link");
+        Self { home, link }
+    }
+
+    fn run(&self) -> Running {
+        let running = Running::of(&mut anywhere(&self.home, &["rendezvous", "run"]));
+        assert!(running.line().starts_with("rendezvous ready "));
+        running
+    }
+
+    fn person(&self, name: &str) -> Home {
+        let home = Home::none();
+        let args = [
+            "init",
+            "--name",
+            name,
+            "--no-passphrase",
+            "--listen",
+            "127.0.0.1:0",
+        ];
+        home.ok(&[&args[..], &["--rendezvous", &self.link]].concat());
+        home
+    }
+}
+
+/// A client that runs, and is registered.
+fn up(home: &Home) -> Running {
+    let running = Running::of(&mut anywhere(home, &["up"]));
+    assert!(running.line().starts_with("up "));
+    until(home, |status| {
+        !status["rendezvous"][0]["registered_until"].is_null()
+    });
+    running
+}
+
+/// Waits until the client's status is so.
+#[track_caller]
+fn until(home: &Home, so: impl Fn(&Value) -> bool) {
+    let from = Instant::now();
+    loop {
+        let status = home.json(&["status"]);
+        if so(&status) {
+            return;
+        }
+        assert!(from.elapsed() < PATIENCE, "{status}");
+    }
+}
+
+/// Waits until a message with this text has come; its sender's id.
+#[track_caller]
+fn received(home: &Home, body: &str) -> String {
+    let from = Instant::now();
+    while from.elapsed() < PATIENCE {
+        let events = home.objects(&["recv", "--timeout", "20", "--ack"]);
+        let mut texts = events.into_iter().filter(|e| e["text"] == body);
+        if let Some(event) = texts.next() {
+            return text(&event, "from");
+        }
+    }
+    panic!("{body:?} did not come");
+}
+
+fn find(home: &Home, who: &str) -> Ran {
+    Ran::of(&mut anywhere(home, &["find", who, "--json"]))
+}
+
+#[test]
+fn two_who_know_an_id_and_a_server_meet_and_find_each_other_again_after_one_has_moved() {
+    let server = Server::made();
+    let running = server.run();
+    let (ann, ben) = (server.person("ann"), server.person("ben"));
+    let (up_ann, up_ben) = (up(&ann), up(&ben));
+    let found = find(&ann, &ben.id());
+    assert_eq!(found.code, 0, "{found:?}");
+    let found: Value = serde_json::from_str(&found.stdout).unwrap();
+    assert_eq!(
+        (&found["username"], &found["alias"]),
+        (&"ben".into(), &Value::Null)
+    );
+    assert_eq!(found["endpoints"][0], ben.json(&["status"])["listening"]);
+    ann.ok(&["add", &ben.id(), "--as", "ben"]);
+    ann.ok(&["send", "ben", "is that you?"]);
+    assert_eq!(received(&ben, "is that you?"), ann.id());
+    ben.ok(&["add", &ann.id(), "--as", "ann"]);
+    let sent = ben.json(&["send", "ann", "it is", "--wait", "device"]);
+    assert_eq!(
+        (&sent["status"], &sent["path"]),
+        (&"on-device".into(), &"direct".into())
+    );
+    assert_eq!(received(&ann, "it is"), ben.id());
+    // ann is away while ben moves and takes a new noise key, and the server begins anew
+    up_ann.signal("TERM");
+    assert_eq!(up_ann.end().0, 0);
+    let before = ben.json(&["status"])["listening"].clone();
+    up_ben.kill();
+    ben.ok(&["identity", "rotate"]);
+    running.kill();
+    let running = server.run();
+    let up_ben = Running::of(&mut anywhere(&ben, &["up", "--listen", "127.0.0.2:0"]));
+    up_ben.line();
+    until(&ben, |s| {
+        !s["rendezvous"][0]["registered_until"].is_null() && s["listening"] != before
+    });
+    let up_ann = up(&ann);
+    let sent = ann.json(&[
+        "send",
+        "ben",
+        "found you",
+        "--wait",
+        "device",
+        "--timeout",
+        "30",
+    ]);
+    assert_eq!(
+        (&sent["status"], &sent["path"]),
+        (&"on-device".into(), &"direct".into())
+    );
+    assert_eq!(received(&ben, "found you"), ann.id());
+    // who has ended is not found any more
+    up_ben.signal("TERM");
+    assert_eq!(up_ben.end().0, 0);
+    let gone = find(&ann, &ben.id());
+    assert_eq!(gone.code, 8, "{gone:?}");
+    for running in [up_ann, running] {
+        running.signal("TERM");
+        let (code, log) = running.end();
+        assert_eq!((code, log.contains("panicked")), (0, false), "{log}");
+    }
+}
+
+#[test]
+fn those_who_are_listed_are_browsed_and_whoever_turns_it_off_is_gone() {
+    let server = Server::made();
+    let _running = server.run();
+    let (ann, ben) = (server.person("ann"), server.person("ben"));
+    let (_up_ann, _up_ben) = (up(&ann), up(&ben));
+    assert!(ann.objects(&["browse"]).is_empty());
+    assert_eq!(ann.ok(&["browse"]), "Nobody is listed.\n");
+    let told = ben.json(&["register", "--listed"]);
+    assert_eq!(told["visibility"], "listed");
+    assert!(!told["servers"][0]["registered_until"].is_null(), "{told}");
+    let people = ann.objects(&["browse"]);
+    assert_eq!((people.len(), text(&people[0], "id")), (1, ben.id()));
+    assert_eq!(people[0]["online"], true);
+    assert!(ann.objects(&["browse", "nobody"]).is_empty());
+    assert_eq!(ann.objects(&["browse", "BE"]).len(), 1);
+    assert!(ann.objects(&["contacts"]).is_empty());
+    ben.ok(&["register", "--off"]);
+    assert!(ann.objects(&["browse"]).is_empty());
+    assert_eq!(find(&ann, &ben.id()).code, 8);
+    ben.run(&["browse"]).refused(2, "sremp register");
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let home = Home::of("ann");
+    let id = Home::of("ben").id();
+    home.run(&["find", &id])
+        .refused(2, "no rendezvous server is set");
+    home.run(&["add", &id])
+        .refused(2, "no rendezvous server is set");
+    home.run(&["browse"])
+        .refused(2, "no rendezvous server is set");
+    home.run(&["find", "ben"]).refused(8, "sremp browse");
+    home.run(&["init", "--name", "x"]).refused(5, "already");
+    let none = Home::none();
+    let init = [
+        "init",
+        "--name",
+        "x",
+        "--no-passphrase",
+        "--rendezvous",
+        "nonsense",
+    ];
+    none.run(&init).refused(2, "neither a link");
+    // a server that is not there
+    let server = Server::made();
+    let ann = server.person("ann");
+    let missed = find(&ann, &id);
+    assert_eq!(missed.code, 9, "{missed:?}");
+    assert!(missed.stderr.contains("nothing answers"), "{missed:?}");
+    assert_eq!(ann.json(&["servers"])["servers"][0]["state"], "idle");
+    let told = ann.ok(&["register"]);
+    assert!(told.contains("sremp up"), "{told}");
+}
