@@ -1,6 +1,9 @@
 //! A rendezvous server in the world: what is registered survives it, its connections do not.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use rand_chacha::{ChaCha20Rng, rand_core::Rng as _};
 use sremp_client::engine::{Input, ServerLink, ServerOpened, ServerTarget};
@@ -185,7 +188,29 @@ impl Rendezvous {
     }
 }
 
+/// The address under which the world sees a node.
+fn address(node: NodeIndex) -> IpAddr {
+    Ipv4Addr::new(9, 9, 0, u8::try_from(node).unwrap_or(u8::MAX)).into()
+}
+
 impl World {
+    /// A node listens here.
+    pub fn listen(&mut self, node: NodeIndex, at: &str) {
+        let at = at.parse().expect("a test's address");
+        self.give(node, Input::Listening(Some(at)));
+    }
+
+    /// From now on a router stands between a node and the world.
+    pub fn put_behind_router(&mut self, node: NodeIndex) {
+        self.routed.insert(node);
+    }
+
+    /// The router leads to a node from here, or does no longer.
+    pub fn map(&mut self, node: NodeIndex, from: Option<&str>) {
+        let from = from.map(|at| at.parse().expect("a test's address"));
+        self.give(node, Input::Mapped(from));
+    }
+
     /// A new rendezvous server.
     pub fn open_rendezvous(&mut self, name: &str) -> usize {
         let now = self.now().wall;
@@ -229,7 +254,10 @@ impl World {
         let opened = ServerOpened {
             link,
             exporter: ExporterValue::new(exporter),
-            local: None,
+            local: Some(match self.routed.contains(&node) {
+                true => Ipv4Addr::new(192, 168, 1, 2).into(),
+                false => address(node),
+            }),
         };
         self.fly(node, delay, Input::ServerOpened(opened));
     }
@@ -334,7 +362,7 @@ impl World {
                 })
             }
             Request::Address => RendezvousMessage::AddressResponse {
-                host: "192.0.2.1".to_owned(),
+                host: address(at.0).to_string(),
             },
         })
     }

@@ -551,3 +551,62 @@ fn a_dead_server_is_tried_less_and_less() {
     let asked = world.rendezvous(server).lookups - before;
     assert!((5..=20).contains(&asked), "{asked} in ten hours");
 }
+
+/// Somebody who listens everywhere and does not know under which address.
+fn anywhere(world: &mut World, server: usize, behind_router: bool) -> usize {
+    world.rendezvous(server).dials_back = false;
+    let node = join_with(world, "node", &[server], |config| config.advertise = None);
+    if behind_router {
+        world.put_behind_router(node);
+    }
+    world.listen(node, "0.0.0.0:4000");
+    node
+}
+
+#[test]
+fn whoever_listens_everywhere_registers_the_address_that_the_server_sees() {
+    let mut world = World::new(15);
+    let server = world.open_rendezvous("rdv");
+    let node = anywhere(&mut world, server, false);
+    world.run(MINUTE);
+    assert_eq!(places(&mut world, server, node), ["9.9.0.0:4000"]);
+    assert_eq!(
+        status(&mut world, node).advertised.as_deref(),
+        Some("9.9.0.0:4000")
+    );
+}
+
+#[test]
+fn behind_a_router_only_what_it_maps_is_registered_and_that_is_taken_back() {
+    let mut world = World::new(16);
+    let server = world.open_rendezvous("rdv");
+    let node = anywhere(&mut world, server, true);
+    world.run(MINUTE);
+    assert!(places(&mut world, server, node).is_empty());
+    world.map(node, Some("9.9.9.9:5000"));
+    world.run(MINUTE);
+    assert_eq!(places(&mut world, server, node), ["9.9.9.9:5000"]);
+    assert_eq!(
+        status(&mut world, node).mapped.as_deref(),
+        Some("9.9.9.9:5000")
+    );
+    world.map(node, None);
+    world.run(MINUTE);
+    assert!(places(&mut world, server, node).is_empty());
+}
+
+#[test]
+fn addresses_inside_a_network_are_registered_nowhere_unless_the_setting_says_so() {
+    for allowed in [false, true] {
+        let mut world = World::new(17);
+        let server = world.open_rendezvous("rdv");
+        world.rendezvous(server).dials_back = false;
+        let node = join_with(&mut world, "node", &[server], |config| {
+            config.advertise = Some("192.168.1.2:4000".to_owned());
+            config.allow_private_addresses = allowed;
+        });
+        world.run(MINUTE);
+        let wanted: &[&str] = if allowed { &["192.168.1.2:4000"] } else { &[] };
+        assert_eq!(places(&mut world, server, node), wanted);
+    }
+}
