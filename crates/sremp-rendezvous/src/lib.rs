@@ -13,6 +13,7 @@ pub mod certificates;
 mod clock;
 pub mod config;
 pub mod directory;
+mod gossip;
 pub mod home;
 mod keeper;
 mod limits;
