@@ -17,6 +17,7 @@ mod gossip;
 pub mod home;
 mod keeper;
 mod limits;
+pub mod load;
 pub mod metrics;
 pub mod operate;
 pub mod run;

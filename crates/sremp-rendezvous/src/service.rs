@@ -191,7 +191,12 @@ impl Guest {
     async fn try_register(&mut self, register: &Register) -> Result<RegisterResponse, No> {
         let inner = self.inner.clone();
         let now = clock::wall();
-        let registration = self.machine.check(register, now)?;
+        let knows = |key: &IdentityKey| {
+            let directory = inner.directory.read();
+            let directory = directory.unwrap_or_else(PoisonError::into_inner);
+            directory.knows(key, &register.identity)
+        };
+        let registration = self.machine.check_known(register, now, knows)?;
         let key: IdentityKey = registration.record().owner().into();
         inner.limits.register(&key).map_err(wait)?;
         let entry = Entry::new(&registration, now);
