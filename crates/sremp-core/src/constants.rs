@@ -304,6 +304,18 @@ pub const RENEW_PERCENT: (u32, u32) = (50, 80);
 pub const MAX_SERVER_RECORD: usize = 384;
 /// Longest life of a SERVER_RECORD.
 pub const MAX_SERVER_RECORD_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// After so long a server has made its SERVER_RECORD anew.
+pub const SERVER_RENEWAL: Duration = Duration::from_secs(30 * 60);
+/// Age up to which a server names the SERVER_RECORD of another.
+pub const SERVER_FRESH: Duration = Duration::from_secs(2 * 60 * 60);
+/// Exchanges that a server's peer may miss before it is not named any more.
+pub const MISSED_EXCHANGES: u32 = 3;
+/// Pause after the first exchange that fails; doubled with each further one.
+pub const EXCHANGE_RETRY: Duration = Duration::from_secs(60);
+/// Longest pause, in times of the usual one.
+pub const MAX_EXCHANGE_PAUSE: u32 = 4;
+/// Servers with which one exchanges lists.
+pub const MAX_SERVER_PEERS: usize = 16;
 /// Registrations of one LOOKUP_RESPONSE.
 pub const MAX_PAGE: usize = 20;
 /// Entries that are looked at for one page, those that have just expired included.

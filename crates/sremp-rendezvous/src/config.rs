@@ -1,13 +1,17 @@
 //! The server's config file.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 use sremp_core::{
-    constants::{PAGES_PER_MINUTE, REGISTERS_PER_KEY, REGISTERS_PER_PREFIX},
+    constants::{
+        BAN_TIME, BAN_VIOLATIONS, MAX_SERVER_PEERS, PAGES_PER_MINUTE, REGISTERS_PER_KEY,
+        REGISTERS_PER_PREFIX, SERVER_RENEWAL,
+    },
     contact_card::Endpoint,
+    rendezvous::{RendezvousLink, RendezvousLinkError},
 };
-use sremp_net::{AdmissionLimits, tls::TlsLimits};
+use sremp_net::{AdmissionLimits, BanRule, tls::TlsLimits};
 
 /// Settings of a rendezvous server, `rendezvous.toml`. The annotated [`Config::DEFAULT`] is the
 /// default.
@@ -26,12 +30,18 @@ pub struct Config {
     pub browse: bool,
     /// Takes and dials back private addresses (protocol D5.4).
     pub allow_private_addresses: bool,
+    /// Links of other servers with which lists of servers are exchanged.
+    pub peers: Vec<String>,
+    /// Seconds between two exchanges with one of them.
+    pub peers_every: u32,
     /// Keys that are kept.
     pub max_registrations: usize,
     /// Requests per minute.
     pub rates: Rates,
     /// Connections.
     pub connections: Connections,
+    /// What follows when somebody breaks the protocol.
+    pub bans: Bans,
 }
 
 /// Where a certificate lies; both files are read again when they change.
@@ -70,8 +80,23 @@ pub struct Connections {
     pub half_open_per_address: usize,
     /// New ones of one address prefix in a minute.
     pub new_per_address_and_minute: usize,
+    /// Of those at once.
+    pub new_per_address_at_once: usize,
+    /// Handshakes that are computed at the same time; 0 is one fewer than the machine has
+    /// processors, and at least one.
+    pub handshakes_at_once: usize,
     /// Endpoints that are dialled back at a time.
     pub dial_backs: usize,
+}
+
+/// What follows when somebody breaks the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bans {
+    /// For how long an address is not let in, seconds; 0 is no ban.
+    pub time: u32,
+    /// Violations within that time after which it is not; 0 is never.
+    pub violations_per_address: u32,
 }
 
 impl Default for Config {
@@ -83,9 +108,12 @@ impl Default for Config {
             operations: "127.0.0.1:33391".to_owned(),
             browse: true,
             allow_private_addresses: false,
+            peers: Vec::new(),
+            peers_every: seconds(SERVER_RENEWAL),
             max_registrations: 1_000_000,
             rates: Rates::default(),
             connections: Connections::default(),
+            bans: Bans::default(),
         }
     }
 }
@@ -103,14 +131,34 @@ impl Default for Rates {
 
 impl Default for Connections {
     fn default() -> Self {
+        let limits = AdmissionLimits::RELAY;
         Self {
             open: 20_000,
-            half_open: 1_024,
-            half_open_per_address: 16,
-            new_per_address_and_minute: 120,
+            half_open: limits.half_open,
+            half_open_per_address: limits.half_open_per_prefix,
+            new_per_address_and_minute: limits.accepts_per_minute,
+            new_per_address_at_once: limits.accepts_at_once,
+            handshakes_at_once: 0,
             dial_backs: 64,
         }
     }
+}
+
+impl Default for Bans {
+    fn default() -> Self {
+        Self {
+            time: seconds(BAN_TIME),
+            violations_per_address: BAN_VIOLATIONS,
+        }
+    }
+}
+
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The config file is not valid; in words, with the line.
@@ -137,6 +185,7 @@ impl Config {
         let config: Self = toml::from_str(text).map_err(|e| ConfigError(e.to_string()))?;
         config.advertised()?;
         config.operations()?;
+        config.peers()?;
         Ok(config)
     }
 
@@ -170,15 +219,53 @@ impl Config {
         self.operations.parse().map(Some).map_err(wrong)
     }
 
-    pub(crate) const fn tls_limits(&self) -> TlsLimits {
+    /// The servers with which lists are exchanged: 16 at most, each once.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when one is no link, comes twice, or they are too many or asked all the time.
+    pub fn peers(&self) -> Result<Vec<RendezvousLink>, ConfigError> {
+        let wrong = |what: String| ConfigError(format!("`peers` {what}"));
+        if self.peers.len() > MAX_SERVER_PEERS {
+            return Err(wrong(format!("names more than {MAX_SERVER_PEERS}")));
+        }
+        if self.peers_every == 0 {
+            let what = "`peers_every` says 0: give the seconds between two exchanges";
+            return Err(ConfigError(what.to_owned()));
+        }
+        let mut known = BTreeSet::new();
+        let links = self.peers.iter().map(|text| {
+            let link: RendezvousLink = text
+                .parse()
+                .map_err(|e: RendezvousLinkError| wrong(format!("says {text}: {e}")))?;
+            match known.insert(link.server) {
+                true => Ok(link),
+                false => Err(wrong(format!("names {} twice", link.endpoint))),
+            }
+        });
+        links.collect()
+    }
+
+    pub(crate) const fn peers_every(&self) -> Duration {
+        Duration::from_secs(self.peers_every as u64)
+    }
+
+    pub(crate) fn tls_limits(&self) -> TlsLimits {
         let limits = &self.connections;
         TlsLimits {
             admission: AdmissionLimits {
                 half_open: limits.half_open,
                 half_open_per_prefix: limits.half_open_per_address,
                 accepts_per_minute: limits.new_per_address_and_minute,
-                accepts_at_once: limits.new_per_address_and_minute,
-                ..AdmissionLimits::CLIENT
+                accepts_at_once: limits.new_per_address_at_once,
+                handshakes_at_once: match limits.handshakes_at_once {
+                    0 => processors().saturating_sub(1).max(1),
+                    some => some,
+                },
+                bans: BanRule {
+                    time: Duration::from_secs(self.bans.time.into()),
+                    violations_per_prefix: self.bans.violations_per_address,
+                },
+                ..AdmissionLimits::RELAY
             },
             open: limits.open,
         }
@@ -203,6 +290,8 @@ mod tests {
             ("operations = \"here\"", "operations"),
             ("[rates]\npages = 1", "pages"),
             ("[certificate]\nchain = \"a\"", "key"),
+            ("peers = [\"somewhere\"]", "peers"),
+            ("peers_every = 0", "peers_every"),
         ] {
             let error = Config::parse(text).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

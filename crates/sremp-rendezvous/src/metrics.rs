@@ -22,6 +22,13 @@ pub struct Cause {
     pub cause: &'static str,
 }
 
+/// How something ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    /// In words.
+    pub outcome: &'static str,
+}
+
 type Count = Counter<u64, AtomicU64>;
 type Level = Gauge<i64, AtomicI64>;
 
@@ -41,6 +48,10 @@ pub struct Metrics {
     pub dialled_back: Count,
     /// Servers that were told of and not kept.
     pub candidates_refused: Count,
+    /// Exchanges with peers, by their outcome.
+    pub exchanges: Family<Outcome, Count>,
+    /// Times that another certificate was found, by what came of it.
+    pub certificates: Family<Outcome, Count>,
     /// Requests refused.
     pub refused: Family<Cause, Count>,
     /// Connections that did not open, or that ended.
@@ -51,6 +62,8 @@ pub struct Metrics {
     pub keys: Level,
     /// Those who are listed.
     pub listed: Level,
+    /// Other servers that are named to whoever asks.
+    pub servers: Level,
     /// Time of a commit.
     commit: Option<Histogram>,
 }
@@ -83,12 +96,17 @@ impl Metrics {
             registry.register(name, help, counter.clone());
         }
         registry.register("refused", "Refusals by cause", self.refused.clone());
+        let exchanges = "Exchanges with peers, by outcome";
+        registry.register("exchanges", exchanges, self.exchanges.clone());
+        let certificates = "Times that another certificate was found, by what came of it";
+        registry.register("certificates", certificates, self.certificates.clone());
         let ended = "Connections refused or ended, by cause";
         registry.register("connections_ended", ended, self.ended.clone());
         for (name, help, gauge) in [
             ("connections", "Open connections", &self.connections),
             ("keys", "Keys that are kept", &self.keys),
             ("listed", "Registrations that are listed", &self.listed),
+            ("servers", "Other servers that are named", &self.servers),
         ] {
             registry.register(name, help, gauge.clone());
         }
@@ -102,6 +120,22 @@ impl Metrics {
     /// Counts a refusal.
     pub fn refuse(&self, cause: &'static str) {
         self.refused.get_or_create(&Cause { cause }).inc();
+    }
+
+    /// Counts an exchange with a peer.
+    pub(crate) fn exchange(&self, outcome: &'static str) {
+        self.exchanges.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts another certificate.
+    pub(crate) fn certificate(&self, outcome: &'static str) {
+        self.certificates.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts servers that were told of and are not kept.
+    pub(crate) fn refuse_candidates(&self, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.candidates_refused.inc_by(count);
     }
 
     /// Takes over what the listener has counted of connections.

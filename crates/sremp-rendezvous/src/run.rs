@@ -6,12 +6,15 @@ use std::{
     time::Duration,
 };
 
-pub use sremp_core::rendezvous::RendezvousLink;
+pub use sremp_core::rendezvous::{RendezvousLink, RendezvousLinkError};
 use sremp_core::{
     channel::LocalIdentity,
+    constants::SERVER_RENEWAL,
     contact_card::Endpoint,
     identity::SecretIdentity,
-    rendezvous::{Candidates, Directory, ServerRecord, ServerRecordDraft, SpkiHash},
+    rendezvous::{
+        Directory, Gossip, ServerRecord, ServerRecordDraft, SpkiHash, address::may_be_public,
+    },
 };
 use sremp_net::tls::{self, TlsListening};
 use sremp_server::{
@@ -25,9 +28,10 @@ use tokio::{
 
 use crate::{
     certificates::{Certificates, CertificatesError},
-    clock,
+    clock::{self, Ticks},
     config::Config,
     directory::{DirectoryStore, EmbeddedStore, StoreError},
+    gossip,
     home::{HomeError, RendezvousHome},
     keeper::Keeper,
     limits::Limits,
@@ -38,7 +42,7 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long the server's word on itself holds; made anew every day.
+/// How long the server's word on itself holds, for those who keep it.
 const OWN_RECORD: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Why a server did not start, or did not go on.
@@ -56,6 +60,8 @@ pub enum RunError {
     System(std::io::Error),
     /// The advertised address is none.
     Advertise(String),
+    /// A peer lies at a private address.
+    PrivatePeer(Endpoint),
 }
 
 impl std::fmt::Display for RunError {
@@ -72,6 +78,10 @@ impl std::fmt::Display for RunError {
                     "{text} cannot be advertised: set `advertise` to HOST:PORT"
                 )
             }
+            Self::PrivatePeer(endpoint) => write!(
+                f,
+                "`peers` names {endpoint}, a private address: set `allow_private_addresses`, or take it out"
+            ),
         }
     }
 }
@@ -129,6 +139,16 @@ pub(crate) fn link(
     })
 }
 
+fn peers(config: &Config) -> Result<Vec<RendezvousLink>, RunError> {
+    let peers = config.peers().unwrap_or_default();
+    let allowed =
+        |link: &&RendezvousLink| config.allow_private_addresses || may_be_public(&link.endpoint);
+    match peers.iter().find(|link| !allowed(link)) {
+        Some(inside) => Err(RunError::PrivatePeer(inside.endpoint.clone())),
+        None => Ok(peers),
+    }
+}
+
 fn own_record(identity: &SecretIdentity, link: &RendezvousLink) -> Result<ServerRecord, RunError> {
     let draft = ServerRecordDraft {
         endpoint: link.endpoint.clone(),
@@ -183,13 +203,25 @@ pub async fn start(home: &RendezvousHome, allow_private: bool) -> Result<Running
     let operations_at = config.operations().unwrap_or_default();
     let dial_backs = config.connections.dial_backs.min(Semaphore::MAX_PERMITS);
     let first = link(&identity, &config, config.listen, certificates.pin())?;
+    let peers = peers(&config)?;
+    let ticks = Ticks::start();
+    let gossip = Gossip::new(
+        identity.id(),
+        &peers,
+        config.peers_every(),
+        config.allow_private_addresses,
+        ticks.now(),
+        &mut rand::rng(),
+    );
     let inner = Arc::new(Inner {
         local: Arc::new(LocalIdentity::new(&identity)),
         limits: Limits::new(&config.rates),
         metrics: metrics.clone(),
         directory,
         keeper: keeper.clone(),
-        candidates: Mutex::new(Candidates::new(config.allow_private_addresses)),
+        gossip: Mutex::new(gossip),
+        peers,
+        ticks,
         own: RwLock::new(own_record(&identity, &first)?),
         dial_backs: Semaphore::new(dial_backs),
         config,
@@ -242,16 +274,22 @@ pub async fn start(home: &RendezvousHome, allow_private: bool) -> Result<Running
     let limited = inner.clone();
     tasks.spawn(every(MINUTE, move || {
         limited.limits.tidy();
+        gossip::show(&limited);
         match certificates.reload() {
-            Ok(true) => tracing::info!("another certificate is shown from now on"),
+            Ok(true) => {
+                limited.metrics.certificate("shown");
+                tracing::info!("another certificate is shown from now on");
+            }
             Ok(false) => {}
-            Err(error) => tracing::error!(%error, "the certificate before stays in use"),
+            Err(error) => {
+                limited.metrics.certificate("refused");
+                tracing::error!(%error, "the certificate before stays in use");
+            }
         }
     }));
-    tasks.spawn(every(DAY, move || {
-        inner.limits.new_day();
-        renew();
-    }));
+    tasks.spawn(every(SERVER_RENEWAL, renew));
+    tasks.spawn(gossip::run(inner.clone()));
+    tasks.spawn(every(DAY, move || inner.limits.new_day()));
     readiness.set(true);
     Ok(Running {
         link,

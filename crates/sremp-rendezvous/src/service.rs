@@ -10,9 +10,9 @@ use sremp_core::{
     error::ErrorCode,
     id::IdentityKey,
     rendezvous::{
-        Candidates, Entry, LookupResponse, PageCursor, Place, Refusal, Register, RegisterResponse,
-        Registration, RendezvousMessage, Request, ServerConnection, ServerRecord, Servers,
-        SignedServer, Source, Verdict,
+        Entry, Gossip, LookupResponse, PageCursor, Place, Refusal, Register, RegisterResponse,
+        Registration, RendezvousLink, RendezvousMessage, Request, ServerConnection, ServerRecord,
+        Servers, Verdict,
     },
 };
 use sremp_net::{
@@ -22,8 +22,9 @@ use sremp_net::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    clock,
+    clock::{self, Ticks},
     config::Config,
+    gossip,
     keeper::{Keeper, SharedDirectory},
     limits::{AddressBucket, Limits},
     metrics::Metrics,
@@ -40,10 +41,31 @@ pub(crate) struct Inner {
     pub(crate) metrics: Metrics,
     pub(crate) directory: SharedDirectory,
     pub(crate) keeper: Keeper,
-    pub(crate) candidates: Mutex<Candidates>,
+    pub(crate) gossip: Mutex<Gossip>,
+    pub(crate) peers: Vec<RendezvousLink>,
+    pub(crate) ticks: Ticks,
     /// The server's word on itself; made anew now and then.
     pub(crate) own: RwLock<ServerRecord>,
     pub(crate) dial_backs: Semaphore,
+}
+
+impl Inner {
+    /// The server's word on itself.
+    pub(crate) fn own(&self) -> ServerRecord {
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        own.clone()
+    }
+
+    /// Whether places of a LAN are good.
+    pub(crate) const fn private(&self) -> bool {
+        self.config.allow_private_addresses
+    }
+
+    /// The how manieth of the settings this peer is, counted from 1.
+    pub(crate) fn place_of(&self, peer: &RendezvousLink) -> usize {
+        let place = self.peers.iter().position(|link| link == peer);
+        place.map_or(0, |n| n.saturating_add(1))
+    }
 }
 
 /// The service of a listener.
@@ -142,7 +164,7 @@ impl Guest {
             Request::Register(register) => self.register(register).await.map_err(refuse),
             Request::Lookup(key) => Ok(self.lookup(&key)),
             Request::Page(cursor) => self.page(cursor.as_ref()).map_err(refuse),
-            Request::Servers(own) => Ok(self.servers(own)),
+            Request::Servers(own) => Ok(self.servers(own).await),
             Request::Address => Ok(RendezvousMessage::AddressResponse {
                 host: self.source.to_canonical().to_string(),
             }),
@@ -169,7 +191,12 @@ impl Guest {
     async fn try_register(&mut self, register: &Register) -> Result<RegisterResponse, No> {
         let inner = self.inner.clone();
         let now = clock::wall();
-        let registration = self.machine.check(register, now)?;
+        let knows = |key: &IdentityKey| {
+            let directory = inner.directory.read();
+            let directory = directory.unwrap_or_else(PoisonError::into_inner);
+            directory.knows(key, &register.identity)
+        };
+        let registration = self.machine.check_known(register, now, knows)?;
         let key: IdentityKey = registration.record().owner().into();
         inner.limits.register(&key).map_err(wait)?;
         let entry = Entry::new(&registration, now);
@@ -251,31 +278,18 @@ impl Guest {
         }))
     }
 
-    fn servers(&self, told: Option<Box<ServerRecord>>) -> RendezvousMessage {
-        let now = clock::wall();
-        let own = self
-            .inner
-            .own
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut candidates = self
-            .inner
-            .candidates
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(told) = told
-            && told.server() != own.server()
-            && candidates
-                .offer(Source::Address(self.bucket.0), *told, now)
-                .is_err()
-        {
-            self.inner.metrics.candidates_refused.inc();
+    async fn servers(&self, told: Option<Box<ServerRecord>>) -> RendezvousMessage {
+        let inner = &self.inner;
+        if let Some(told) = told {
+            // to be known as a server costs what a registration does
+            match inner.limits.register_from(self.bucket) {
+                Ok(()) => gossip::hear(inner, *told, self.source, self.bucket.0).await,
+                Err(_) => inner.metrics.refuse_candidates(1),
+            }
         }
-        let others = candidates.list(now);
-        let all = std::iter::once(&*own).chain(others).map(SignedServer::from);
         RendezvousMessage::Servers(Servers {
-            servers: all.take(sremp_core::constants::MAX_CANDIDATES).collect(),
-            timestamp: now,
+            servers: gossip::named(inner),
+            timestamp: clock::wall(),
         })
     }
 }

@@ -107,6 +107,12 @@ impl Candidates {
         self.kept.remove(server).map(|(_, record)| record)
     }
 
+    /// Forgets those of a source that `keep` does not want any more.
+    pub fn retain_of(&mut self, source: Source, keep: impl Fn(&ContactId) -> bool) {
+        self.kept
+            .retain(|server, (of, _)| *of != source || keep(server));
+    }
+
     /// Forgets those whose records are over.
     pub fn forget_expired(&mut self, now: UnixMillis) {
         self.kept.retain(|_, (_, record)| record.holds_at(now));

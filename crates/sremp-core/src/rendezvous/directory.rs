@@ -28,15 +28,23 @@ const PEER_OVERHEAD: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     key: IdentityKey,
-    identity: Box<[u8]>,
-    record: Box<[u8]>,
-    signature: Signature,
+    kept: Kept,
+}
+
+/// What is kept of a key. There may be millions: the documents lie in one piece, and the key is not
+/// repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Kept {
+    /// The identity, the record, and `record_sig`.
+    documents: Box<[u8]>,
     seq: Seq,
     expires: UnixMillis,
-    listed: bool,
-    tombstone: bool,
     last_seen: UnixMillis,
     present: u32,
+    /// Length of the identity, at most 16384.
+    identity_len: u16,
+    listed: bool,
+    tombstone: bool,
 }
 
 impl Entry {
@@ -47,17 +55,21 @@ impl Entry {
     }
 
     fn of(identity: &[u8], record: &Record, last_seen: UnixMillis) -> Self {
-        Self {
-            key: record.owner().into(),
-            identity: identity.into(),
-            record: record.as_bytes().into(),
-            signature: *record.signature(),
+        let signature = record.signature().as_bytes();
+        let documents = [identity, record.as_bytes(), signature].concat();
+        let kept = Kept {
+            documents: documents.into(),
             seq: record.seq(),
             expires: record.expires(),
-            listed: record.visibility() == Visibility::Listed && !record.is_tombstone(),
-            tombstone: record.is_tombstone(),
             last_seen,
             present: 0,
+            identity_len: u16::try_from(identity.len()).unwrap_or(u16::MAX),
+            listed: record.visibility() == Visibility::Listed && !record.is_tombstone(),
+            tombstone: record.is_tombstone(),
+        };
+        Self {
+            key: record.owner().into(),
+            kept,
         }
     }
 
@@ -80,36 +92,63 @@ impl Entry {
 
     /// The document.
     pub fn identity(&self) -> &[u8] {
-        &self.identity
+        self.kept.identity()
     }
 
     /// The signed bytes.
     pub fn record(&self) -> &[u8] {
-        &self.record
+        self.kept.record()
     }
 
     /// `record_sig`.
-    pub const fn signature(&self) -> &Signature {
-        &self.signature
+    pub fn signature(&self) -> Signature {
+        self.kept.signature()
     }
 
     /// `seq` of the record.
     pub const fn seq(&self) -> Seq {
-        self.seq
+        self.kept.seq
     }
 
     /// Until when the record holds.
     pub const fn expires(&self) -> UnixMillis {
-        self.expires
+        self.kept.expires
     }
 
     /// When its owner was last here.
     pub const fn last_seen(&self) -> UnixMillis {
-        self.last_seen
+        self.kept.last_seen
     }
 
     /// Until when it is remembered that its seq was taken.
     pub fn remembered_until(&self) -> UnixMillis {
+        self.kept.remembered_until()
+    }
+}
+
+impl Kept {
+    fn split(&self) -> (&[u8], &[u8], &[u8]) {
+        let at = usize::from(self.identity_len);
+        let (identity, rest) = self.documents.split_at_checked(at).unwrap_or_default();
+        let at = rest.len().saturating_sub(Signature::LEN);
+        let (record, signature) = rest.split_at_checked(at).unwrap_or_default();
+        (identity, record, signature)
+    }
+
+    fn identity(&self) -> &[u8] {
+        self.split().0
+    }
+
+    fn record(&self) -> &[u8] {
+        self.split().1
+    }
+
+    fn signature(&self) -> Signature {
+        // it was put there whole
+        Signature::from_slice(self.split().2).unwrap_or_else(|| Signature::new([0; Signature::LEN]))
+    }
+
+    fn remembered_until(&self) -> UnixMillis {
         self.expires.plus(RECORD_MEMORY)
     }
 
@@ -122,10 +161,7 @@ impl Entry {
     }
 
     fn size(&self) -> usize {
-        self.identity
-            .len()
-            .saturating_add(self.record.len())
-            .saturating_add(PEER_OVERHEAD)
+        self.documents.len().saturating_add(PEER_OVERHEAD)
     }
 
     fn to_peer(&self) -> PeerInfo {
@@ -134,10 +170,11 @@ impl Entry {
             let rest = at.get().checked_rem(step).unwrap_or(0);
             UnixMillis::saturating(at.get().saturating_sub(rest))
         };
+        let (identity, record, _) = self.split();
         PeerInfo {
-            identity: ByteBuf::from(self.identity.to_vec()),
-            record: ByteBuf::from(self.record.to_vec()),
-            record_sig: self.signature,
+            identity: ByteBuf::from(identity),
+            record: ByteBuf::from(record),
+            record_sig: self.signature(),
             last_seen: self.listed.then(|| hour(self.last_seen)),
             online: self.listed.then_some(self.present > 0),
         }
@@ -158,7 +195,7 @@ pub enum Verdict {
 /// All registrations of a server.
 #[derive(Clone, Debug)]
 pub struct Directory {
-    entries: BTreeMap<IdentityKey, Entry>,
+    entries: BTreeMap<IdentityKey, Kept>,
     /// When each is next to be looked at: when it is not shown any more, then when it is forgotten.
     due: BTreeSet<(UnixMillis, IdentityKey)>,
     circle: Circle,
@@ -197,8 +234,15 @@ impl Directory {
     }
 
     /// What is kept of a key, shown or not.
-    pub fn entry(&self, key: &IdentityKey) -> Option<&Entry> {
-        self.entries.get(key)
+    pub fn entry(&self, key: &IdentityKey) -> Option<Entry> {
+        let kept = self.entries.get(key)?.clone();
+        Some(Entry { key: *key, kept })
+    }
+
+    /// Whether this very document is kept of its key: it was verified when it came.
+    pub fn knows(&self, key: &IdentityKey, identity: &[u8]) -> bool {
+        let kept = self.entries.get(key);
+        kept.is_some_and(|kept| kept.identity() == identity)
     }
 
     /// Whether this may take the place of what is here.
@@ -210,8 +254,10 @@ impl Directory {
         match self.entries.get(&entry.key) {
             None if self.entries.len() >= self.max => Err(ErrorCode::Full),
             None => Ok(Verdict::New),
-            Some(known) if known.seq < entry.seq => Ok(Verdict::Newer),
-            Some(known) if known.record == entry.record && known.identity == entry.identity => {
+            Some(known) if known.seq < entry.kept.seq => Ok(Verdict::Newer),
+            Some(known)
+                if known.record() == entry.record() && known.identity() == entry.identity() =>
+            {
                 Ok(Verdict::Same)
             }
             Some(_) => Err(ErrorCode::StaleSeq),
@@ -222,20 +268,20 @@ impl Directory {
     ///
     /// # Errors
     /// As of [`judge`](Self::judge); nothing has changed then.
-    pub fn put(&mut self, mut entry: Entry) -> Result<Verdict, ErrorCode> {
+    pub fn put(&mut self, entry: Entry) -> Result<Verdict, ErrorCode> {
         let verdict = self.judge(&entry)?;
-        let key = entry.key;
+        let Entry { key, mut kept } = entry;
         if let Some(known) = self.entries.get(&key) {
             self.due.remove(&(known.shown_until(), key));
             self.due.remove(&(known.remembered_until(), key));
             self.circle.remove(&key);
-            entry.present = known.present;
+            kept.present = known.present;
         }
-        if entry.listed {
+        if kept.listed {
             self.circle.insert(key);
         }
-        self.due.insert((entry.shown_until(), key));
-        self.entries.insert(key, entry);
+        self.due.insert((kept.shown_until(), key));
+        self.entries.insert(key, kept);
         Ok(verdict)
     }
 
@@ -304,7 +350,7 @@ impl Directory {
             let Some((at, key)) = self.due.pop_first() else {
                 break;
             };
-            let until = self.entries.get(&key).map(Entry::remembered_until);
+            let until = self.entries.get(&key).map(Kept::remembered_until);
             match until {
                 Some(until) if at < until => {
                     self.circle.remove(&key);

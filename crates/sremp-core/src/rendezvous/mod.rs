@@ -8,14 +8,15 @@
 //! A server can withhold, it cannot forge: a [`Record`] exists only with its owner's signature.
 //! [`RendezvousMessage`] is what goes over the wire in [frames](frame), [`ServerConnection`] and
 //! [`RendezvousClient`] are the two sides of one connection, [`Directory`] what a server keeps by
-//! which rules, [`Candidates`] what servers hear of each other, [`address`] what nobody dials
-//! because a stranger said so.
+//! which rules, [`Gossip`] with whom it exchanges lists of servers, [`Candidates`] what is heard of
+//! such, [`address`] what nobody dials because a stranger said so.
 
 pub mod address;
 mod candidates;
 mod client;
 mod directory;
 pub mod frame;
+mod gossip;
 mod link;
 mod message;
 mod pages;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 pub use candidates::{Candidates, NotKept, Source};
 pub use client::{Found, RendezvousClient, RendezvousEvent, renew_after};
 pub use directory::{Directory, Entry, Verdict};
+pub use gossip::{Gossip, OtherServer, Told};
 pub use link::{RendezvousLink, RendezvousLinkError};
 pub use message::{
     ListServers, Lookup, LookupResponse, PeerInfo, Register, RegisterResponse,

@@ -186,7 +186,22 @@ impl ServerConnection {
     /// `EXPIRED` when the record does not hold now, `NOT_ALLOWED` when another key has registered on
     /// this connection.
     pub fn check(&self, register: &Register, now: UnixMillis) -> Result<Registration, ErrorCode> {
-        let identity = Identity::verify(&register.identity).map_err(|_| ErrorCode::BadProof)?;
+        self.check_known(register, now, |_| false)
+    }
+
+    /// The same, with a signature less for whoever renews: `knows` tells whether the very document
+    /// is kept of this key, which was verified when it came.
+    ///
+    /// # Errors
+    /// As of [`check`](Self::check).
+    pub fn check_known(
+        &self,
+        register: &Register,
+        now: UnixMillis,
+        knows: impl FnOnce(&IdentityKey) -> bool,
+    ) -> Result<Registration, ErrorCode> {
+        let identity = Identity::verify_new(&register.identity, |key| knows(&(*key).into()));
+        let identity = identity.map_err(|_| ErrorCode::BadProof)?;
         let owner = identity.id();
         if self.registered_as().is_some_and(|known| known != owner) {
             return Err(ErrorCode::NotAllowed);

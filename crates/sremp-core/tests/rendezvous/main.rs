@@ -4,6 +4,7 @@
 mod candidates;
 mod dialogue;
 mod directory;
+mod gossip;
 mod hostile_client;
 mod hostile_server;
 mod world;

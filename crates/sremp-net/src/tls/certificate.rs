@@ -115,6 +115,7 @@ impl Certificate {
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.max_early_data_size = 0;
+        config.ignore_client_order = true;
         Ok(config)
     }
 }

@@ -2,10 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    future::Future,
+    future::{Future, poll_fn},
     io,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
+    task::Poll,
 };
 
 use rustls::ServerConfig;
@@ -18,7 +20,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::AbortHandle,
-    time::{Duration, sleep, timeout},
+    time::{Duration, sleep, sleep_until, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
@@ -26,11 +28,14 @@ use super::{Certificate, StreamError, exporter, stream::Messages};
 use crate::{
     accept::bind,
     clock::Clock,
-    gate::{AdmissionLimits, Gate, Permit},
+    gate::{AddressKey, AdmissionLimits, Gate, Permit},
 };
 
 /// Rest after a failing accept, as when file handles have run out.
 const REST: Duration = Duration::from_millis(100);
+
+/// What nobody but the peer can bring about, as TLS lets nobody else say anything.
+const BROKEN: [&str; 3] = ["PROTOCOL_VIOLATION", "TOO_LARGE", "FRAME_INVALID"];
 
 /// A connection whose handshake is done.
 #[derive(Clone, Copy, Debug)]
@@ -188,8 +193,11 @@ impl<T: TlsServe> Door<T> {
         let _ = stream.set_nodelay(true);
         let visit = Visit {
             acceptor: self.acceptor.clone(),
+            gate: self.gate.clone(),
+            clock: self.clock,
             server: self.server.clone(),
             source,
+            from: half_open.from,
             leaving: self.leaving.clone(),
             _open: open,
         };
@@ -201,8 +209,11 @@ impl<T: TlsServe> Door<T> {
 /// One connection.
 struct Visit<T> {
     acceptor: TlsAcceptor,
+    gate: Arc<Gate>,
+    clock: Clock,
     server: Arc<T>,
     source: IpAddr,
+    from: AddressKey,
     leaving: watch::Receiver<()>,
     _open: OwnedSemaphorePermit,
 }
@@ -210,7 +221,8 @@ struct Visit<T> {
 impl<T: TlsServe> Visit<T> {
     /// Why it ended.
     async fn run(mut self, stream: TcpStream, half_open: Permit) -> &'static str {
-        let stream = match timeout(HELLO_TIMEOUT, self.acceptor.accept(stream)).await {
+        let shaken = timeout(HELLO_TIMEOUT, self.handshake(stream, &half_open));
+        let stream = match shaken.await {
             Ok(Ok(stream)) => stream,
             Ok(Err(_)) => return "HANDSHAKE_FAILED",
             Err(_) => return "TIMEOUT",
@@ -230,8 +242,24 @@ impl<T: TlsServe> Visit<T> {
         };
         let mut messages = Messages::new(stream, MAX_RDV_REQUEST);
         let ended = self.serve(&mut messages, arrival).await;
+        if BROKEN.contains(&ended) {
+            self.gate.violated(self.from, None, self.clock.now());
+        }
         messages.close().await;
         ended
+    }
+
+    /// Nothing is read before the turn of this address has come, and nothing computed before the turn
+    /// of this handshake: a flood of them must not keep those waiting who are connected.
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+        half_open: &Permit,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        if half_open.turn > self.clock.now() {
+            sleep_until(self.clock.instant(half_open.turn)).await;
+        }
+        in_turns(self.gate.handshakes(), self.acceptor.accept(stream)).await
     }
 
     async fn serve(
@@ -261,4 +289,28 @@ impl<T: TlsServe> Visit<T> {
             }
         }
     }
+}
+
+/// Carries out a future, each step of it with a permit.
+async fn in_turns<F: Future>(turns: &Semaphore, future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        let turn = turns.acquire().await;
+        let step = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
+        drop(turn);
+        match step {
+            Poll::Ready(output) => return output,
+            Poll::Pending => woken().await,
+        }
+    }
+}
+
+/// Waits until the task is woken by what the step before has asked for.
+async fn woken() {
+    let mut again = false;
+    poll_fn(|_| match std::mem::replace(&mut again, true) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }

@@ -205,7 +205,7 @@ async fn gossip_of_many_servers_leaves_eight_of_an_address() {
     let mut last = 0;
     for seed in 100..120 {
         let told = ServerRecordDraft {
-            endpoint: "rdv.example:443".parse().unwrap(),
+            endpoint: format!("127.0.0.1:{seed}").parse().unwrap(),
             spki: None,
             issued: now(),
             ttl: HOUR,
@@ -222,6 +222,28 @@ async fn gossip_of_many_servers_leaves_eight_of_an_address() {
         server.counted("sremp_rendezvous_candidates_refused_total"),
         12
     );
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_where_it_says_is_not_named() {
+    let server = Server::new().await;
+    let mut client = server.client().await;
+    for elsewhere in ["9.9.9.9:443", "[2606:4700::1]:443", "nowhere.invalid:443"] {
+        let told = ServerRecordDraft {
+            endpoint: elsewhere.parse().unwrap(),
+            spki: None,
+            issued: now(),
+            ttl: HOUR,
+        };
+        let told = ServerRecord::sign(&person(100), told).unwrap();
+        let ask = client.machine.servers(Some(&told)).unwrap();
+        let RendezvousEvent::Servers { servers, .. } = client.ask(&ask).await else {
+            panic!("servers")
+        };
+        assert_eq!(servers.len(), 1, "{elsewhere}");
+    }
+    let refused = server.counted("sremp_rendezvous_candidates_refused_total");
+    assert_eq!(refused, 3);
 }
 
 #[tokio::test]

@@ -1,12 +1,21 @@
 //! What an operator sees.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use sremp_net::{
+    Endpoint,
+    tls::{ConnectError, TlsClient, Trust, connect},
+};
 use sremp_rendezvous::{
     config::Config,
     home::{HomeError, RendezvousHome},
     operate,
-    run::{RunError, start},
+    run::{RunError, Running, start},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -99,32 +108,139 @@ async fn the_link_stays_the_same_over_a_restart_but_for_a_port_that_was_free() {
 async fn a_certificate_in_files_is_shown_without_a_pin_in_the_link() {
     let dir = tempfile::tempdir().unwrap();
     let home = RendezvousHome::at(dir.path().join("rendezvous"));
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let pem = |label: &str, der: &[u8]| {
-        let body = base64(der);
-        format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
-    };
-    let (chain, key) = (dir.path().join("chain.pem"), dir.path().join("key.pem"));
-    fs::write(&chain, pem("CERTIFICATE", made.cert.der())).unwrap();
-    fs::write(&key, pem("PRIVATE KEY", &made.signing_key.serialize_der())).unwrap();
+    let files = Files::in_directory(dir.path());
+    let made = files.write(&MadeCertificate::new());
+    let Files { chain, key } = &files;
     let config = format!(
         "listen = \"127.0.0.1:0\"\noperations = \"\"\n[certificate]\nchain = {chain:?}\nkey = {key:?}\n"
     );
     let link = operate::init(&home, &config).unwrap();
     assert_eq!(link.spki, None);
     let running = start(&home, false).await.unwrap();
-    let trust = sremp_net::tls::Trust::Authorities(vec![made.cert.der().to_vec()]);
-    let there = sremp_net::Endpoint::new("localhost", running.local_addr().port()).unwrap();
-    let connected = sremp_net::tls::connect(&there, &trust, false).await;
-    assert!(connected.is_ok(), "{connected:?}");
+    let connected = made.is_shown_by(&running).await;
+    assert_eq!(connected, Ok(()));
     running.shutdown().await;
-    fs::write(&key, "nothing").unwrap();
+    fs::write(key, "nothing").unwrap();
     let error = start(&home, false)
         .await
         .map(|_| ())
         .unwrap_err()
         .to_string();
     assert!(error.contains("no private key"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_replaced_is_shown_to_whoever_comes_and_a_broken_one_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = RendezvousHome::at(dir.path().join("rendezvous"));
+    let files = Files::in_directory(dir.path());
+    let first = files.write(&MadeCertificate::new());
+    let Files { chain, key } = &files;
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\noperations = \"\"\n[connections]\nnew_per_address_at_once = 100\n\
+         [certificate]\nchain = {chain:?}\nkey = {key:?}\n"
+    );
+    operate::init(&home, &config).unwrap();
+    let running = start(&home, false).await.unwrap();
+    let counted = |outcome| {
+        let line = format!("sremp_rendezvous_certificates_total{{outcome=\"{outcome}\"}} ");
+        let text = running.metrics();
+        let found = text
+            .lines()
+            .find_map(|l| l.strip_prefix(&line)?.parse::<u64>().ok());
+        found.unwrap_or(0)
+    };
+    assert_eq!(first.is_shown_by(&running).await, Ok(()));
+
+    // half of a renewal: the certificate is there, its key not yet
+    let second = MadeCertificate::new();
+    files.write_chain(&second);
+    a_minute_later(|| counted("refused") == 1).await;
+    assert_eq!(first.is_shown_by(&running).await, Ok(()));
+    files.write(&second);
+    a_minute_later(|| counted("shown") == 1).await;
+    assert_eq!(second.is_shown_by(&running).await, Ok(()));
+    assert_eq!(
+        first.is_shown_by(&running).await,
+        Err(ConnectError::NotTheServer)
+    );
+
+    fs::write(chain, "-----BEGIN CERTIFICATE-----\nnothing").unwrap();
+    a_minute_later(|| counted("refused") == 2).await;
+    assert_eq!(second.is_shown_by(&running).await, Ok(()));
+    fs::remove_file(key).unwrap();
+    a_minute_later(|| counted("refused") == 3).await;
+    assert_eq!(second.is_shown_by(&running).await, Ok(()));
+}
+
+/// Lets the server's clock go on, and waits for what it does then.
+async fn a_minute_later(done: impl Fn() -> bool) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::resume();
+    let waited = tokio::time::timeout(Duration::from_secs(10), async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    waited.await.expect("the server has looked");
+}
+
+/// Where an operator's certificate lies.
+struct Files {
+    chain: PathBuf,
+    key: PathBuf,
+}
+
+/// A certificate for `localhost`, and its key, both DER.
+#[derive(Clone)]
+struct MadeCertificate {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl Files {
+    fn in_directory(dir: &Path) -> Self {
+        Self {
+            chain: dir.join("chain.pem"),
+            key: dir.join("key.pem"),
+        }
+    }
+
+    fn write(&self, made: &MadeCertificate) -> MadeCertificate {
+        fs::write(&self.key, pem("PRIVATE KEY", &made.key)).unwrap();
+        self.write_chain(made);
+        made.clone()
+    }
+
+    fn write_chain(&self, made: &MadeCertificate) {
+        fs::write(&self.chain, pem("CERTIFICATE", &made.certificate)).unwrap();
+    }
+}
+
+impl MadeCertificate {
+    fn new() -> Self {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        Self {
+            certificate: made.cert.der().to_vec(),
+            key: made.signing_key.serialize_der(),
+        }
+    }
+
+    async fn connect(&self, to: &Running) -> Result<TlsClient, ConnectError> {
+        let trust = Trust::Authorities(vec![self.certificate.clone()]);
+        let there = Endpoint::new("localhost", to.local_addr().port()).unwrap();
+        connect(&there, &trust, false).await
+    }
+
+    async fn is_shown_by(&self, server: &Running) -> Result<(), ConnectError> {
+        self.connect(server).await.map(|_| ())
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let body = base64(der);
+    format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
 }
 
 fn base64(bytes: &[u8]) -> String {

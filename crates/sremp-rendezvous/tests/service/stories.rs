@@ -126,7 +126,7 @@ async fn a_server_names_itself_first_and_then_those_it_was_told_of() {
     let told = ServerRecord::sign(
         &person(7),
         ServerRecordDraft {
-            endpoint: "other.example:443".parse().unwrap(),
+            endpoint: "127.0.0.1:443".parse().unwrap(),
             spki: None,
             issued: now(),
             ttl: HOUR,

@@ -1,17 +1,18 @@
-//! `sremp bench relay`: what a relay bears.
+//! `sremp bench`: what a relay and a rendezvous server bear.
 
 mod crash;
 mod drain;
 mod figures;
 mod fill;
 mod idle;
+mod rendezvous;
 
 use std::time::Duration;
 
 use clap::Subcommand;
 use sremp_client::view::ErrorKind;
 use sremp_relay::{
-    load::{self, Load, LoadError},
+    load::{self, Load, LoadError, process::open_files},
     run::{RelayLink, RelayLinkError},
 };
 
@@ -24,7 +25,8 @@ use crate::relay_process::RelayProcess;
 #[command(after_help = "\
 Examples:
   sremp bench relay --senders 128
-  sremp bench relay --senders 128 --online --mailboxes 100 --json")]
+  sremp bench relay --senders 128 --online --mailboxes 100 --json
+  sremp bench rendezvous lookups")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
@@ -34,6 +36,8 @@ pub(crate) struct Args {
 enum What {
     /// Put load on a relay: one of its own in a temporary directory, unless one is named
     Relay(RelayArgs),
+    /// Put load on a rendezvous server of its own in a temporary directory
+    Rendezvous(rendezvous::RendezvousArgs),
 }
 
 #[derive(clap::Args)]
@@ -107,6 +111,7 @@ impl Args {
     pub(crate) fn run(self, out: Out) -> Ending {
         match self.what {
             What::Relay(args) => args.run(out),
+            What::Rendezvous(args) => args.run(out),
         }
     }
 }
@@ -167,6 +172,21 @@ fn unreachable(error: LoadError) -> Failure {
 fn parsed(link: &str) -> Result<RelayLink, Failure> {
     link.parse()
         .map_err(|error: RelayLinkError| Failure::new(ErrorKind::Usage, error.to_string()))
+}
+
+/// Files that a process has open beside its connections.
+const OTHER_FILES: u64 = 128;
+
+/// Lets this process and those that it starts have so many connections.
+fn allow_files(connections: u32) -> Result<(), Failure> {
+    let wanted = u64::from(connections) + OTHER_FILES;
+    open_files(wanted).map_err(|most| {
+        let what = format!(
+            "{connections} connections need {wanted} open files, and there may be {most}; \
+             raise that with `ulimit -n {wanted}`"
+        );
+        Failure::new(ErrorKind::Failed, what)
+    })
 }
 
 /// A relay in a process of its own, in a directory that goes with it.

@@ -18,6 +18,7 @@ mod relay_secrets;
 mod relay_trace;
 mod relayed;
 mod rendezvous;
+mod rendezvous_load;
 mod support;
 mod up;
 mod usage;

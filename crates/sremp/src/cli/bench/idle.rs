@@ -3,18 +3,14 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sremp_client::view::ErrorKind;
-use sremp_relay::load::{
-    idle::{Idle, signature_check},
-    process::open_files,
-};
+use sremp_relay::load::idle::{Idle, signature_check};
 
 use super::{
-    OwnRelay,
+    OwnRelay, allow_files,
     figures::{Cost, Figures},
     unreachable,
 };
-use crate::cli::{Ending, Failure, Out};
+use crate::cli::{Ending, Out};
 
 /// For 10,000 connections.
 const LIMITS: &[(&str, &str)] = &[
@@ -24,20 +20,11 @@ const LIMITS: &[(&str, &str)] = &[
         "<= 1.4 x the floor's + signature_check_us (bench/compare/relay.sh)",
     ),
 ];
-/// Files that a process has open beside its connections.
-const OTHER_FILES: u64 = 128;
 /// Until what the last handshakes left behind is done.
 const REST: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(connections: u32, out: Out) -> Ending {
-    let wanted = u64::from(connections) + OTHER_FILES;
-    open_files(wanted).map_err(|most| {
-        let what = format!(
-            "{connections} connections need {wanted} open files, and there may be {most}; \
-             raise that with `ulimit -n {wanted}`"
-        );
-        Failure::new(ErrorKind::Failed, what)
-    })?;
+    allow_files(connections)?;
     let own = OwnRelay::start()?;
     let cost = || Cost::of(&own.process);
     let count = usize::try_from(connections).unwrap_or(usize::MAX);

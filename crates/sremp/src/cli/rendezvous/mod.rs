@@ -75,7 +75,9 @@ impl From<RunError> for Failure {
             RunError::Certificate(_) => Self::new(ErrorKind::Home, error.to_string()),
             RunError::Listen(..) => Self::new(ErrorKind::Network, error.to_string()),
             RunError::System(_) => Self::new(ErrorKind::Failed, error.to_string()),
-            RunError::Advertise(_) => Self::new(ErrorKind::Usage, error.to_string()),
+            RunError::Advertise(_) | RunError::PrivatePeer(_) => {
+                Self::new(ErrorKind::Usage, error.to_string())
+            }
         }
     }
 }
