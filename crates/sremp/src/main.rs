@@ -6,7 +6,7 @@
 mod ask;
 mod cli;
 mod demo;
-mod relay_process;
+mod server_process;
 
 fn main() -> std::process::ExitCode {
     cli::main(std::env::args_os())

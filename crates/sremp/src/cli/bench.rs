@@ -18,7 +18,7 @@ use sremp_relay::{
 
 use self::figures::{Cost, Figures};
 use super::{Ending, Failure, Out};
-use crate::relay_process::RelayProcess;
+use crate::server_process::{Kind, ServerProcess};
 
 /// What was typed.
 #[derive(clap::Args)]
@@ -191,7 +191,7 @@ fn allow_files(connections: u32) -> Result<(), Failure> {
 
 /// A relay in a process of its own, in a directory that goes with it.
 struct OwnRelay {
-    process: RelayProcess,
+    process: ServerProcess,
     link: RelayLink,
     _stage: tempfile::TempDir,
 }
@@ -199,7 +199,7 @@ struct OwnRelay {
 impl OwnRelay {
     fn start() -> Result<Self, Failure> {
         let stage = tempfile::tempdir()?;
-        let process = RelayProcess::start(&stage.path().join("relay"), UNBOUNDED)?;
+        let process = ServerProcess::start(Kind::Relay, &stage.path().join("relay"), UNBOUNDED)?;
         let link = parsed(process.link())?;
         Ok(Self {
             process,

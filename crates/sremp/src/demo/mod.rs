@@ -1,10 +1,12 @@
-//! `sremp demo`: people, an echo bot and a relay on loopback, with real listeners and real homes.
+//! `sremp demo`: people, an echo bot, a relay and a rendezvous server on loopback, with real listeners
+//! and real homes.
 //!
-//! [`steps`] is the play, [`relayed`] its part with a relay, [`person`] and [`bot`] are who plays it, [`report`] says what was checked.
+//! [`steps`] is the play, [`found`] its part with a rendezvous server, [`relayed`] that with a relay, [`person`] and [`bot`] are who plays it, [`report`] says what was checked.
 //! Nothing is acted: every line that is printed was verified through the same handle that the other
 //! faces use.
 
 mod bot;
+mod found;
 mod person;
 mod relayed;
 mod report;

@@ -9,8 +9,8 @@ use sremp_client::{
     client::{self, Face, InitParams, StartOptions},
     home::{Home, Passphrase},
     view::{
-        Command, CommandError, ContactView, ErrorKind, Event, EventKind, IdView, MessageView,
-        SentView, Status, StatusView, VerifyView, Wait,
+        Command, CommandError, ContactView, ErrorKind, Event, EventKind, FoundView, IdView,
+        MessageView, RegisterView, SentView, ServerView, Status, StatusView, VerifyView, Wait,
     },
 };
 use zeroize::Zeroizing;
@@ -50,6 +50,16 @@ impl Person {
             Vec::new(),
             Vec::new(),
         )
+    }
+
+    /// The same of somebody who uses a rendezvous server.
+    pub(super) fn found_at(
+        name: &'static str,
+        stage: &Path,
+        server: &str,
+    ) -> Result<Self, CommandError> {
+        let listen = Some(ANY_PORT.to_owned());
+        Self::make(name, stage, listen, Vec::new(), vec![server.to_owned()])
     }
 
     /// Makes an identity that listens nowhere and has a mailbox at this relay.
@@ -136,6 +146,27 @@ impl Person {
             alias: Some(alias.to_owned()),
             despite_confusable: false,
         })
+    }
+
+    /// Where the rendezvous servers say that somebody is.
+    pub(super) fn find(&self, who: &str) -> Result<FoundView, CommandError> {
+        let who = who.to_owned();
+        self.face()?.ask(&Command::Find { who })
+    }
+
+    /// Waits until every server knows where this person is, at most [`PATIENCE`].
+    pub(super) fn until_registered(&self) -> Result<Vec<ServerView>, CommandError> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let asked = Command::Register { visibility: None };
+            let view: RegisterView = self.face()?.ask(&asked)?;
+            if view.servers.iter().all(|s| s.registered_until.is_some()) {
+                return Ok(view.servers);
+            }
+            if Instant::now() > end {
+                return Err(broken(format!("{} is not registered", self.name)));
+            }
+        }
     }
 
     pub(super) fn contact(&self, alias: &str) -> Result<ContactView, CommandError> {

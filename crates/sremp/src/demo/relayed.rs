@@ -5,7 +5,10 @@ use std::path::Path;
 use sremp_client::view::{Path as Way, Status, Wait};
 
 use super::{person::Person, report::Report};
-use crate::{cli::Failure, relay_process::RelayProcess};
+use crate::{
+    cli::Failure,
+    server_process::{Kind, ServerProcess},
+};
 
 const ACQUAINTED: &str = "Hello Dora, neither of us listens.";
 const FOR_LATER: &str = "You are away, and it keeps this for you.";
@@ -16,7 +19,7 @@ const SETTINGS: &str = "policy = \"open\"\noperations = \"\"\n";
 /// A message through the relay; one that waits there over a kill; the confirmation of each.
 pub(super) fn play(report: &mut Report, stage: &Path) -> Result<(), Failure> {
     report.step("Cleo and Dora listen nowhere: a relay keeps what it cannot read")?;
-    let mut relay = RelayProcess::start(&stage.join("relay"), SETTINGS)?;
+    let mut relay = ServerProcess::start(Kind::Relay, &stage.join("relay"), SETTINGS)?;
     let mut cleo = Person::behind("Cleo", stage, relay.link())?;
     let mut dora = Person::behind("Dora", stage, relay.link())?;
     report.check(

@@ -13,6 +13,7 @@ use sremp_client::{
 
 use super::{
     bot::{Bot, ECHO},
+    found,
     person::{Person, broken},
     relayed,
     report::Report,
@@ -75,6 +76,7 @@ impl<'a> Play<'a> {
         pair.restart(report)?;
         pair.compare_histories(report)?;
         pair.talk_to_the_bot(report, &bots_card)?;
+        found::play(report, self.stage)?;
         relayed::play(report, self.stage)
     }
 

@@ -20,7 +20,7 @@ fn the_demo_holds_all_it_promises_and_leaves_nothing_behind() {
     for (n, step) in (1..).zip(&steps) {
         assert!(step.starts_with(&format!("{n}. ")), "{step}");
     }
-    assert_eq!(ran.stdout.lines().last(), Some("All 9 steps held."));
+    assert_eq!(ran.stdout.lines().last(), Some("All 10 steps held."));
     assert_eq!(fs::read_dir(&stage).unwrap().count(), 0);
 }
 

@@ -21,7 +21,7 @@ use sremp_relay::{
 use super::UNBOUNDED;
 use crate::{
     cli::{DONE, Ending, Failure, Out},
-    relay_process::RelayProcess,
+    server_process::{Kind, ServerProcess},
 };
 
 /// Acknowledged messages between two kills, unless told.
@@ -120,7 +120,7 @@ impl Report {
 
 /// A relay that is killed again and again.
 struct Subject<'a> {
-    relay: RelayProcess,
+    relay: ServerProcess,
     power: Option<PowerCut>,
     broken_sync: bool,
     schedule: &'a mut Schedule,
@@ -138,7 +138,7 @@ impl<'a> Subject<'a> {
     ) -> Result<Self, Failure> {
         let stage = stage.canonicalize()?;
         let home = stage.join("relay");
-        let mut relay = RelayProcess::init(&home, UNBOUNDED)?;
+        let mut relay = ServerProcess::init(Kind::Relay, &home, UNBOUNDED)?;
         let power = match args.cut {
             true => Some(PowerCut::prepare(&stage, &home)?),
             false => None,

@@ -9,7 +9,7 @@ use sremp_relay::load::process::ProcessCost;
 
 use crate::{
     cli::{DONE, Ending, Failure, Out},
-    relay_process::RelayProcess,
+    server_process::ServerProcess,
 };
 
 /// Figures by name.
@@ -38,7 +38,7 @@ impl Figures {
     }
 
     /// What a relay cost since it cost `before`, for each of so many messages.
-    pub(super) fn add_cost(&mut self, relay: &RelayProcess, before: Option<Cost>, messages: u64) {
+    pub(super) fn add_cost(&mut self, relay: &ServerProcess, before: Option<Cost>, messages: u64) {
         let now = Cost::of(relay);
         let each = |amount: f64| amount / messages.max(1) as f64;
         let since = |of: fn(&Cost) -> f64| Some(each(of(&now?) - of(&before?)));
@@ -85,7 +85,7 @@ pub(super) struct Cost(pub(super) ProcessCost);
 
 impl Cost {
     /// `None` where the system does not tell.
-    pub(super) fn of(relay: &RelayProcess) -> Option<Self> {
+    pub(super) fn of(relay: &ServerProcess) -> Option<Self> {
         ProcessCost::of(relay.pid()?).map(Self)
     }
 

@@ -1,7 +1,5 @@
 //! `sremp bench rendezvous`: what a rendezvous server bears.
 
-mod process;
-
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -9,6 +7,7 @@ use serde_json::json;
 use sremp_client::view::ErrorKind;
 use sremp_relay::load::{idle::signature_check, process::ProcessCost};
 use sremp_rendezvous::{
+    home::RendezvousHome,
     load::{
         Keys, LoadError, Times,
         browse::beside,
@@ -16,12 +15,14 @@ use sremp_rendezvous::{
         idle::Idle,
         lookup, register,
     },
-    run::RendezvousLink,
+    run::{RendezvousLink, RendezvousLinkError},
 };
 
-use self::process::RendezvousProcess;
 use super::{Cost, Figures, allow_files};
-use crate::cli::{Ending, Failure, Out};
+use crate::{
+    cli::{Ending, Failure, Out},
+    server_process::{Kind, ServerProcess},
+};
 
 /// What was typed.
 #[derive(clap::Args)]
@@ -45,6 +46,11 @@ pub(super) struct RendezvousArgs {
     /// Silent connections
     #[arg(long, default_value_t = 10_000)]
     idle: u32,
+}
+
+fn parsed(link: &str) -> Result<RendezvousLink, Failure> {
+    let parsed = link.parse();
+    parsed.map_err(|e: RendezvousLinkError| Failure::new(ErrorKind::Failed, e.to_string()))
 }
 
 /// A measurement.
@@ -104,12 +110,17 @@ impl RendezvousArgs {
 
     async fn measure(&self) -> Result<Figures, Failure> {
         let stage = tempfile::tempdir()?;
-        let mut server = RendezvousProcess::init(&stage.path().join("rendezvous"), UNBOUNDED)?;
-        let filled = fill(&server.home(), self.registrations).map_err(unreachable)?;
+        let mut server = ServerProcess::init(
+            Kind::Rendezvous,
+            &stage.path().join("rendezvous"),
+            UNBOUNDED,
+        )?;
+        let filled =
+            fill(&RendezvousHome::at(server.home()), self.registrations).map_err(unreachable)?;
         server.run()?;
         let report = json!({ "clients": self.clients, "registrations": self.registrations });
         let mut bench = Bench {
-            link: server.link()?,
+            link: parsed(server.link())?,
             keys: filled.keys.clone(),
             time: Duration::from_secs(self.seconds.max(1)),
             clients: self.clients.max(1),
@@ -142,7 +153,7 @@ impl RendezvousArgs {
 }
 
 struct Bench {
-    server: RendezvousProcess,
+    server: ServerProcess,
     link: RendezvousLink,
     keys: Keys,
     time: Duration,

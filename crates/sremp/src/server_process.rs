@@ -1,4 +1,4 @@
-//! A relay of this program's own, in a process that can be killed.
+//! A server of this program's own, in a process that can be killed.
 
 use std::{
     ffi::OsString,
@@ -10,46 +10,71 @@ use std::{
 };
 
 use sremp_client::view::ErrorKind;
-use sremp_relay::{home::RelayHome, operate};
+use sremp_relay::home::RelayHome;
+use sremp_rendezvous::home::RendezvousHome;
 
 use crate::cli::Failure;
 
-/// A relay on loopback. It ends with this process, however that ends: the pipe to it closes.
-pub(crate) struct RelayProcess {
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Relay,
+    Rendezvous,
+}
+
+impl Kind {
+    /// The verb that runs it.
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Rendezvous => "rendezvous",
+        }
+    }
+}
+
+/// A server on loopback. It ends with this process, however that ends: the pipe to it closes.
+pub(crate) struct ServerProcess {
+    kind: Kind,
     home: PathBuf,
     child: Option<Child>,
     link: String,
     environment: Vec<(&'static str, OsString)>,
 }
 
-impl Drop for RelayProcess {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
-impl RelayProcess {
-    /// Makes a relay in a directory that is not there yet, with these settings beside the address,
+impl ServerProcess {
+    /// Makes a server in a directory that is not there yet, with these settings beside the address,
     /// and starts it.
     ///
     /// # Errors
-    /// What the system or the relay said.
-    pub(crate) fn start(home: &Path, settings: &str) -> Result<Self, Failure> {
-        let mut relay = Self::init(home, settings)?;
-        relay.run()?;
-        Ok(relay)
+    /// What the system or the server said.
+    pub(crate) fn start(kind: Kind, home: &Path, settings: &str) -> Result<Self, Failure> {
+        let mut server = Self::init(kind, home, settings)?;
+        server.run()?;
+        Ok(server)
     }
 
     /// As [`Self::start`], without starting it.
     ///
     /// # Errors
     /// What the system said.
-    pub(crate) fn init(home: &Path, settings: &str) -> Result<Self, Failure> {
+    pub(crate) fn init(kind: Kind, home: &Path, settings: &str) -> Result<Self, Failure> {
         // the link names the port, so it has to be known before
         let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = format!("listen = \"{free}\"\n{settings}");
-        operate::init(&RelayHome::at(home), &config).map_err(Failure::from)?;
+        match kind {
+            Kind::Relay => sremp_relay::operate::init(&RelayHome::at(home), &config).map(|_| ())?,
+            Kind::Rendezvous => {
+                sremp_rendezvous::operate::init(&RendezvousHome::at(home), &config).map(|_| ())?;
+            }
+        }
         Ok(Self {
+            kind,
             home: home.to_owned(),
             child: None,
             link: String::new(),
@@ -65,7 +90,7 @@ impl RelayProcess {
     /// Starts it again after [`Self::kill`].
     ///
     /// # Errors
-    /// What the system or the relay said.
+    /// What the system or the server said.
     pub(crate) fn run(&mut self) -> Result<(), Failure> {
         let mut child = self.command()?.spawn()?;
         let mut line = String::new();
@@ -73,10 +98,12 @@ impl RelayProcess {
             BufReader::new(stdout).read_line(&mut line)?;
         }
         self.child = Some(child);
-        let Some(link) = line.trim().strip_prefix("relay ready ") else {
+        let verb = self.kind.verb();
+        let ready = line.trim().strip_prefix(verb);
+        let Some(link) = ready.and_then(|line| line.strip_prefix(" ready ")) else {
             self.kill();
             let message = format!(
-                "a relay of its own did not start in {}; try `sremp relay run` there",
+                "a {verb} server of its own did not start in {}; try `sremp {verb} run` there",
                 self.home.display()
             );
             return Err(Failure::new(ErrorKind::Failed, message));
@@ -88,7 +115,7 @@ impl RelayProcess {
     fn command(&self) -> Result<Command, Failure> {
         let mut command = Command::new(std::env::current_exe()?);
         command
-            .args(["relay", "run", "--with-parent", "--home"])
+            .args([self.kind.verb(), "run", "--with-parent", "--home"])
             .arg(&self.home)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
