@@ -327,6 +327,13 @@ pub const RDV_DIALS_PER_MINUTE: usize = 3;
 /// Lowest port, 443 excepted, that is dialled because a stranger named it.
 pub const MIN_PUBLIC_PORT: u16 = 1_024;
 
+// ---- chapter 7: connections ---------------------------------------------------------------------
+
+/// Servers that are taken from the DNS records of one domain.
+pub const MAX_DNS_SERVERS: usize = 8;
+/// Time for these records to come.
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(5);
+
 // ---- 8 Contact exchange -----------------------------------------------------------------------
 
 /// Largest contact card in bytes.

@@ -12,11 +12,14 @@
 //! [`Admission`], says `Opened`, then `Message`s, and at last `Closed`, exactly once for every link
 //! that was dialled or shown.
 //!
+//! Beside the links stands [`bootstrap`], the rendezvous servers that a domain names.
+//!
 //! A server of many has no owner with events: [`Network::serve`] makes a [`Guest`] for each
 //! connection, which answers in the connection's own task.
 
 mod accept;
 mod bans;
+pub mod bootstrap;
 mod clock;
 mod dial;
 mod dial_back;
