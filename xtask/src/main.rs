@@ -1,4 +1,4 @@
-//! What CI and developers run: `cargo xtask check|test|fuzz|bench|crash-test`.
+//! What CI and developers run: `cargo xtask check|test|fuzz|bench|crash-test|nat-test`.
 //!
 //! No dependencies: it starts at once on a fresh machine, and what guards the dependency tree is
 //! not part of it.
@@ -9,6 +9,7 @@ mod dependencies;
 mod documents;
 mod licence;
 mod manifest;
+mod nat;
 mod process;
 mod sizes;
 mod test;
@@ -26,6 +27,7 @@ usage: cargo xtask <task>
   crash-test relay [ARGS]
                   kill a relay under load 200 times and count what is lost; ARGS go to
                   `sremp bench relay`, e.g. `--kills 10 --cut`
+  nat-test        ports of a NAT router in network namespaces, mapped and given back (root)
 ";
 
 fn main() -> ExitCode {
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         ("fuzz", [seconds]) if seconds.parse::<u32>().is_ok() => test::fuzz(seconds),
         ("bench", args) => test::bench(args),
         ("crash-test", [what, args @ ..]) if what == "relay" => crash::relay(args),
+        ("nat-test", args) => nat::test(args),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -59,10 +59,22 @@ pub(crate) fn ensure_build_tools() -> Outcome {
         // OpenSSL's own build
         wanted.extend([("make", "make"), ("perl", "perl")]);
     }
+    // without recommended packages gcc comes without the C headers
+    install(&wanted, &["libc6-dev"])
+}
+
+/// Makes sure that these programs, each with its package of Debian, are there: installs what is missing
+/// as root with apt-get, else says which command does it.
+pub(crate) fn ensure_programs(wanted: &[(&str, &str)]) -> Outcome {
+    install(wanted, &[])
+}
+
+/// With something missing `besides` is installed, too.
+fn install(wanted: &[(&str, &str)], besides: &[&str]) -> Outcome {
     let missing: Vec<&str> = wanted
-        .into_iter()
+        .iter()
         .filter(|(program, _)| !exists(program))
-        .map(|(_, package)| package)
+        .map(|(_, package)| *package)
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -70,7 +82,7 @@ pub(crate) fn ensure_build_tools() -> Outcome {
     let packages = missing.join(" ");
     if !(is_root() && exists("apt-get")) {
         return Err(format!(
-            "missing to build: {packages}; install with `apt-get install {packages}` as root"
+            "missing: {packages}; install with `apt-get install {packages}` as root"
         ));
     }
     run(Command::new("apt-get").arg("update"))?;
@@ -78,8 +90,7 @@ pub(crate) fn ensure_build_tools() -> Outcome {
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(["install", "--yes", "--no-install-recommends"])
         .args(missing)
-        // without recommended packages gcc comes without the C headers
-        .arg("libc6-dev"))
+        .args(besides))
 }
 
 fn is_root() -> bool {

@@ -339,6 +339,50 @@ pub const RDV_DIALS_PER_MINUTE: usize = 3;
 /// Lowest port, 443 excepted, that is dialled because a stranger named it.
 pub const MIN_PUBLIC_PORT: u16 = 1_024;
 
+// ---- chapter 7: connections ---------------------------------------------------------------------
+
+/// Lease that a gateway is asked for.
+pub const MAPPING_LEASE: Duration = Duration::from_secs(60 * 60);
+/// Longest lease that is relied on, whatever a gateway grants.
+pub const MAX_MAPPING_LEASE: Duration = Duration::from_secs(2 * 60 * 60);
+/// Shortest lease that is taken (RFC 6887, section 15).
+pub const MIN_MAPPING_LEASE: Duration = Duration::from_secs(120);
+/// Share of the rest of its lease after which a mapping is renewed, in percent: a random one between
+/// these.
+pub const MAPPING_RENEW_PERCENT: (u32, u32) = (50, 60);
+/// Rest of a lease in which it is not tried any more (RFC 6887, section 11.2.1).
+pub const MAPPING_RENEW_MIN: Duration = Duration::from_secs(4);
+/// Rest after no gateway gave a mapping: the first, and the longest after doublings.
+pub const MAPPING_RETRY: (Duration, Duration) =
+    (Duration::from_secs(60), Duration::from_secs(60 * 60));
+/// Share of [`MAPPING_RETRY`] by which it varies, in percent.
+pub const MAPPING_RETRY_JITTER_PERCENT: u32 = 25;
+/// Times that a PCP or NAT-PMP request waits for its answer, one for each time that it is sent.
+pub const MAPPING_WAITS: [Duration; 3] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+];
+/// Time for a mapping to be given back.
+pub const MAPPING_RETURN_TIMEOUT: Duration = Duration::from_secs(3);
+/// External ports that are tried when those before are somebody else's.
+pub const MAPPING_PORT_TRIES: usize = 4;
+/// Time in which a UPnP gateway has to be found.
+pub const UPNP_SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time of one HTTP exchange with a UPnP gateway.
+pub const UPNP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest answer of a UPnP gateway over HTTP, bytes.
+pub const MAX_UPNP_BODY: usize = 64 * 1024;
+/// Most XML nodes of such an answer.
+pub const MAX_UPNP_NODES: u32 = 4_096;
+/// Descriptions of one gateway that are read, and services of one that are tried.
+pub const MAX_UPNP_CANDIDATES: usize = 4;
+
+/// Servers that are taken from the DNS records of one domain.
+pub const MAX_DNS_SERVERS: usize = 8;
+/// Time for these records to come.
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(5);
+
 // ---- 8 Contact exchange -----------------------------------------------------------------------
 
 /// Largest contact card in bytes.

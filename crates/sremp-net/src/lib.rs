@@ -12,17 +12,22 @@
 //! [`Admission`], says `Opened`, then `Message`s, and at last `Closed`, exactly once for every link
 //! that was dialled or shown.
 //!
+//! Beside the links stand [`mapping`], a port of the router for the one that is listened on, and
+//! [`bootstrap`], the rendezvous servers that a domain names.
+//!
 //! A server of many has no owner with events: [`Network::serve`] makes a [`Guest`] for each
 //! connection, which answers in the connection's own task.
 
 mod accept;
 mod bans;
+pub mod bootstrap;
 mod clock;
 mod dial;
 mod dial_back;
 mod event;
 mod gate;
 mod link;
+pub mod mapping;
 mod network;
 mod pump;
 mod serve;

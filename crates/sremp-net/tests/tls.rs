@@ -19,8 +19,8 @@ use sremp_core::{
 use sremp_net::{
     AdmissionLimits, Endpoint, LocalIdentity, Network, dial_back,
     tls::{
-        Certificate, CertificateError, ConnectError, TlsAnswer, TlsArrival, TlsGuest, TlsLimits,
-        TlsListening, TlsServe, Trust, connect, listen,
+        Certificate, CertificateError, ConnectError, NamedServer, TlsAnswer, TlsArrival, TlsGuest,
+        TlsLimits, TlsListening, TlsServe, Trust, connect, connect_to, listen,
     },
 };
 use tokio::{
@@ -147,6 +147,34 @@ async fn a_pinned_client_and_its_server_talk_and_export_the_same_on_every_connec
     }
     assert!(seen[0] != seen[1]);
     assert_eq!(*echo.0.lock().unwrap(), seen);
+}
+
+#[tokio::test]
+async fn a_server_that_a_domain_names_is_believed_by_the_domain_and_a_key_only_narrows_that() {
+    let authority = Authority::new();
+    let of_domain = authority.certificate(|_| (), "example.org");
+    let of_target = authority.certificate(|_| (), "localhost");
+    let own = self_signed("example.org");
+    for (certificate, shown, believed) in [
+        (&of_domain, None, true),
+        (&of_domain, Some(of_domain.spki()), true),
+        (&of_domain, Some(own.spki()), false),
+        (&of_target, None, false),
+        (&of_target, Some(of_target.spki()), false),
+        (&own, Some(own.spki()), false),
+    ] {
+        let (listening, _) = serve(certificate);
+        let server = NamedServer {
+            endpoint: &at("localhost", &listening),
+            name: "example.org",
+            spki: shown.as_ref(),
+        };
+        let connected = connect_to(&server, &authority.trust(), false).await;
+        match connected {
+            Ok(_) => assert!(believed),
+            Err(error) => assert_eq!((error, believed), (ConnectError::NotTheServer, false)),
+        }
+    }
 }
 
 #[tokio::test]

@@ -140,6 +140,19 @@ impl TlsClient {
     }
 }
 
+/// A server that is dialled at another host than its certificate is for, as the records of a domain
+/// name it.
+#[derive(Clone, Copy, Debug)]
+pub struct NamedServer<'a> {
+    /// Where it is dialled.
+    pub endpoint: &'a Endpoint,
+    /// What its certificate has to be for.
+    pub name: &'a str,
+    /// What its key has to be *besides*: it comes from where the endpoint comes from, so it proves
+    /// nothing by itself.
+    pub spki: Option<&'a SpkiHash>,
+}
+
 /// Connects to the server at `endpoint`. With `public_only` it is not dialled if a single address
 /// that its name has is not public.
 ///
@@ -150,26 +163,44 @@ pub async fn connect(
     trust: &Trust,
     public_only: bool,
 ) -> Result<TlsClient, ConnectError> {
+    let server = NamedServer {
+        endpoint,
+        name: endpoint.host(),
+        spki: None,
+    };
+    connect_to(&server, trust, public_only).await
+}
+
+/// [`connect`] to a server that goes by another name.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn connect_to(
+    server: &NamedServer<'_>,
+    trust: &Trust,
+    public_only: bool,
+) -> Result<TlsClient, ConnectError> {
     let config = Arc::new(config(trust)?);
-    let dialled = timeout(DIAL_BUDGET, dial(endpoint, public_only, config));
+    let dialled = timeout(DIAL_BUDGET, dial(server, public_only, config));
     dialled.await.unwrap_or(Err(ConnectError::Timeout))
 }
 
 async fn dial(
-    endpoint: &Endpoint,
+    server: &NamedServer<'_>,
     public_only: bool,
     config: Arc<ClientConfig>,
 ) -> Result<TlsClient, ConnectError> {
+    let endpoint = server.endpoint;
     let found = lookup_host((endpoint.host(), endpoint.port())).await;
     let found: Vec<SocketAddr> = found.map_err(|_| ConnectError::NameNotFound)?.collect();
     if public_only && !found.iter().all(is_public) {
         return Err(ConnectError::PrivateAddress);
     }
-    let name = ServerName::try_from(endpoint.host().to_owned());
+    let name = ServerName::try_from(server.name.to_owned());
     let name = name.map_err(|_| ConnectError::NameNotFound)?;
     let mut failure = ConnectError::NameNotFound;
     for address in found.into_iter().take(MAX_DIAL_ADDRESSES) {
-        let attempt = attempt(address, name.clone(), config.clone());
+        let attempt = attempt(address, name.clone(), server.spki, config.clone());
         match timeout(DIAL_ATTEMPT_TIMEOUT, attempt).await {
             Ok(Ok(client)) => return Ok(client),
             Ok(Err(error)) if error.progress() >= failure.progress() => failure = error,
@@ -184,6 +215,7 @@ async fn dial(
 async fn attempt(
     address: SocketAddr,
     name: ServerName<'static>,
+    spki: Option<&SpkiHash>,
     config: Arc<ClientConfig>,
 ) -> Result<TlsClient, ConnectError> {
     let stream = TcpStream::connect(address).await;
@@ -195,6 +227,10 @@ async fn attempt(
     let (_, connection) = stream.get_ref();
     if connection.alpn_protocol() != Some(RDV_ALPN) {
         return Err(ConnectError::NoCommonProtocol);
+    }
+    let shown = connection.peer_certificates().and_then(<[_]>::first);
+    if spki.is_some_and(|spki| shown.and_then(spki_of).as_ref() != Some(spki)) {
+        return Err(ConnectError::NotTheServer);
     }
     let exporter = exporter(connection).ok_or(ConnectError::NoCommonProtocol)?;
     Ok(TlsClient {

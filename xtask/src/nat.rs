@@ -1,0 +1,144 @@
+//! Behind a NAT router that is made for the purpose: does a mapping lead inside, and is it gone after?
+//!
+//! Everything is in a private world of processes, mounts and networks (`unshare`), which the kernel takes
+//! down with the process that made it, however that ends. Nothing of the machine's own network is
+//! touched.
+
+mod world;
+
+use std::{env, path::PathBuf, process::Command};
+
+use self::world::{Gateway, World};
+use crate::{
+    process::{Outcome, cargo, run},
+    tools::{self, locked},
+};
+
+/// Programs that are needed, and Debian's packages with them.
+const PROGRAMS: [(&str, &str); 5] = [
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
+    ("miniupnpd", "miniupnpd-nftables"),
+    ("sysctl", "procps"),
+    ("unshare", "util-linux"),
+];
+/// Says that this process is the one in the private world.
+const INSIDE: &str = "--inside";
+/// Port of the listener at home.
+const PORT: u16 = 33_399;
+
+/// Builds what is run, then runs the test in a world of its own.
+pub(crate) fn test(args: &[String]) -> Outcome {
+    if args == [INSIDE] {
+        return inside();
+    }
+    if !args.is_empty() {
+        return Err("nat-test takes no arguments".into());
+    }
+    tools::ensure_programs(&PROGRAMS)?;
+    run(cargo()
+        .args(["build", "--package", "sremp-net", "--example", "mapping"])
+        .args(locked()))?;
+    let this = env::current_exe().map_err(|e| format!("where this program is: {e}"))?;
+    run(Command::new("unshare")
+        .args(["--net", "--mount", "--pid", "--fork", "--kill-child"])
+        .arg("--mount-proc")
+        .arg(this)
+        .args(["nat-test", INSIDE]))
+    .map_err(|e| format!("{e}; namespaces need root and a kernel that allows them"))
+}
+
+fn inside() -> Outcome {
+    World::prepare()?;
+    let mapping = program("examples/mapping")?;
+    for gateway in Gateway::ALL {
+        let world = World::new(gateway)?;
+        for protocol in gateway.protocols() {
+            comes_and_goes(&world, &mapping, protocol)?;
+            eprintln!("nat-test: {gateway:?}: a port is mapped over {protocol}, and given back");
+        }
+        if !gateway.maps() {
+            stays_out(&world, &mapping)?;
+            eprintln!("nat-test: {gateway:?}: nothing is mapped, and that is told");
+        }
+        // Two homes behind routers, a rendezvous server and a relay outside: `sremp up` in
+        // `world.home()`, the servers in `world.outside()`. With a gateway that maps the direct path
+        // has to work, without one the relay.
+    }
+    Ok(())
+}
+
+/// What `cargo build` has just put beside this program.
+fn program(name: &str) -> Result<PathBuf, String> {
+    let this = env::current_exe().map_err(|e| format!("where this program is: {e}"))?;
+    let built = this.parent().map(|dir| dir.join(name));
+    built
+        .filter(|path| path.is_file())
+        .ok_or(format!("{name} is not built"))
+}
+
+/// The port leads inside as long as the program runs.
+fn comes_and_goes(world: &World, mapping: &PathBuf, protocol: &str) -> Outcome {
+    let reach = |address: &str| {
+        let mut reaching = world.outside().command(mapping);
+        let status = reaching.args(["reach", address]).output();
+        status.is_ok_and(|out| out.status.success())
+    };
+    let expected = format!("{}:{PORT}", world::PUBLIC);
+    if reach(&expected) {
+        return Err(format!(
+            "{protocol}: {expected} leads inside before it is mapped"
+        ));
+    }
+    let mut keeping = world.home().command(mapping);
+    keeping.args(["keep", &PORT.to_string(), protocol]);
+    let mut kept = world::Talker::start(&mut keeping)?;
+    let line = kept.line()?;
+    let told: Vec<&str> = line.split(' ').collect();
+    let ["mapped", address, by] = *told else {
+        return Err(format!("{protocol}: {line}"));
+    };
+    if by.to_lowercase() != protocol {
+        return Err(format!("{protocol}: {line}"));
+    }
+    if !reach(address) {
+        return Err(format!(
+            "{protocol}: {address} is mapped, and does not lead inside"
+        ));
+    }
+    kept.end()?;
+    if reach(address) {
+        return Err(format!(
+            "{protocol}: {address} leads inside after it was given back"
+        ));
+    }
+    match world.mappings()? {
+        0 => Ok(()),
+        left => Err(format!("{protocol}: the router has {left} mappings left")),
+    }
+}
+
+/// No protocol maps, and the program says why.
+fn stays_out(world: &World, mapping: &PathBuf) -> Outcome {
+    let mut keeping = world.home().command(mapping);
+    keeping.args(["keep", &PORT.to_string()]);
+    let mut kept = world::Talker::start(&mut keeping)?;
+    let line = kept.line()?;
+    kept.end()?;
+    match (line.starts_with("failed "), world.mappings()?) {
+        (true, 0) => Ok(()),
+        (_, left) => Err(format!("{line}; {left} mappings in the router")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_maps_over_some_protocol_or_over_none() {
+        for gateway in Gateway::ALL {
+            assert_eq!(gateway.maps(), !gateway.protocols().is_empty());
+        }
+    }
+}
