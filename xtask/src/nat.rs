@@ -4,6 +4,7 @@
 //! down with the process that made it, however that ends. Nothing of the machine's own network is
 //! touched.
 
+mod people;
 mod world;
 
 use std::{env, path::PathBuf, process::Command};
@@ -11,7 +12,7 @@ use std::{env, path::PathBuf, process::Command};
 use self::world::{Gateway, World};
 use crate::{
     process::{Outcome, cargo, run},
-    tools::{self, locked},
+    tools::{self, ensure_build_tools, locked, selection},
 };
 
 /// Programs that are needed, and Debian's packages with them.
@@ -36,9 +37,15 @@ pub(crate) fn test(args: &[String]) -> Outcome {
         return Err("nat-test takes no arguments".into());
     }
     tools::ensure_programs(&PROGRAMS)?;
+    ensure_build_tools()?;
     run(cargo()
         .args(["build", "--package", "sremp-net", "--example", "mapping"])
         .args(locked()))?;
+    let package = ["-p".to_owned(), "sremp".to_owned()];
+    run(cargo()
+        .args(["build", "--package", "sremp"])
+        .args(locked())
+        .args(selection(&package)))?;
     let this = env::current_exe().map_err(|e| format!("where this program is: {e}"))?;
     run(Command::new("unshare")
         .args(["--net", "--mount", "--pid", "--fork", "--kill-child"])
@@ -50,7 +57,7 @@ pub(crate) fn test(args: &[String]) -> Outcome {
 
 fn inside() -> Outcome {
     World::prepare()?;
-    let mapping = program("examples/mapping")?;
+    let (mapping, sremp) = (program("examples/mapping")?, program("sremp")?);
     for gateway in Gateway::ALL {
         let world = World::new(gateway)?;
         for protocol in gateway.protocols() {
@@ -61,9 +68,13 @@ fn inside() -> Outcome {
             stays_out(&world, &mapping)?;
             eprintln!("nat-test: {gateway:?}: nothing is mapped, and that is told");
         }
-        // Two homes behind routers, a rendezvous server and a relay outside: `sremp up` in
-        // `world.home()`, the servers in `world.outside()`. With a gateway that maps the direct path
-        // has to work, without one the relay.
+        people::meet(&world, &sremp, gateway.maps())?;
+        let way = if gateway.maps() {
+            "directly"
+        } else {
+            "by the relay"
+        };
+        eprintln!("nat-test: {gateway:?}: two people meet by an id, and write {way}");
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod servers;
 use std::{
     collections::HashMap,
     net::SocketAddr,
+    num::NonZeroU16,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         mpsc::{SyncSender, sync_channel},
@@ -18,7 +19,7 @@ use std::{
 use sremp_core::{error::ErrorCode, id::ContactId, time::Tick};
 use sremp_net::{
     Admission, AdmissionLimits, DialTarget, LinkCommand, LinkEvent, LinkHandle, LinkId, Listening,
-    LocalIdentity, Network, Service,
+    LocalIdentity, Network, Service, mapping::KeptMapping,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -122,6 +123,12 @@ impl Runtime {
             let _ = work.blocking_send(Work::Listening(listener.local_addr()));
             listening = Some(listener);
         }
+        let servers = ServerTasks::new(tokio.handle().clone(), work.clone());
+        let port = listening.as_ref().map(|l| l.local_addr().port());
+        let port = port.filter(|_| config.map_port && mode == Mode::Resident);
+        let mapping = port
+            .and_then(NonZeroU16::new)
+            .map(|port| servers.map(port, config.allow_private_addresses));
         let ended = Arc::new(Ended::default());
         let shell = Shell {
             store,
@@ -132,7 +139,8 @@ impl Runtime {
             identity,
             network,
             _listening: listening,
-            servers: ServerTasks::new(tokio.handle().clone(), work.clone()),
+            servers,
+            mapping,
             handle: tokio.handle().clone(),
             queue,
             next_ticket: 0,
@@ -242,6 +250,7 @@ struct Shell {
     network: Network,
     _listening: Option<Listening>,
     servers: ServerTasks,
+    mapping: Option<KeptMapping>,
     handle: tokio::runtime::Handle,
     queue: mpsc::Receiver<Work>,
     next_ticket: u64,
@@ -401,7 +410,7 @@ impl Shell {
             Output::Connect(target) => self.servers.connect(*target),
             Output::Ask { link, message } => self.servers.ask(link, message),
             Output::Disconnect(link) => self.servers.disconnect(link),
-            Output::Resolve(domain) => self.resolve(domain),
+            Output::Resolve(domain) => self.servers.resolve(domain),
             Output::Stop => self.stop = true,
         }
     }
@@ -461,15 +470,6 @@ impl Shell {
         Ok(())
     }
 
-    fn resolve(&mut self, domain: String) {
-        let answer = Err("DNS".to_owned());
-        let input = Input::Resolved { domain, answer };
-        let work = self.servers.work();
-        self.handle.spawn(async move {
-            let _ = work.send(Work::Server(Box::new(input))).await;
-        });
-    }
-
     /// Tells rendezvous servers that this client is not where it was; they forget it by themselves if
     /// that does not go through.
     fn take_leave(&mut self) {
@@ -489,9 +489,16 @@ impl Shell {
         }
         self.take_leave();
         let (servers, network) = (&mut self.servers, &self.network);
+        let mapping = self.mapping.take();
         self.handle.block_on(async {
             let told = tokio::time::timeout(LEAVE, servers.shutdown());
-            let _ = tokio::join!(told, network.shutdown(ErrorCode::GoingAway));
+            let given_back = async {
+                if let Some(mapping) = mapping {
+                    mapping.end().await;
+                }
+            };
+            let left = network.shutdown(ErrorCode::GoingAway);
+            let _ = tokio::join!(told, given_back, left);
         });
         let _ = self.store.checkpoint();
     }

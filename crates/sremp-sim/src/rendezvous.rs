@@ -21,6 +21,8 @@ use sremp_core::{
     time::UnixMillis,
 };
 
+use sremp_net::mapping::{Mapping, MappingProtocol};
+
 use crate::{
     Node, World,
     world::{MAX_DELAY, NodeIndex},
@@ -207,8 +209,14 @@ impl World {
 
     /// The router leads to a node from here, or does no longer.
     pub fn map(&mut self, node: NodeIndex, from: Option<&str>) {
-        let from = from.map(|at| at.parse().expect("a test's address"));
-        self.give(node, Input::Mapped(from));
+        let mapping = match from {
+            None => Mapping::None,
+            Some(at) => Mapping::External {
+                address: at.parse().expect("a test's address"),
+                protocol: MappingProtocol::Pcp,
+            },
+        };
+        self.give(node, Input::Mapped(mapping));
     }
 
     /// A new rendezvous server.

@@ -19,7 +19,7 @@ use crate::process::{Outcome, output};
 /// The router's address outside, and that of whoever is there. They look public, because a mapping at
 /// an address that does not is refused; nobody outside of this world sees them.
 pub(super) const PUBLIC: &str = "45.77.0.1";
-const OUTSIDE: &str = "45.77.0.2";
+pub(super) const OUTSIDE: &str = "45.77.0.2";
 const HOME: &str = "192.168.77.2";
 const ROUTER: &str = "192.168.77.1";
 /// The router's outer address when it stands behind another one itself.
@@ -27,6 +27,11 @@ const INNER: &str = "100.64.0.1";
 
 /// Where the router's files are; nothing of it is on a disk.
 const DIRECTORY: &str = "/run/nat-test";
+
+/// Where homes may be made.
+pub(super) fn directory() -> &'static Path {
+    Path::new(DIRECTORY)
+}
 
 /// How long is waited for a line or an end.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -40,7 +40,11 @@ use sremp_core::{
     rendezvous::{ExporterValue, SpkiHash},
     time::{Tick, UnixMillis},
 };
-use sremp_net::{CloseReason, DialTarget, Direction, LinkId};
+use sremp_net::{
+    CloseReason, DialTarget, Direction, LinkId,
+    bootstrap::{DomainServer, LookupError},
+    mapping::Mapping,
+};
 
 use self::{
     accounting::Refusals, dialling::Dialling, links::Links, own::Own, peers::Peers, relays::Relays,
@@ -84,17 +88,6 @@ pub struct ServerOpened {
     pub exporter: ExporterValue,
     /// The address of this end.
     pub local: Option<IpAddr>,
-}
-
-/// A rendezvous server that DNS names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DnsServer {
-    /// Where it is.
-    pub endpoint: Endpoint,
-    /// The name in its certificate: the domain that was asked for (5.9).
-    pub tls_name: String,
-    /// The key of its certificate, by which it is believed in the place of a name.
-    pub pin: Option<SpkiHash>,
 }
 
 /// How much a client does by itself.
@@ -193,11 +186,11 @@ pub enum Input {
     Resolved {
         /// The domain.
         domain: String,
-        /// Its rendezvous servers, or why they are not known, in words.
-        answer: Result<Vec<DnsServer>, String>,
+        /// Its rendezvous servers, or why they are not known.
+        answer: Result<Vec<DomainServer>, LookupError>,
     },
-    /// A router leads to this client from here, or does no longer.
-    Mapped(Option<SocketAddr>),
+    /// Whether and where a router leads to this client from outside.
+    Mapped(Mapping),
     /// The time of [`Engine::deadline`] has come.
     Deadline,
 }
@@ -469,7 +462,7 @@ impl Engine {
                 self.handle_resolved(step, &domain, answer);
                 Ok(())
             }
-            Input::Mapped(mapped) => self.handle_mapped(step, mapped),
+            Input::Mapped(mapping) => self.handle_mapped(step, mapping),
             Input::Deadline => Ok(()),
         }
     }

@@ -114,6 +114,7 @@ impl Engine {
         let inside = inside.filter_map(|key| names.iter().find(|n| n.key == *key));
         let mut warnings = self.relay_warnings(step.now);
         warnings.extend(inside.map(|name| inside_a_network(&name.shown())));
+        warnings.extend(self.mapping_warning());
         warnings.sort_unstable();
         let contacts = names.iter().filter(|n| n.standing == Standing::Accepted);
         Ok(StatusView {

@@ -1,9 +1,14 @@
 //! Connections to rendezvous servers: one task each.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, num::NonZeroU16};
 
+use rand::{SeedableRng as _, rngs::StdRng};
 use sremp_core::channel::Message;
-use sremp_net::tls::{Trust, connect};
+use sremp_net::{
+    bootstrap::{self, NameServer},
+    mapping::{self, KeptMapping, MappingRequest},
+    tls::{NamedServer, Trust, connect_to},
+};
 use tokio::{runtime::Handle, sync::mpsc, task::JoinSet};
 
 use super::Work;
@@ -30,8 +35,36 @@ impl ServerTasks {
         }
     }
 
-    pub(super) fn work(&self) -> mpsc::Sender<Work> {
-        self.work.clone()
+    /// Asks DNS for a domain's servers.
+    pub(super) fn resolve(&self, domain: String) {
+        let work = self.work.clone();
+        self.handle.spawn(async move {
+            let mut rng = StdRng::from_rng(&mut rand::rng());
+            let answer = bootstrap::lookup(&domain, NameServer::System, &mut rng).await;
+            let input = Input::Resolved { domain, answer };
+            let _ = work.send(Work::Server(Box::new(input))).await;
+        });
+    }
+
+    /// Has the router lead to this port, and tells what comes of it.
+    pub(super) fn map(&self, port: NonZeroU16, allow_private: bool) -> KeptMapping {
+        let request = MappingRequest {
+            allow_private,
+            ..MappingRequest::new(port)
+        };
+        let _inside = self.handle.enter();
+        let kept = mapping::keep(request);
+        let (mut seen, work) = (kept.watch(), self.work.clone());
+        self.handle.spawn(async move {
+            while seen.changed().await.is_ok() {
+                let mapping = *seen.borrow_and_update();
+                let input = Input::Mapped(mapping);
+                if work.send(Work::Server(Box::new(input))).await.is_err() {
+                    break;
+                }
+            }
+        });
+        kept
     }
 
     pub(super) fn connect(&mut self, target: ServerTarget) {
@@ -69,8 +102,17 @@ impl ServerTasks {
 /// One connection, from its making to its end.
 async fn keep(target: ServerTarget, mut queue: mpsc::Receiver<Message>, work: mpsc::Sender<Work>) {
     let link = target.link;
-    let trust = target.pin.map_or(Trust::Name, Trust::Pin);
-    let connecting = connect(&target.endpoint, &trust, target.public_only);
+    // what DNS says of a key narrows a name, and does not replace it (7.5)
+    let (trust, spki) = match (target.pin, &target.tls_name) {
+        (Some(pin), None) => (Trust::Pin(pin), None),
+        (pin, _) => (Trust::Name, pin),
+    };
+    let server = NamedServer {
+        endpoint: &target.endpoint,
+        name: target.tls_name.as_deref().unwrap_or(target.endpoint.host()),
+        spki: spki.as_ref(),
+    };
+    let connecting = connect_to(&server, &trust, target.public_only);
     let tell = async |input| work.send(Work::Server(Box::new(input))).await.is_ok();
     let gone = |cause: String| Input::ServerClosed { link, cause };
     let mut server = match connecting.await {

@@ -12,12 +12,13 @@ use sremp_core::{
     rendezvous::{RendezvousClient, RendezvousEvent, ServerRecord, Source},
     time::Tick,
 };
+use sremp_net::bootstrap::{DomainServer, LookupError};
 
 use super::{
     super::{Engine, Output, ServerLink, ServerOpened, ServerTarget, Step},
     ANSWER_TIMEOUT, Ask, HEARTBEAT, IDLE, Phase, Server, Servers, Session,
 };
-use crate::{engine::DnsServer, store::StoreError};
+use crate::store::StoreError;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 60);
@@ -107,7 +108,7 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
         name: &str,
-        answer: Result<Vec<DnsServer>, String>,
+        answer: Result<Vec<DomainServer>, LookupError>,
     ) {
         let now = step.now.tick;
         let servers = &mut self.servers;
@@ -126,7 +127,7 @@ impl Engine {
                         .known
                         .entry(endpoint.clone())
                         .or_insert_with(|| {
-                            let mut known = Server::new(server.pin, true);
+                            let mut known = Server::new(server.spki, true);
                             known.tls_name = Some(server.tls_name);
                             known
                         });
@@ -136,7 +137,7 @@ impl Engine {
             Err(cause) => {
                 let pause = pause_after(domain.failures, step.rng);
                 domain.failures = domain.failures.saturating_add(1);
-                domain.last_error = Some(cause);
+                domain.last_error = Some(cause.to_string());
                 domain.due = Some(now.plus(pause));
             }
         }
@@ -172,8 +173,9 @@ impl Engine {
         if !server.is_down() || !has_work(server) {
             return;
         }
-        // a stranger's card does not make this client knock at doors of the user's own network
-        let public_only = !server.own && !self.config.allow_private_addresses;
+        // neither a stranger's card nor DNS makes this client knock at doors of the user's own network
+        let named = !server.own || server.tls_name.is_some();
+        let public_only = named && !self.config.allow_private_addresses;
         self.servers.next_link += 1;
         let link = ServerLink(self.servers.next_link);
         let Some(server) = self.servers.known.get_mut(endpoint) else {

@@ -10,6 +10,7 @@ use sremp_core::{
     rendezvous::{Record, RecordDraft, Seq, Visibility, address::may_be_public, renew_after},
     time::{Tick, UnixMillis},
 };
+use sremp_net::mapping::{Mapping, MappingFailure};
 
 use super::{
     super::{Engine, Output, Step, Ticket},
@@ -44,6 +45,8 @@ pub(in super::super) struct Registering {
     current: Option<Current>,
     /// Where a router leads to this client.
     mapped: Option<Endpoint>,
+    /// Why none does, if one was asked.
+    mapping_failure: Option<MappingFailure>,
     /// Addresses of this very machine under which servers see it.
     seen: BTreeMap<Endpoint, IpAddr>,
     waits: Vec<(Ticket, Tick)>,
@@ -91,6 +94,7 @@ impl Registering {
             published_until: UnixMillis::saturating(number(until.first_chunk())),
             current: None,
             mapped: None,
+            mapping_failure: None,
             seen: BTreeMap::new(),
             waits: Vec::new(),
         })
@@ -432,6 +436,12 @@ impl Engine {
         }
     }
 
+    /// Why no router leads to this client, if one was asked to.
+    pub(in super::super) fn mapping_warning(&self) -> Option<String> {
+        let failure = self.servers.registering.mapping_failure.as_ref()?;
+        Some(format!("no port is mapped: {failure}"))
+    }
+
     /// To where a router leads to this client from outside.
     pub(in super::super) const fn mapped(&self) -> Option<&Endpoint> {
         self.servers.registering.mapped.as_ref()
@@ -441,9 +451,14 @@ impl Engine {
     pub(in super::super) fn handle_mapped(
         &mut self,
         step: &mut Step<'_, '_>,
-        mapped: Option<std::net::SocketAddr>,
+        mapping: Mapping,
     ) -> Result<(), StoreError> {
-        let mapped = mapped.and_then(|at| Endpoint::try_from(at).ok());
+        let (mapped, failure) = match mapping {
+            Mapping::External { address, .. } => (Endpoint::try_from(address).ok(), None),
+            Mapping::Failed(failure) => (None, Some(failure)),
+            Mapping::None => (None, None),
+        };
+        self.servers.registering.mapping_failure = failure;
         if self.servers.registering.mapped == mapped {
             return Ok(());
         }
