@@ -21,6 +21,8 @@ pub struct CardView {
     pub endpoints: Vec<String>,
     /// Relays of its owner, `HOST:PORT`.
     pub relays: Vec<String>,
+    /// Rendezvous servers that may tell where its owner is, `HOST:PORT`.
+    pub rendezvous: Vec<String>,
     /// Whether it can be used once.
     pub one_time: bool,
     /// When it ceases to hold.
@@ -51,6 +53,7 @@ pub fn read(text: &str) -> Result<CardView, CommandError> {
             .map(|n| text::clean_line(n.as_str())),
         endpoints: content.endpoints.iter().map(ToString::to_string).collect(),
         relays: relays.collect(),
+        rendezvous: content.rendezvous.iter().map(ToString::to_string).collect(),
         one_time: content.intro.is_some_and(|intro| intro.one_time),
         expires: content.expires.map(Rfc3339),
         qr: card.to_qr_text(),

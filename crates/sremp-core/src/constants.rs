@@ -339,7 +339,7 @@ pub const RDV_DIALS_PER_MINUTE: usize = 3;
 /// Lowest port, 443 excepted, that is dialled because a stranger named it.
 pub const MIN_PUBLIC_PORT: u16 = 1_024;
 
-// ---- chapter 7: connections ---------------------------------------------------------------------
+// ---- chapter 7: paths ---------------------------------------------------------------------------
 
 /// Lease that a gateway is asked for.
 pub const MAPPING_LEASE: Duration = Duration::from_secs(60 * 60);

@@ -21,7 +21,10 @@ use sremp_core::{
     time::UnixMillis,
 };
 
-use sremp_net::mapping::{Mapping, MappingProtocol};
+use sremp_net::{
+    bootstrap::{DomainServer, LookupError},
+    mapping::{Mapping, MappingProtocol},
+};
 
 use crate::{
     Node, World,
@@ -217,6 +220,23 @@ impl World {
             },
         };
         self.give(node, Input::Mapped(mapping));
+    }
+
+    /// From now on DNS names these servers for a domain.
+    pub fn name_servers(&mut self, domain: &str, servers: &[usize]) {
+        let named = servers.iter().map(|server| DomainServer {
+            endpoint: self.rendezvous[*server].link().endpoint,
+            tls_name: domain.to_owned(),
+            spki: None,
+        });
+        self.domains.insert(domain.to_owned(), named.collect());
+    }
+
+    /// Nobody has told DNS of a domain before [`Self::name_servers`].
+    pub(crate) fn resolve(&mut self, node: NodeIndex, domain: String) {
+        let named = self.domains.get(&domain).cloned();
+        let answer = named.ok_or(LookupError::NoAnswer);
+        self.fly(node, MAX_DELAY, Input::Resolved { domain, answer });
     }
 
     /// A new rendezvous server.

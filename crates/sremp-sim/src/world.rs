@@ -13,7 +13,7 @@ use sremp_client::{
     view::CommandError,
 };
 use sremp_core::time::{Tick, UnixMillis};
-use sremp_net::LinkId;
+use sremp_net::{LinkId, bootstrap::DomainServer};
 
 use crate::{Node, Relay, Rendezvous, alone::BEGIN, connections::End};
 
@@ -62,6 +62,7 @@ pub struct World {
     pub(crate) unreachable: BTreeSet<NodeIndex>,
     pub(crate) private: BTreeSet<NodeIndex>,
     pub(crate) routed: BTreeSet<NodeIndex>,
+    pub(crate) domains: BTreeMap<String, Vec<DomainServer>>,
     gone: BTreeSet<NodeIndex>,
     pub(crate) flights: BTreeMap<(u64, u64), Flight>,
     pub(crate) ends: BTreeMap<LinkId, End>,
@@ -91,6 +92,7 @@ impl World {
             unreachable: BTreeSet::new(),
             private: BTreeSet::new(),
             routed: BTreeSet::new(),
+            domains: BTreeMap::new(),
             gone: BTreeSet::new(),
             flights: BTreeMap::new(),
             ends: BTreeMap::new(),
@@ -337,7 +339,8 @@ impl World {
             Output::Connect(target) => self.connect_server(node, &target),
             Output::Ask { link, message } => self.ask_server(node, link, &message),
             Output::Disconnect(link) => self.disconnect_server(node, Some(link)),
-            Output::IdentityChanged | Output::Stop | Output::Resolve(_) => {}
+            Output::Resolve(domain) => self.resolve(node, domain),
+            Output::IdentityChanged | Output::Stop => {}
         }
     }
 

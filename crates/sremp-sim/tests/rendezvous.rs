@@ -610,3 +610,49 @@ fn addresses_inside_a_network_are_registered_nowhere_unless_the_setting_says_so(
         assert_eq!(places(&mut world, server, node), wanted);
     }
 }
+
+#[test]
+fn servers_that_dns_names_are_used_and_asked_again_when_dns_fails() {
+    let mut world = World::new(18);
+    let server = world.open_rendezvous("rdv");
+    let domain = RendezvousPlace::Domain("example.org".to_owned());
+    let node = world.join_with("node", |config| config.rendezvous = Some(vec![domain]));
+    world.run(MINUTE);
+    let view = status(&mut world, node);
+    let told = &view.rendezvous[0];
+    assert_eq!(told.server, "example.org");
+    assert!(told.last_error.is_some() && told.next_try.is_some(), "{told:?}");
+    world.name_servers("example.org", &[server]);
+    world.run(15 * MINUTE);
+    assert_eq!(status(&mut world, node).rendezvous[0].server, "rdv:4000");
+    assert!(is_known(&mut world, server, node));
+    // who asks before DNS has answered waits for it
+    let other = join(&mut world, "other", &[server]);
+    world.run(MINUTE);
+    world.restart(node);
+    assert_eq!(find(&mut world, node, other).unwrap().username, "other");
+}
+
+#[test]
+fn a_contacts_card_names_servers_that_are_asked_for_that_contact_only() {
+    let mut world = World::new(19);
+    let (anns, bens) = (world.open_rendezvous("anns"), world.open_rendezvous("bens"));
+    let ann = join(&mut world, "ann", &[anns]);
+    let ben = join(&mut world, "ben", &[bens]);
+    let cat = join(&mut world, "cat", &[bens]);
+    world.add(ann, ben);
+    world.run(MINUTE);
+    world.node(ben).name = "elsewhere".to_owned();
+    world.advertise(ben, "elsewhere:4000");
+    world.run(MINUTE);
+    world.send(ann, "ben", "found by your card");
+    world.run(5 * MINUTE);
+    let found = find(&mut world, ann, ben).unwrap();
+    assert_eq!(found.servers, ["bens:4000"]);
+    assert!(find(&mut world, ann, cat).is_err());
+    // nothing of ann is told to a server that is not hers
+    assert!(!is_known(&mut world, bens, ann));
+    accept(&mut world, ben, ann);
+    world.run(MINUTE);
+    assert_eq!(world.received(ben, "ann"), ["found by your card"]);
+}

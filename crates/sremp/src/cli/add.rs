@@ -63,7 +63,11 @@ fn show(to: &mut dyn Write, card: &CardView) -> io::Result<()> {
     let name = card.username.as_deref().unwrap_or("(no name)");
     writeln!(to, "name       {} (as the card claims)", peer::line(name))?;
     writeln!(to, "id         {}", peer::line(&card.id))?;
-    for (label, places) in [("reached at", &card.endpoints), ("relay", &card.relays)] {
+    for (label, places) in [
+        ("reached at", &card.endpoints),
+        ("relay", &card.relays),
+        ("looked up", &card.rendezvous),
+    ] {
         for place in places {
             writeln!(to, "{label:<10} {}", peer::line(place))?;
         }

@@ -24,6 +24,8 @@ use crate::{
 
 /// How long the servers have for their pages.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Times that people browse at once; one more is refused.
+const MAX_BROWSES: usize = 16;
 /// Pages of one server for one `browse`: a minute's worth (5.6), less one for the next `browse`.
 const PAGES: u32 = 5;
 
@@ -78,6 +80,11 @@ impl Engine {
             let message = "only who is registered may browse: `sremp register`, and keep the client \
                            running with `sremp up`";
             return refuse(ErrorKind::Usage, message);
+        }
+        if self.servers.browses.len() >= MAX_BROWSES {
+            self.refusals.count("too-many-searches");
+            let message = "too many are browsing; let one of them end and try again";
+            return refuse(ErrorKind::Failed, message);
         }
         let mut browse = Browse {
             asked: BTreeMap::new(),

@@ -25,6 +25,8 @@ use crate::{
 
 /// How long the servers have for their answers.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Searches that users have asked for at once; one more is refused.
+const MAX_SEARCHES: usize = 256;
 /// Shortest time between two searches for one person; doubled each time that nothing new was found.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
@@ -176,7 +178,7 @@ impl Engine {
             let server = known.or_insert_with(|| Server::new(None, false));
             search.ask(key, &endpoint, server, by_hand, step.now.tick);
         }
-        let resolving = self.servers.domains.iter().any(|d| d.due.is_none());
+        let resolving = self.servers.is_resolving(step.now.tick);
         let any = !search.asked.is_empty() || !search.failures.is_empty() || resolving;
         if any {
             self.servers.searches.running.insert(*key, search);
@@ -237,7 +239,7 @@ impl Engine {
     /// Ends the searches that have all answers, or no more time.
     pub(super) fn end_searches(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
         let now = step.now.tick;
-        let resolving = self.servers.domains.iter().any(|d| d.due.is_none());
+        let resolving = self.servers.is_resolving(now);
         let over = |s: &Search| (s.asked.is_empty() && !resolving) || s.until <= now;
         let running = self.servers.searches.running.iter();
         let over: Vec<ContactId> = running.filter(|(_, s)| over(s)).map(|(k, _)| *k).collect();
@@ -384,6 +386,11 @@ impl Engine {
         if !self.online {
             let message = "a search needs the network; start the client with `sremp up`";
             return refuse(ErrorKind::Network, message);
+        }
+        if self.servers.searches.running.len() >= MAX_SEARCHES {
+            self.refusals.count("too-many-searches");
+            let message = "too many searches are running; let one of them end and try again";
+            return refuse(ErrorKind::Failed, message);
         }
         if !self.look_for(step, &key, true)? {
             return refuse(ErrorKind::Usage, super::views::NO_SERVER);

@@ -233,6 +233,12 @@ impl Servers {
         self.known.values().any(|s| s.own) || !self.domains.is_empty()
     }
 
+    /// Whether DNS is being asked for servers, or is about to be.
+    fn is_resolving(&self, now: Tick) -> bool {
+        let asks = |domain: &Domain| domain.due.is_none_or(|due| due <= now);
+        self.domains.iter().any(asks)
+    }
+
     fn own(&self) -> impl Iterator<Item = (&Endpoint, &Server)> {
         self.known.iter().filter(|(_, server)| server.own)
     }

@@ -491,8 +491,7 @@ impl Engine {
         step: &mut Step<'_, '_>,
     ) -> Result<(), StoreError> {
         let settled = self.servers.own().all(|(_, s)| self.is_settled(s));
-        let domains = self.servers.domains.iter();
-        let settled = settled && domains.into_iter().all(|d| d.due.is_some());
+        let settled = settled && !self.servers.is_resolving(step.now.tick);
         let waits = std::mem::take(&mut self.servers.registering.waits);
         for (ticket, until) in waits {
             if !settled && until > step.now.tick {
