@@ -368,12 +368,13 @@ impl Engine {
             self.take(&mut step, input)?;
         }
         self.run_timers(&mut step)?;
+        // what servers told is a reason to send
+        self.run_servers(&mut step)?;
         while let Some(key) = self.withdrawn.pop_first() {
             self.close_peer(&mut step, &key, ErrorCode::Refused);
         }
         self.run_pushes(&mut step)?;
         self.run_relays(&mut step)?;
-        self.run_servers(&mut step)?;
         self.dial_due(&mut step)?;
         self.answer_waits(&mut step)?;
         self.peers.save(step.tx)?;
