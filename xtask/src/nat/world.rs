@@ -185,6 +185,10 @@ impl World {
         for link in ["home", "outside", "lo"] {
             router.run("ip", &format!("link set {link} up"))?;
         }
+        if address == INNER {
+            // whoever is outside is reached through the router beyond, which is left out here
+            router.run("ip", &format!("route add {OUTSIDE} dev outside"))?;
+        }
         router.run("sysctl", "-q -w net.ipv4.ip_forward=1")?;
         let rules = self.file("rules", RULES)?;
         router.run("nft", &format!("-f {}", rules.display()))?;

@@ -23,6 +23,11 @@ struct Server {
 
 impl Server {
     fn made() -> Self {
+        Self::with_peers(&[])
+    }
+
+    /// One that exchanges lists with these every second.
+    fn with_peers(peers: &[&Self]) -> Self {
         let home = Home::none();
         let made = home.json(&[
             "rendezvous",
@@ -32,6 +37,20 @@ impl Server {
             "--self-signed",
         ]);
         let link = text(&made, "link");
+        let path = home.path().join("rendezvous.toml");
+        let links: Vec<String> = peers
+            .iter()
+            .map(|peer| format!("{:?}", peer.link))
+            .collect();
+        let set = |line: &str| match line.split(" =").next() {
+            Some("peers") => format!("peers = [{}]\n", links.join(", ")),
+            Some("peers_every") => "peers_every = 1\n".to_owned(),
+            // of several on one machine one would have the port
+            Some("operations") => "operations = \"\"\n".to_owned(),
+            _ => format!("{line}\n"),
+        };
+        let settings = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, settings.lines().map(set).collect::<String>()).unwrap();
         Self { home, link }
     }
 
@@ -215,4 +234,57 @@ fn what_is_missing_is_said() {
     assert_eq!(ann.json(&["servers"])["servers"][0]["state"], "idle");
     let told = ann.ok(&["register"]);
     assert!(told.contains("sremp up"), "{told}");
+}
+
+#[test]
+fn a_client_learns_of_other_servers_and_told_to_uses_one_when_its_own_is_dead() {
+    let (two, three) = (Server::made(), Server::made());
+    let one = Server::with_peers(&[&two, &three]);
+    let (running_one, _two, _three) = (one.run(), two.run(), three.run());
+    let ann = one.person("ann");
+    let client = up(&ann);
+    // the servers may need a moment for each other; each registration asks for them anew
+    let from = Instant::now();
+    let told = loop {
+        let told = ann.json(&["servers"])["candidates"]
+            .as_array()
+            .unwrap()
+            .clone();
+        if told.len() == 2 {
+            break told;
+        }
+        assert!(from.elapsed() < PATIENCE, "{told:?}");
+        let other = match ann.json(&["register"])["visibility"] == "listed" {
+            true => "--unlisted",
+            false => "--listed",
+        };
+        ann.run(&["register", other]);
+    };
+    let mut links: Vec<String> = told.iter().map(|other| text(other, "link")).collect();
+    let mut wanted = vec![two.link.clone(), three.link.clone()];
+    links.sort();
+    wanted.sort();
+    assert_eq!(links, wanted);
+    running_one.kill();
+    client.signal("TERM");
+    assert_eq!(client.end().0, 0);
+    let path = ann.path().join("config.toml");
+    let settings = std::fs::read_to_string(&path).unwrap();
+    let (old, new) = (
+        format!("{:?}", one.link),
+        format!("{:?}, {:?}", one.link, two.link),
+    );
+    assert!(settings.contains(&old), "{settings}");
+    std::fs::write(&path, settings.replace(&old, &new)).unwrap();
+    let client = Running::of(&mut anywhere(&ann, &["up"]));
+    assert!(client.line().starts_with("up "));
+    let registered = |status: &Value| {
+        let servers = status["rendezvous"].as_array().unwrap().iter();
+        let kept = servers.filter(|server| !server["registered_until"].is_null());
+        kept.count() == 1
+    };
+    until(&ann, registered);
+    // and is found there
+    let ben = two.person("ben");
+    assert_eq!(find(&ben, &ann.id()).code, 0);
 }

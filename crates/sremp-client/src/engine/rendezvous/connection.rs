@@ -222,7 +222,6 @@ impl Engine {
             progress: now,
             local: opened.local,
             addressed: false,
-            gossiped: false,
         }));
     }
 

@@ -118,8 +118,6 @@ struct Session {
     local: Option<IpAddr>,
     /// The server has said from where it sees this connection come, or does not say.
     addressed: bool,
-    /// It was asked for other servers.
-    gossiped: bool,
 }
 
 /// A request.

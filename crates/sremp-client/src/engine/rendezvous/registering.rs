@@ -334,11 +334,8 @@ impl Engine {
             return Ok(());
         };
         server.account.told = Some(seq);
-        if let Some(session) = server.session_mut()
-            && !std::mem::replace(&mut session.gossiped, true)
-        {
-            server.queue.push_back(Ask::Servers);
-        }
+        // as often as one registers, so that whoever is new or gone becomes known
+        server.queue.push_back(Ask::Servers);
         let Some(record) = registering.record(seq) else {
             return Ok(());
         };
