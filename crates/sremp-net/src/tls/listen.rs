@@ -1,12 +1,12 @@
 //! A server's side: a permit before any work, one task for each connection (D5.1).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     future::{Future, poll_fn},
     io,
     net::{IpAddr, SocketAddr},
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
 };
 
@@ -79,6 +79,8 @@ pub struct TlsLimits {
     pub admission: AdmissionLimits,
     /// Of open connections.
     pub open: usize,
+    /// Of those, from one prefix: an IPv4 address or an IPv6 /64.
+    pub open_per_prefix: usize,
 }
 
 /// A listener; it stops when this is dropped, and then its connections end after the answer that
@@ -142,6 +144,7 @@ pub fn listen<T: TlsServe>(
     let door = Door {
         acceptor: TlsAcceptor::from(Arc::new(config)),
         gate: Gate::new(limits.admission),
+        rooms: Arc::new(Rooms::new(limits.open_per_prefix)),
         open: Arc::new(Semaphore::new(limits.open.min(Semaphore::MAX_PERMITS))),
         clock: Clock::start(),
         counts: counts.clone(),
@@ -161,6 +164,7 @@ struct Door<T> {
     acceptor: TlsAcceptor,
     gate: Arc<Gate>,
     open: Arc<Semaphore>,
+    rooms: Arc<Rooms>,
     clock: Clock,
     counts: Counts,
     leaving: watch::Receiver<()>,
@@ -194,6 +198,7 @@ impl<T: TlsServe> Door<T> {
         let visit = Visit {
             acceptor: self.acceptor.clone(),
             gate: self.gate.clone(),
+            rooms: self.rooms.clone(),
             clock: self.clock,
             server: self.server.clone(),
             source,
@@ -210,6 +215,7 @@ impl<T: TlsServe> Door<T> {
 struct Visit<T> {
     acceptor: TlsAcceptor,
     gate: Arc<Gate>,
+    rooms: Arc<Rooms>,
     clock: Clock,
     server: Arc<T>,
     source: IpAddr,
@@ -228,19 +234,22 @@ impl<T: TlsServe> Visit<T> {
             Err(_) => return "TIMEOUT",
         };
         drop(half_open);
+        let Some(_room) = self.rooms.enter(self.from) else {
+            return "open connections of one address";
+        };
         let (_, connection) = stream.get_ref();
         // rustls lets a client through that offers no ALPN at all
-        if connection.alpn_protocol() != Some(RDV_ALPN) {
-            return "HANDSHAKE_FAILED";
-        }
-        let Some(exporter) = exporter(connection) else {
+        let spoken = connection.alpn_protocol() == Some(RDV_ALPN);
+        let exporter = exporter(connection).filter(|_| spoken);
+        let mut messages = Messages::new(stream, MAX_RDV_REQUEST);
+        let Some(exporter) = exporter else {
+            messages.close().await;
             return "HANDSHAKE_FAILED";
         };
         let arrival = TlsArrival {
             source: self.source,
             exporter,
         };
-        let mut messages = Messages::new(stream, MAX_RDV_REQUEST);
         let ended = self.serve(&mut messages, arrival).await;
         if BROKEN.contains(&ended) {
             self.gate.violated(self.from, None, self.clock.now());
@@ -286,6 +295,57 @@ impl<T: TlsServe> Visit<T> {
             };
             if let Err(error) = answered {
                 return error.cause();
+            }
+        }
+    }
+}
+
+/// How many of each prefix are open: whoever comes slowly and stays must not take all places.
+struct Rooms {
+    of_one: usize,
+    taken: Mutex<HashMap<AddressKey, usize>>,
+}
+
+impl Rooms {
+    fn new(of_one: usize) -> Self {
+        Self {
+            of_one,
+            taken: Mutex::default(),
+        }
+    }
+
+    fn enter(self: &Arc<Self>, from: AddressKey) -> Option<Room> {
+        let mut taken = self.lock();
+        let count = taken.entry(from).or_default();
+        if *count >= self.of_one {
+            return None;
+        }
+        *count = count.saturating_add(1);
+        drop(taken);
+        Some(Room {
+            rooms: self.clone(),
+            from,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AddressKey, usize>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of them; given back when it is over.
+struct Room {
+    rooms: Arc<Rooms>,
+    from: AddressKey,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut taken = self.rooms.lock();
+        if let Some(count) = taken.get_mut(&self.from) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                taken.remove(&self.from);
             }
         }
     }
