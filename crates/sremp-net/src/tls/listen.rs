@@ -1,13 +1,11 @@
 //! A server's side: a permit before any work, one task for each connection (D5.1).
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    future::{Future, poll_fn},
+    collections::BTreeMap,
+    future::Future,
     io,
     net::{IpAddr, SocketAddr},
-    pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Poll,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use rustls::ServerConfig;
@@ -24,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{Certificate, StreamError, exporter, stream::Messages};
+use super::{Certificate, StreamError, exporter, rooms::Rooms, stream::Messages, turns::in_turns};
 use crate::{
     accept::bind,
     clock::Clock,
@@ -298,79 +296,4 @@ impl<T: TlsServe> Visit<T> {
             }
         }
     }
-}
-
-/// How many of each prefix are open: whoever comes slowly and stays must not take all places.
-struct Rooms {
-    of_one: usize,
-    taken: Mutex<HashMap<AddressKey, usize>>,
-}
-
-impl Rooms {
-    fn new(of_one: usize) -> Self {
-        Self {
-            of_one,
-            taken: Mutex::default(),
-        }
-    }
-
-    fn enter(self: &Arc<Self>, from: AddressKey) -> Option<Room> {
-        let mut taken = self.lock();
-        let count = taken.entry(from).or_default();
-        if *count >= self.of_one {
-            return None;
-        }
-        *count = count.saturating_add(1);
-        drop(taken);
-        Some(Room {
-            rooms: self.clone(),
-            from,
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<AddressKey, usize>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One of them; given back when it is over.
-struct Room {
-    rooms: Arc<Rooms>,
-    from: AddressKey,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        let mut taken = self.rooms.lock();
-        if let Some(count) = taken.get_mut(&self.from) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                taken.remove(&self.from);
-            }
-        }
-    }
-}
-
-/// Carries out a future, each step of it with a permit.
-async fn in_turns<F: Future>(turns: &Semaphore, future: F) -> F::Output {
-    let mut future = pin!(future);
-    loop {
-        let turn = turns.acquire().await;
-        let step = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
-        drop(turn);
-        match step {
-            Poll::Ready(output) => return output,
-            Poll::Pending => woken().await,
-        }
-    }
-}
-
-/// Waits until the task is woken by what the step before has asked for.
-async fn woken() {
-    let mut again = false;
-    poll_fn(|_| match std::mem::replace(&mut again, true) {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
-    })
-    .await;
 }
