@@ -43,7 +43,8 @@ nginx() {
 }
 
 ours() {
-    "$sremp" bench rendezvous lookups connect idle --json |
+    # as nginx.sh does with nginx and its load
+    nice -n 5 "$sremp" bench rendezvous lookups connect idle --json |
         grep -o '"[a-z0-9_]*":[0-9][0-9.]*' | tr -d '"' | tr ':' ' '
 }
 

@@ -328,6 +328,8 @@ pub const PRESENCE_STEP: Duration = Duration::from_secs(60 * 60);
 pub const MAX_CANDIDATES: usize = 64;
 /// Candidates that are kept of one source.
 pub const MAX_CANDIDATES_PER_SOURCE: usize = 8;
+/// Of those, servers that told of themselves.
+pub const MAX_ANNOUNCED: usize = 32;
 /// Registrations of one key in a minute.
 pub const REGISTERS_PER_KEY: u32 = 5;
 /// Registrations from one address prefix in a minute.

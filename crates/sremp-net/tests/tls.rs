@@ -38,6 +38,7 @@ const LIMITS: TlsLimits = TlsLimits {
         ..AdmissionLimits::CLIENT
     },
     open: 8,
+    open_per_prefix: 8,
 };
 const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);

@@ -74,6 +74,8 @@ pub struct Rates {
 pub struct Connections {
     /// Open ones.
     pub open: usize,
+    /// Of those, from one address prefix.
+    pub open_per_address: usize,
     /// Those whose handshake is not done.
     pub half_open: usize,
     /// The same, of one address prefix.
@@ -134,6 +136,7 @@ impl Default for Connections {
         let limits = AdmissionLimits::RELAY;
         Self {
             open: 20_000,
+            open_per_address: 1_000,
             half_open: limits.half_open,
             half_open_per_address: limits.half_open_per_prefix,
             new_per_address_and_minute: limits.accepts_per_minute,
@@ -268,6 +271,7 @@ impl Config {
                 ..AdmissionLimits::RELAY
             },
             open: limits.open,
+            open_per_prefix: limits.open_per_address,
         }
     }
 }

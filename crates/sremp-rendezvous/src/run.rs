@@ -191,11 +191,9 @@ pub async fn start(home: &RendezvousHome, allow_private: bool) -> Result<Running
     config.allow_private_addresses |= allow_private;
     let mut certificates = Certificates::load(home, &config)?;
     let mut store = EmbeddedStore::open(&home.database_path())?;
-    let mut directory = Directory::new(config.max_registrations, rand::random());
-    store.load(&mut |entry| {
-        // one more than the setting allows is forgotten with the next start
-        let _ = directory.put(entry);
-    })?;
+    let mut kept = Vec::new();
+    store.load(&mut |entry| kept.push(entry))?;
+    let directory = Directory::restored(config.max_registrations, rand::random(), kept);
     let directory = Arc::new(RwLock::new(directory));
     let metrics = Metrics::new();
     let (keeper, ended) =

@@ -107,6 +107,17 @@ impl Candidates {
         self.kept.remove(server).map(|(_, record)| record)
     }
 
+    /// Whether this server is kept.
+    pub fn has(&self, server: &ContactId) -> bool {
+        self.kept.contains_key(server)
+    }
+
+    /// How many are kept that came from addresses.
+    pub fn from_addresses(&self) -> usize {
+        let sources = self.kept.values().map(|(source, _)| source);
+        sources.filter(|s| matches!(s, Source::Address(_))).count()
+    }
+
     /// Forgets those of a source that `keep` does not want any more.
     pub fn retain_of(&mut self, source: Source, keep: impl Fn(&ContactId) -> bool) {
         self.kept

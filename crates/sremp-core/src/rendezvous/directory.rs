@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_bytes::ByteBuf;
 
 use super::{
-    Page, PageCursor, PeerInfo, Place, Record, Registration, Seq, Visibility,
+    Page, PageCursor, PeerInfo, Place, Registration, Seq,
     pages::{Circle, Walk},
+    record::Head,
 };
 use crate::{
     constants::{
@@ -51,24 +52,25 @@ impl Entry {
     /// A registration as it comes.
     pub fn new(registration: &Registration, now: UnixMillis) -> Self {
         let (identity, record) = (registration.identity(), registration.record());
-        Self::of(identity.as_bytes(), record, now)
+        let documents = (identity.as_bytes(), record.as_bytes(), record.signature());
+        Self::of(documents, record.head(), now)
     }
 
-    fn of(identity: &[u8], record: &Record, last_seen: UnixMillis) -> Self {
-        let signature = record.signature().as_bytes();
-        let documents = [identity, record.as_bytes(), signature].concat();
+    fn of(documents: (&[u8], &[u8], &Signature), head: Head, last_seen: UnixMillis) -> Self {
+        let (identity, record, signature) = documents;
+        let documents = [identity, record, signature.as_bytes()].concat();
         let kept = Kept {
             documents: documents.into(),
-            seq: record.seq(),
-            expires: record.expires(),
+            seq: head.seq,
+            expires: head.expires,
             last_seen,
             present: 0,
             identity_len: u16::try_from(identity.len()).unwrap_or(u16::MAX),
-            listed: record.visibility() == Visibility::Listed && !record.is_tombstone(),
-            tombstone: record.is_tombstone(),
+            listed: head.listed,
+            tombstone: head.tombstone,
         };
         Self {
-            key: record.owner().into(),
+            key: head.owner,
             kept,
         }
     }
@@ -81,8 +83,8 @@ impl Entry {
         signature: Signature,
         last_seen: UnixMillis,
     ) -> Option<Self> {
-        let record = Record::trusted(record, signature)?;
-        Some(Self::of(identity, &record, last_seen))
+        let head = Head::trusted(record)?;
+        Some(Self::of((identity, record, &signature), head, last_seen))
     }
 
     /// Whose it is.
@@ -209,6 +211,24 @@ impl Directory {
             entries: BTreeMap::new(),
             due: BTreeSet::new(),
             circle: Circle::new(secret),
+            max,
+        }
+    }
+
+    /// A directory with what was kept before, each key once; what is beyond `max` is left out. A
+    /// million at once are sorted and put in their places in a fraction of the time, and the room,
+    /// that they take one by one.
+    pub fn restored(max: usize, secret: [u8; 32], mut entries: Vec<Entry>) -> Self {
+        entries.truncate(max);
+        let listed = entries.iter().filter(|entry| entry.kept.listed);
+        let circle = Circle::with(secret, listed.map(Entry::key));
+        let due = entries.iter().map(|e| (e.kept.shown_until(), e.key));
+        let due = due.collect();
+        let entries = entries.into_iter().map(|entry| (entry.key, entry.kept));
+        Self {
+            entries: entries.collect(),
+            due,
+            circle,
             max,
         }
     }

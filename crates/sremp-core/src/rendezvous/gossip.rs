@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     constants::{
-        EXCHANGE_RETRY, MAX_CANDIDATES, MAX_EXCHANGE_PAUSE, MAX_SERVER_PEERS, MISSED_EXCHANGES,
-        SERVER_FRESH,
+        EXCHANGE_RETRY, MAX_ANNOUNCED, MAX_CANDIDATES, MAX_EXCHANGE_PAUSE, MAX_SERVER_PEERS,
+        MISSED_EXCHANGES, SERVER_FRESH,
     },
     id::ContactId,
     time::{Tick, UnixMillis},
@@ -203,10 +203,16 @@ impl Gossip {
         record: ServerRecord,
         now: UnixMillis,
     ) -> Result<(), NotKept> {
-        match self.is_known(&record.server()) {
-            true => Ok(()),
-            false => self.offer(Source::Address(address), record, now),
+        let server = record.server();
+        if self.is_known(&server) {
+            return Ok(());
         }
+        self.candidates.forget_expired(now);
+        // a crowd of strangers leaves room for those of whom peers tell
+        if self.candidates.from_addresses() >= MAX_ANNOUNCED && !self.candidates.has(&server) {
+            return Err(NotKept::Full);
+        }
+        self.offer(Source::Address(address), record, now)
     }
 
     /// Whom this server names after itself: peers that answer, then candidates; 63 at most.

@@ -63,6 +63,15 @@ impl Circle {
         }
     }
 
+    pub(super) fn with(secret: [u8; 32], keys: impl Iterator<Item = IdentityKey>) -> Self {
+        let empty = Self::new(secret);
+        let places = keys.map(|key| (empty.place(&key), key));
+        Self {
+            keys: places.collect(),
+            secret,
+        }
+    }
+
     fn place(&self, key: &IdentityKey) -> Place {
         let hash = Sha256::new()
             .chain_update(b"SREMP/1/rdv-place")

@@ -12,7 +12,7 @@ use crate::{
         RECORD_MEMORY,
     },
     contact_card::{Endpoint, RelayHint},
-    id::ContactId,
+    id::{ContactId, IdentityKey},
     identity::SecretIdentity,
     signature::{Signature, SignatureLabel},
     time::UnixMillis,
@@ -39,7 +39,7 @@ pub struct RecordDraft {
 /// The array that is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Fields {
-    identity_key: ContactId,
+    identity_key: IdentityKey,
     seq: Seq,
     endpoints: Vec<Endpoint>,
     issued: UnixMillis,
@@ -76,7 +76,37 @@ impl std::error::Error for RecordError {}
 pub struct Record {
     bytes: Vec<u8>,
     signature: Signature,
+    owner: ContactId,
     fields: Fields,
+}
+
+/// What a directory knows of a record without reading it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) owner: IdentityKey,
+    pub(super) seq: Seq,
+    pub(super) expires: UnixMillis,
+    pub(super) listed: bool,
+    pub(super) tombstone: bool,
+}
+
+impl Head {
+    /// Of a record from one's own disk, whose signature was checked before it was written there.
+    pub(super) fn trusted(bytes: &[u8]) -> Option<Self> {
+        let fields: Fields = decode_exact(bytes, MAX_RECORD).ok()?;
+        Some(Self::of(&fields))
+    }
+
+    fn of(fields: &Fields) -> Self {
+        let tombstone = fields.is_tombstone();
+        Self {
+            owner: fields.identity_key,
+            seq: fields.seq,
+            expires: fields.expires,
+            listed: fields.visibility == Visibility::Listed && !tombstone,
+            tombstone,
+        }
+    }
 }
 
 impl Record {
@@ -86,7 +116,7 @@ impl Record {
     /// [`RecordError::Fields`] when the draft breaks a rule.
     pub fn sign(own: &SecretIdentity, draft: RecordDraft) -> Result<Self, RecordError> {
         let fields = Fields {
-            identity_key: own.id(),
+            identity_key: own.id().into(),
             seq: draft.seq,
             endpoints: draft.endpoints,
             issued: draft.issued,
@@ -102,6 +132,7 @@ impl Record {
         Ok(Self {
             bytes,
             signature,
+            owner: own.id(),
             fields,
         })
     }
@@ -122,23 +153,19 @@ impl Record {
             .verify(SignatureLabel::RdvRecord, bytes, signature)
             .map_err(|_| RecordError::Signature)?;
         let fields: Fields = decode_exact(bytes, MAX_RECORD).map_err(|_| RecordError::Encoding)?;
-        if fields.identity_key != *owner || !fields.keep_the_rules() {
+        if fields.identity_key != (*owner).into() || !fields.keep_the_rules() {
             return Err(RecordError::Fields);
         }
         Ok(Self {
             bytes: bytes.to_vec(),
             signature: *signature,
+            owner: *owner,
             fields,
         })
     }
 
-    /// A record from one's own disk, whose signature was checked before it was written there.
-    pub(super) fn trusted(bytes: &[u8], signature: Signature) -> Option<Self> {
-        Some(Self {
-            bytes: bytes.to_vec(),
-            signature,
-            fields: decode_exact(bytes, MAX_RECORD).ok()?,
-        })
+    pub(super) fn head(&self) -> Head {
+        Head::of(&self.fields)
     }
 
     /// The bytes that are signed.
@@ -158,7 +185,7 @@ impl Record {
 
     /// Whose it is.
     pub const fn owner(&self) -> ContactId {
-        self.fields.identity_key
+        self.owner
     }
 
     /// Which of two is newer.
@@ -199,7 +226,7 @@ impl Record {
 
     /// Whether its owner has withdrawn: it names no place.
     pub const fn is_tombstone(&self) -> bool {
-        self.fields.endpoints.is_empty() && self.fields.relays.is_empty()
+        self.fields.is_tombstone()
     }
 
     /// Whether it holds now, by a clock that may be 300 s wrong.
@@ -220,14 +247,16 @@ impl Record {
 impl std::fmt::Debug for Record {
     /// Without places: an address tells where somebody is.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Fields {
-            identity_key, seq, ..
-        } = &self.fields;
-        write!(f, "Record({} #{})", identity_key.short(), seq.get())
+        let seq = self.fields.seq.get();
+        write!(f, "Record({} #{seq})", self.owner.short())
     }
 }
 
 impl Fields {
+    const fn is_tombstone(&self) -> bool {
+        self.endpoints.is_empty() && self.relays.is_empty()
+    }
+
     fn keep_the_rules(&self) -> bool {
         let ttl = self.expires.get().checked_sub(self.issued.get());
         let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);

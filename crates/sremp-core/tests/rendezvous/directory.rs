@@ -99,6 +99,38 @@ fn a_renewal_is_not_forgotten_with_what_it_replaced() {
 }
 
 #[test]
+fn what_is_restored_at_once_is_what_came_one_by_one() {
+    let people: Vec<_> = (1..200).map(person).collect();
+    let entries = (0..).zip(&people).map(|(n, of)| match n % 5 {
+        0 => entry(of, &tombstone(of, 5)),
+        1 | 2 => entry(of, &listed(of, 5)),
+        _ => entry(of, &record(of, 5)),
+    });
+    let entries: Vec<_> = entries.collect();
+    let mut one_by_one = empty();
+    for entry in entries.iter().rev().cloned() {
+        one_by_one.put(entry).unwrap();
+    }
+    let mut at_once = Directory::restored(1_000, [3; 32], entries.clone());
+    assert_eq!(at_once.len(), 199);
+    assert_eq!(at_once.listed(), one_by_one.listed());
+    assert_eq!(walk(&at_once, START, NOW), walk(&one_by_one, START, NOW));
+    for of in &people {
+        assert_eq!(
+            at_once.lookup(&key(of), NOW),
+            one_by_one.lookup(&key(of), NOW)
+        );
+        assert_eq!(at_once.entry(&key(of)), one_by_one.entry(&key(of)));
+    }
+    let over = NOW.plus(HOUR + DAY + TICK);
+    let forgotten = at_once.tidy(over, 1_000);
+    assert_eq!(forgotten, one_by_one.tidy(over, 1_000));
+    assert!(at_once.is_empty());
+    let few = Directory::restored(10, [3; 32], entries);
+    assert_eq!((few.len(), few.room()), (10, 0));
+}
+
+#[test]
 fn a_full_directory_takes_renewals_and_nobody_new() {
     let mut directory = Directory::new(2, [3; 32]);
     for n in 1..=2 {

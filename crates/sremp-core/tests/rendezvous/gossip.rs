@@ -235,3 +235,19 @@ fn servers_that_tell_of_themselves_are_named_and_eight_of_an_address() {
     );
     assert_eq!(world.named().len(), 8);
 }
+
+#[test]
+fn a_crowd_that_tells_of_itself_leaves_room_for_those_of_whom_peers_tell() {
+    let mut world = World::new(&[link(2)]);
+    let mut verdicts = Vec::new();
+    for n in 0..64 {
+        let record = server_record(100 + n, AT, NOW);
+        let address = u64::from(n / 4);
+        verdicts.push(world.gossip.handle_announcement(address, record, NOW));
+    }
+    assert_eq!(verdicts[..32], [Ok(()); 32]);
+    assert_eq!(verdicts[32..], [Err(NotKept::Full); 32]);
+    let list = (2..20).map(|seed| server_record(seed, AT, NOW)).collect();
+    assert_eq!(world.hears(2, list), kept(1 + 8, 9));
+    assert_eq!(world.named().len(), 1 + 32 + 8);
+}

@@ -6,6 +6,7 @@ use serde_bytes::ByteBuf;
 use sremp_core::{
     channel::Message,
     error::ErrorCode,
+    key::NoiseSecret,
     rendezvous::{
         Record, RecordDraft, Register, RendezvousClient, RendezvousEvent, RendezvousMessage,
         ServerConnection, dialled_back, frame::encode, proof,
@@ -36,6 +37,42 @@ fn case_21_a_registration_is_good_on_the_connection_for_which_it_was_signed_and_
     let good = register(&alice, &record(&alice.secret, 5), 1);
     assert_eq!(verdict(&good, 1, NOW), None);
     assert_eq!(verdict(&good, 2, NOW), Some(ErrorCode::BadProof));
+}
+
+#[test]
+fn case_21_an_identity_that_is_kept_needs_no_check_and_another_of_the_same_key_does() {
+    let (mut alice, mut server) = (Client::connected(1, 1), Server::new());
+    let kept = entry(&alice.secret, &record(&alice.secret, 5));
+    server.directory.put(kept).unwrap();
+    let machine = ServerConnection::new(exporter(1));
+    let check = |register: &Register, asked: &mut bool| {
+        let checked = machine.check_known(register, NOW, |key| {
+            let known = server.directory.knows(key, &register.identity);
+            *asked = known;
+            known
+        });
+        checked.err()
+    };
+    let mut known = false;
+    let good = register(&alice, &record(&alice.secret, 6), 1);
+    assert_eq!(check(&good, &mut known), None);
+    assert!(known);
+    // a byte of the signature, and a document that is newer
+    let mut forged = good.clone();
+    if let Some(last) = forged.identity.last_mut() {
+        *last ^= 1;
+    }
+    assert_eq!(check(&forged, &mut known), Some(ErrorCode::BadProof));
+    assert!(!known);
+    let other = NoiseSecret::from_bytes(&[9; 32]);
+    alice.secret = alice.secret.with_noise_key(other, NOW).unwrap();
+    let newer = register(&alice, &record(&alice.secret, 7), 1);
+    assert_eq!(check(&newer, &mut known), None);
+    assert!(!known);
+    // the rest is checked all the same
+    let mut replayed = good;
+    replayed.proof = newer.proof;
+    assert_eq!(check(&replayed, &mut known), Some(ErrorCode::BadProof));
 }
 
 #[test]

@@ -2,12 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    future::{Future, poll_fn},
+    future::Future,
     io,
     net::{IpAddr, SocketAddr},
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
-    task::Poll,
 };
 
 use rustls::ServerConfig;
@@ -24,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{Certificate, StreamError, exporter, stream::Messages};
+use super::{Certificate, StreamError, exporter, rooms::Rooms, stream::Messages, turns::in_turns};
 use crate::{
     accept::bind,
     clock::Clock,
@@ -79,6 +77,8 @@ pub struct TlsLimits {
     pub admission: AdmissionLimits,
     /// Of open connections.
     pub open: usize,
+    /// Of those, from one prefix: an IPv4 address or an IPv6 /64.
+    pub open_per_prefix: usize,
 }
 
 /// A listener; it stops when this is dropped, and then its connections end after the answer that
@@ -142,6 +142,7 @@ pub fn listen<T: TlsServe>(
     let door = Door {
         acceptor: TlsAcceptor::from(Arc::new(config)),
         gate: Gate::new(limits.admission),
+        rooms: Arc::new(Rooms::new(limits.open_per_prefix)),
         open: Arc::new(Semaphore::new(limits.open.min(Semaphore::MAX_PERMITS))),
         clock: Clock::start(),
         counts: counts.clone(),
@@ -161,6 +162,7 @@ struct Door<T> {
     acceptor: TlsAcceptor,
     gate: Arc<Gate>,
     open: Arc<Semaphore>,
+    rooms: Arc<Rooms>,
     clock: Clock,
     counts: Counts,
     leaving: watch::Receiver<()>,
@@ -194,6 +196,7 @@ impl<T: TlsServe> Door<T> {
         let visit = Visit {
             acceptor: self.acceptor.clone(),
             gate: self.gate.clone(),
+            rooms: self.rooms.clone(),
             clock: self.clock,
             server: self.server.clone(),
             source,
@@ -210,6 +213,7 @@ impl<T: TlsServe> Door<T> {
 struct Visit<T> {
     acceptor: TlsAcceptor,
     gate: Arc<Gate>,
+    rooms: Arc<Rooms>,
     clock: Clock,
     server: Arc<T>,
     source: IpAddr,
@@ -228,19 +232,22 @@ impl<T: TlsServe> Visit<T> {
             Err(_) => return "TIMEOUT",
         };
         drop(half_open);
+        let Some(_room) = self.rooms.enter(self.from) else {
+            return "open connections of one address";
+        };
         let (_, connection) = stream.get_ref();
         // rustls lets a client through that offers no ALPN at all
-        if connection.alpn_protocol() != Some(RDV_ALPN) {
-            return "HANDSHAKE_FAILED";
-        }
-        let Some(exporter) = exporter(connection) else {
+        let spoken = connection.alpn_protocol() == Some(RDV_ALPN);
+        let exporter = exporter(connection).filter(|_| spoken);
+        let mut messages = Messages::new(stream, MAX_RDV_REQUEST);
+        let Some(exporter) = exporter else {
+            messages.close().await;
             return "HANDSHAKE_FAILED";
         };
         let arrival = TlsArrival {
             source: self.source,
             exporter,
         };
-        let mut messages = Messages::new(stream, MAX_RDV_REQUEST);
         let ended = self.serve(&mut messages, arrival).await;
         if BROKEN.contains(&ended) {
             self.gate.violated(self.from, None, self.clock.now());
@@ -289,28 +296,4 @@ impl<T: TlsServe> Visit<T> {
             }
         }
     }
-}
-
-/// Carries out a future, each step of it with a permit.
-async fn in_turns<F: Future>(turns: &Semaphore, future: F) -> F::Output {
-    let mut future = pin!(future);
-    loop {
-        let turn = turns.acquire().await;
-        let step = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
-        drop(turn);
-        match step {
-            Poll::Ready(output) => return output,
-            Poll::Pending => woken().await,
-        }
-    }
-}
-
-/// Waits until the task is woken by what the step before has asked for.
-async fn woken() {
-    let mut again = false;
-    poll_fn(|_| match std::mem::replace(&mut again, true) {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
-    })
-    .await;
 }

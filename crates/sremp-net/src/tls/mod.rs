@@ -12,9 +12,11 @@
 mod certificate;
 mod client;
 mod listen;
+mod rooms;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::sync::Arc;
 

@@ -152,6 +152,31 @@ async fn somebody_who_breaks_the_rules_eight_times_is_not_let_in_and_others_are(
 }
 
 #[tokio::test]
+async fn one_address_takes_no_more_than_its_places_and_gives_them_back() {
+    let server =
+        Server::with("allow_private_addresses = true\n[connections]\nopen_per_address = 2\n").await;
+    let (one, _two) = (server.client().await, server.client().await);
+    let link = server.running.link();
+    let trust = Trust::Pin(link.spki.unwrap());
+    // the handshake is done before it is known that there is no room
+    let mut third = connect(&link.endpoint, &trust, false).await.unwrap();
+    assert!(third.next().await.is_err());
+    let cause = "open connections of one address";
+    until("it is counted", || ended(&server, cause) == 1).await;
+    one.tls.close().await;
+    until("there is room", || {
+        ended(&server, "closed by the peer") == 1
+    })
+    .await;
+    let mut client = server.client().await;
+    let answer = client.lookup(&person(1)).await;
+    assert!(
+        matches!(answer, RendezvousEvent::NotFound { .. }),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
 async fn those_who_come_too_often_wait_for_their_turn_and_are_then_refused() {
     let server = Server::with(
         "allow_private_addresses = true\n[connections]\nnew_per_address_and_minute = 120\nnew_per_address_at_once = 2\n",

@@ -189,6 +189,7 @@ async fn liar() -> (Arc<Liar>, TlsListening, RendezvousLink) {
             ..sremp_net::AdmissionLimits::CLIENT
         },
         open: 100,
+        open_per_prefix: 100,
     };
     let listening = listen(
         ([127, 0, 0, 1], 0).into(),

@@ -291,6 +291,7 @@ pages_per_key = 0
 requests_per_address = 0
 [connections]
 open = 100000
+open_per_address = 100000
 half_open = 100000
 half_open_per_address = 100000
 new_per_address_and_minute = 1000000
