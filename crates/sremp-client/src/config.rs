@@ -1,5 +1,7 @@
 //! The home's config file: what the user may set by hand.
 
+pub mod edit;
+
 use std::{fmt, net::SocketAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de::Error as _};

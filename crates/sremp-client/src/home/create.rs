@@ -132,6 +132,16 @@ fn file(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
     written.map_err(|e| HomeError::io("writing", path, e))
 }
 
+/// Writes a file in the place of another, durably; there is never half of one.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
+    let new = path.with_extension("new");
+    // of a write that was broken off
+    let _ = fs::remove_file(&new);
+    file(&new, bytes)?;
+    fs::rename(&new, path).map_err(|e| HomeError::io("writing", path, e))?;
+    sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
 fn sync_directory(path: &Path) -> Result<(), HomeError> {
     let synced = File::open(path).and_then(|directory| directory.sync_all());
     synced.map_err(|e| HomeError::io("writing", path, e))

@@ -185,6 +185,29 @@ impl Home {
         }
     }
 
+    /// The text of the config file; empty if there is none.
+    ///
+    /// # Errors
+    /// As [`Self::config`].
+    pub fn config_text(&self) -> Result<String, HomeError> {
+        self.config()?;
+        let path = self.config_path();
+        match read(&path, MAX_CONFIG) {
+            Ok(text) => Ok(text.to_string()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            Err(e) => Err(HomeError::io("reading", &path, e)),
+        }
+    }
+
+    /// Writes a config file in the place of the one that is there, all of it or nothing.
+    ///
+    /// # Errors
+    /// What the disk said; the one before stays then.
+    pub fn write_config(&self, text: &str) -> Result<(), HomeError> {
+        let path = self.config_path();
+        create::replace(&path, text.as_bytes())
+    }
+
     fn key_file(&self) -> Result<Zeroizing<String>, HomeError> {
         let path = self.path.join(KEY);
         match read(&path, key_file::MAX_KEY_FILE) {

@@ -8,8 +8,8 @@ use clap::{
 };
 
 use super::{
-    add, bench, browse, chat, completions, contacts, export, find, history, id, identity, init,
-    invite, man, recv, register, relay, rendezvous, search, send, servers, status, trust, up,
+    add, bench, browse, chat, completions, config, contacts, export, find, history, id, identity,
+    init, invite, man, recv, register, relay, rendezvous, search, send, servers, status, trust, up,
     verify, why,
 };
 
@@ -120,6 +120,8 @@ pub(crate) enum Verb {
     Servers(servers::Args),
     /// Show what the client is doing
     Status(status::Args),
+    /// Show or change the settings of the home
+    Config(config::Args),
     /// Manage the identity's keys
     Identity(identity::Args),
     /// Run a relay for yourself and others

@@ -19,6 +19,7 @@ mod bench;
 mod browse;
 mod chat;
 mod completions;
+mod config;
 mod contacts;
 mod detach;
 mod export;
@@ -118,6 +119,7 @@ fn run(typed: Typed) -> Ending {
         Verb::Register(args) => args.run(&context),
         Verb::Servers(args) => args.run(&context),
         Verb::Status(args) => args.run(&context),
+        Verb::Config(args) => args.run(&context),
         Verb::Demo
         | Verb::Completions(_)
         | Verb::Man(_)

@@ -98,3 +98,32 @@ fn status_without_a_client_says_so() {
     assert_eq!(status["queued"], 0);
     assert!(home.ok(&["status"]).contains("sremp up"));
 }
+
+#[test]
+fn settings_are_shown_and_changed_and_what_is_wrong_changes_nothing() {
+    let home = Home::of("ann");
+    let before = home.json(&["config"]);
+    assert_eq!(before["direct"], "accepted");
+    assert_eq!(before["advertise"], serde_json::Value::Null);
+    let changed = home.json(&["config", "advertise", "ann.example.org:4017"]);
+    assert_eq!(changed["advertise"], "ann.example.org:4017");
+    home.ok(&["config", "rendezvous", "example.org", "example.net"]);
+    let after = home.json(&["config"]);
+    assert_eq!(
+        after["rendezvous"],
+        serde_json::json!(["example.org", "example.net"])
+    );
+    assert_eq!(home.json(&["status"])["advertised"], "ann.example.org:4017");
+    home.ok(&["config", "rendezvous", "--none"]);
+    home.ok(&["config", "advertise", "--default"]);
+    let told = home.ok(&["config"]);
+    assert!(told.contains("(none)"), "{told}");
+    home.run(&["config", "listne", "x"])
+        .refused(2, "there are listen");
+    home.run(&["config", "listne"])
+        .refused(2, "there are listen");
+    home.run(&["config", "map_port", "maybe"])
+        .refused(2, "true or false");
+    assert_eq!(home.json(&["config"])["map_port"], false);
+    Home::none().run(&["config"]).refused(5, "sremp init");
+}

@@ -145,6 +145,10 @@ impl Engine {
     /// address that a server sees if that is this machine's own.
     pub(in super::super) fn learnt_endpoints(&self) -> Vec<Endpoint> {
         let registering = &self.servers.registering;
+        // what nobody typed is told to those only who may learn one's address
+        if self.config.direct != Direct::Accepted {
+            return Vec::new();
+        }
         if let Some(mapped) = &registering.mapped {
             return vec![mapped.clone()];
         }
