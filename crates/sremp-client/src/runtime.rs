@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{
     clock,
-    config::Config,
+    config::{Config, Direct},
     engine::{Engine, Input, Mode, Now, Output, Ticket},
     store::{Store, StoreError},
     view::{Command, CommandError, ErrorKind, Reply},
@@ -125,7 +125,8 @@ impl Runtime {
         }
         let servers = ServerTasks::new(tokio.handle().clone(), work.clone());
         let port = listening.as_ref().map(|l| l.local_addr().port());
-        let port = port.filter(|_| config.map_port && mode == Mode::Resident);
+        let wished = config.map_port && config.direct != Direct::Never;
+        let port = port.filter(|_| wished && mode == Mode::Resident);
         let mapping = port
             .and_then(NonZeroU16::new)
             .map(|port| servers.map(port, config.allow_private_addresses));
@@ -138,8 +139,9 @@ impl Runtime {
             clock,
             identity,
             network,
-            _listening: listening,
+            listening,
             servers,
+            again: Vec::new(),
             mapping,
             handle: tokio.handle().clone(),
             queue,
@@ -248,8 +250,10 @@ struct Shell {
     clock: Clock,
     identity: watch::Sender<Arc<LocalIdentity>>,
     network: Network,
-    _listening: Option<Listening>,
+    listening: Option<Listening>,
     servers: ServerTasks,
+    /// What an engine that begins anew has to be told once more.
+    again: Vec<Input>,
     mapping: Option<KeptMapping>,
     handle: tokio::runtime::Handle,
     queue: mpsc::Receiver<Work>,
@@ -298,6 +302,7 @@ impl Shell {
             }
         });
         let mut inputs = vec![Input::Deadline];
+        inputs.append(&mut self.again);
         let mut next = match first {
             None => return inputs,
             Some(work) => Some(work.unwrap_or(Work::Shutdown)),
@@ -467,6 +472,10 @@ impl Shell {
         }
         self.engine = load(&mut self.store, &self.config, self.mode, self.clock.now())?;
         self.engine.postpone(self.clock.now());
+        let listening = self.listening.as_ref().map(Listening::local_addr);
+        let mapping = self.mapping.as_ref().map(|kept| *kept.watch().borrow());
+        self.again = vec![Input::Listening(listening)];
+        self.again.extend(mapping.map(Input::Mapped));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use rand_chacha::{ChaCha20Rng, rand_core::Rng as _};
+use serde_bytes::ByteBuf;
 use sremp_client::engine::{Input, ServerLink, ServerOpened, ServerTarget};
 use sremp_core::{
     channel::Message,
@@ -14,8 +15,8 @@ use sremp_core::{
     id::{ContactId, IdentityKey},
     identity::{SecretIdentity, Username},
     rendezvous::{
-        Directory, Entry, ExporterValue, LookupResponse, PageCursor, Place, Refusal, Register,
-        RegisterResponse, RendezvousLink, RendezvousMessage, Request, ServerConnection,
+        Directory, Entry, ExporterValue, LookupResponse, PageCursor, PeerInfo, Place, Refusal,
+        Register, RegisterResponse, RendezvousLink, RendezvousMessage, Request, ServerConnection,
         ServerRecord, ServerRecordDraft, Servers, SignedServer, Verdict,
     },
     time::UnixMillis,
@@ -47,6 +48,10 @@ pub enum Lie {
     NeverEnds,
     /// It takes every registration and keeps none.
     Forgets,
+    /// It tells of the newest record with the first identity.
+    GivesTheFirstIdentity,
+    /// It has no room for anybody.
+    IsFull,
 }
 
 /// A rendezvous server.
@@ -63,6 +68,8 @@ pub struct Rendezvous {
     pub others: Vec<ServerRecord>,
     /// Whom it was asked for so far.
     pub lookups: u64,
+    /// Connections that it has taken so far.
+    pub connected: u64,
     /// Registrations that it has kept so far.
     pub registered: u64,
     identity: SecretIdentity,
@@ -83,6 +90,7 @@ impl Rendezvous {
             dials_back: true,
             others: Vec::new(),
             lookups: 0,
+            connected: 0,
             registered: 0,
             identity: SecretIdentity::generate(&username, now, rng),
             directory: Directory::new(1_000, secret),
@@ -145,6 +153,9 @@ impl Rendezvous {
             Ok(registration) => registration,
             Err(code) => return refused(code),
         };
+        if self.lie == Lie::IsFull {
+            return refused(ErrorCode::Full);
+        }
         let entry = Entry::new(&registration, now);
         let key = entry.key();
         match self.directory.judge(&entry) {
@@ -184,6 +195,10 @@ impl Rendezvous {
                 }
                 old.lookup(key, now)
             }
+            Lie::GivesTheFirstIdentity => self.directory.lookup(key, now).map(|peer| PeerInfo {
+                identity: ByteBuf::from(self.first[key].identity().to_vec()),
+                ..peer
+            }),
             _ => self.directory.lookup(key, now),
         };
         LookupResponse {
@@ -278,6 +293,7 @@ impl World {
         let mut exporter = [0; ExporterValue::LEN];
         self.rng.fill_bytes(&mut exporter);
         let connection = ServerConnection::new(ExporterValue::new(exporter));
+        server.connected += 1;
         server.connections.insert((node, link), connection);
         let opened = ServerOpened {
             link,

@@ -64,6 +64,7 @@ pub struct World {
     pub(crate) routed: BTreeSet<NodeIndex>,
     pub(crate) domains: BTreeMap<String, Vec<DomainServer>>,
     gone: BTreeSet<NodeIndex>,
+    spins: BTreeMap<NodeIndex, u32>,
     pub(crate) flights: BTreeMap<(u64, u64), Flight>,
     pub(crate) ends: BTreeMap<LinkId, End>,
     next_link: u64,
@@ -94,6 +95,7 @@ impl World {
             routed: BTreeSet::new(),
             domains: BTreeMap::new(),
             gone: BTreeSet::new(),
+            spins: BTreeMap::new(),
             flights: BTreeMap::new(),
             ends: BTreeMap::new(),
             next_link: 0,
@@ -248,9 +250,26 @@ impl World {
                 && !self.gone.contains(&node)
             {
                 self.give(node, Input::Deadline);
+                self.rests(node);
             }
         }
         self.millis = end;
+    }
+
+    /// A client that wants to go on at once, again and again, does nothing else.
+    fn rests(&mut self, node: NodeIndex) {
+        let now = self.now_of(node).tick;
+        let spins = self.spins.entry(node).or_default();
+        *spins = match self.nodes[node].engine.deadline() <= now {
+            true => *spins + 1,
+            false => 0,
+        };
+        assert!(
+            *spins < 20,
+            "seed {}: {} spins",
+            self.seed,
+            self.nodes[node].name
+        );
     }
 
     fn arrive(&mut self) {

@@ -660,3 +660,174 @@ fn a_contacts_card_names_servers_that_are_asked_for_that_contact_only() {
     world.run(MINUTE);
     assert_eq!(world.received(ben, "ann"), ["found by your card"]);
 }
+
+#[test]
+fn a_server_that_refuses_and_then_takes_is_registered_with_and_nothing_spins() {
+    let mut world = World::new(20);
+    let server = world.open_rendezvous("rdv");
+    world.rendezvous(server).lie = Lie::IsFull;
+    let node = join(&mut world, "node", &[server]);
+    world.run(MINUTE);
+    let view = status(&mut world, node);
+    assert!(
+        view.rendezvous[0].last_error.is_some(),
+        "{:?}",
+        view.rendezvous
+    );
+    world.rendezvous(server).lie = Lie::None;
+    world.run(6 * MINUTE);
+    assert!(is_known(&mut world, server, node));
+    world.run(HOUR);
+    assert!(is_known(&mut world, server, node));
+}
+
+#[test]
+fn an_older_identity_beside_the_newest_record_does_not_win_over_an_honest_server() {
+    for order in [
+        ["a-liar", "honest"],
+        ["liar", "honest"],
+        ["z-liar", "honest"],
+    ] {
+        let mut world = World::new(21);
+        let servers = order.map(|name| world.open_rendezvous(name));
+        let ann = join(&mut world, "ann", &servers);
+        let ben = join(&mut world, "ben", &servers);
+        world.run(MINUTE);
+        world.command(ben, Command::RotateNoiseKey);
+        world.run(MINUTE);
+        world.rendezvous(servers[0]).lie = Lie::GivesTheFirstIdentity;
+        let found = find(&mut world, ann, ben).unwrap();
+        assert_eq!(
+            (found.version, found.servers),
+            (2, vec!["honest:4000".to_owned()])
+        );
+    }
+}
+
+#[test]
+fn a_clock_that_was_wrong_and_a_machine_that_slept_do_not_keep_anybody_unfindable() {
+    // ahead by a year, then put right; also across a restart
+    for restarts in [false, true] {
+        let mut world = World::new(22);
+        let server = world.open_rendezvous("rdv");
+        let node = join(&mut world, "node", &[server]);
+        let year = 365 * DAY as i64;
+        world.turn_calendar_of(node, year);
+        world.restart(node);
+        world.run(HOUR);
+        assert!(!is_known(&mut world, server, node));
+        world.turn_calendar_of(node, -year);
+        if restarts {
+            world.restart(node);
+        }
+        world.run(6 * MINUTE);
+        assert!(is_known(&mut world, server, node));
+    }
+    // the calendar went on while the stopwatch stood still
+    let mut world = World::new(23);
+    let server = world.open_rendezvous("rdv");
+    let node = join(&mut world, "node", &[server]);
+    world.run(MINUTE);
+    world.turn_calendars(9 * HOUR as i64);
+    assert!(!is_known(&mut world, server, node));
+    world.run(2 * MINUTE);
+    assert!(is_known(&mut world, server, node));
+}
+
+#[test]
+fn one_who_is_off_tells_a_server_once_however_long_another_is_dead() {
+    let mut world = World::new(24);
+    let (live, dead) = (world.open_rendezvous("live"), world.open_rendezvous("dead"));
+    let node = join(&mut world, "node", &[live, dead]);
+    world.run(MINUTE);
+    world.set_rendezvous_up(dead, false);
+    register(&mut world, node, RegisterAs::Off);
+    let before = world.rendezvous(live).connected;
+    world.run(HOUR);
+    assert!(world.rendezvous(live).connected - before <= 1);
+    assert!(!is_known(&mut world, live, node));
+}
+
+#[test]
+fn with_nothing_to_register_the_user_is_told_so() {
+    let mut world = World::new(25);
+    let server = world.open_rendezvous("rdv");
+    let node = join_with(&mut world, "node", &[server], |config| {
+        config.advertise = None
+    });
+    world.run(MINUTE);
+    let command = Command::Register { visibility: None };
+    let Some(Ok(Reply::Register(view))) = world.command_within(node, command, 15_000) else {
+        panic!("no answer");
+    };
+    assert!(view.warning.is_some_and(|w| w.contains("map_port")));
+    assert!(browse(&mut world, node).unwrap().failures[0].contains("map_port"));
+}
+
+#[test]
+fn contacts_are_told_of_ones_place_once_and_not_each_time_the_client_begins() {
+    let mut world = World::new(26);
+    let server = world.open_rendezvous("rdv");
+    let node = anywhere(&mut world, server, false);
+    let ben = join(&mut world, "ben", &[server]);
+    world.run(MINUTE);
+    world.add(node, ben);
+    world.add(ben, node);
+    world.send(node, "ben", "hello");
+    world.run(MINUTE);
+    world.send(ben, "node", "hello");
+    world.run(MINUTE);
+    world.set_reachable(ben, false);
+    let waits = |world: &mut World| status(world, node).queued;
+    let before = waits(&mut world);
+    for _ in 0..5 {
+        world.restart(node);
+        world.listen(node, "0.0.0.0:4000");
+        world.run(2 * MINUTE);
+    }
+    assert_eq!(waits(&mut world), before);
+    // a server that says otherwise by turns makes nobody write letters
+    for n in 0..50 {
+        let from = format!("9.9.9.{n}:5000");
+        world.map(node, Some(&from));
+        world.run(5_000);
+    }
+    assert!(waits(&mut world) <= before + 2);
+}
+
+#[test]
+fn a_card_does_not_keep_a_server_that_dns_names_from_being_ones_own() {
+    let mut world = World::new(27);
+    let server = world.open_rendezvous("rdv");
+    let ben = join(&mut world, "ben", &[server]);
+    world.run(MINUTE);
+    let domain = RendezvousPlace::Domain("example.org".to_owned());
+    let ann = world.join_with("ann", |config| config.rendezvous = Some(vec![domain]));
+    world.add(ann, ben);
+    world.node(ben).name = "elsewhere".to_owned();
+    world.advertise(ben, "elsewhere:4000");
+    world.run(MINUTE);
+    // the card's server is asked before DNS knows
+    world.send(ann, "ben", "hello");
+    world.run(MINUTE);
+    world.name_servers("example.org", &[server]);
+    world.run(15 * MINUTE);
+    assert!(is_known(&mut world, server, ann));
+    assert!(status(&mut world, ann).rendezvous[0].own);
+}
+
+#[test]
+fn an_address_is_shown_to_those_only_who_may_learn_it() {
+    let shown = |direct: Direct| {
+        let mut world = World::new(28);
+        let node = world.join_with("node", |config| config.direct = direct);
+        let card = world.card(node);
+        !sremp_client::card::read(&card)
+            .unwrap()
+            .endpoints
+            .is_empty()
+    };
+    assert!(shown(Direct::Accepted));
+    assert!(!shown(Direct::Trusted));
+    assert!(!shown(Direct::Never));
+}

@@ -13,6 +13,7 @@ use sremp_core::{
 use super::{Engine, Step, Ticket, naming::NameClash, peers::Peer};
 use crate::{
     card,
+    config::Direct,
     store::{NewContact, StoreError},
     view::{CommandError, ErrorKind, IdView, Reply, Standing, VerifyView},
 };
@@ -44,7 +45,8 @@ impl Engine {
         intro: Option<IntroToken>,
         expires: Option<UnixMillis>,
     ) -> Result<ContactCard, StoreError> {
-        let endpoints = self.own_endpoints(step.tx)?;
+        // whoever a card comes to is a stranger
+        let endpoints = self.endpoints_for(step.tx, Trust::Unknown)?;
         let mut content = CardContent {
             expires,
             intro: intro.map(|token| Intro {
@@ -351,6 +353,10 @@ impl Engine {
         if !verified {
             record.verified_via = VerifiedVia::None;
             record.trusted_at = (trust == Trust::Trusted).then_some(now);
+        }
+        if record.trust != trust && self.config.direct == Direct::Trusted {
+            // may learn, or is to forget, where one is
+            record.sent_profile_rev = 0;
         }
         record.trust = trust;
         if trust != Trust::Rejected {

@@ -306,37 +306,35 @@ impl Engine {
     ) -> Result<(Vec<Endpoint>, Vec<Endpoint>), StoreError> {
         let anywhere = self.config.allow_private_addresses || peer.record.trust == Trust::Trusted;
         let (mut endpoints, mut claimed) = (Vec::new(), Vec::new());
+        // The newest word first, so that older ones do not use up what may be dialled. Trust is in what a
+        // contact says to the user, not in what a server passes on (5.5).
+        for endpoint in peer.record.found_endpoints(step.now.wall) {
+            if self.may_claim(peer, endpoint, step.now.tick) {
+                match self.config.allow_private_addresses {
+                    true => endpoints.push(endpoint.clone()),
+                    false => claimed.push(endpoint.clone()),
+                }
+            }
+        }
         for endpoint in &peer.record.endpoints {
             if step.tx.is_given_endpoint(peer.record.row, endpoint)? {
                 endpoints.push(endpoint.clone());
-                continue;
-            }
-            let claims = &mut self.dialling.claims;
-            if !claims.may_dial(peer.key(), endpoint, step.now.tick) {
-                self.refusals.count("too-many-endpoints");
-                continue;
-            }
-            match anywhere {
-                true => endpoints.push(endpoint.clone()),
-                false => claimed.push(endpoint.clone()),
-            }
-        }
-        // trust is in what a contact says to the user, not in what a server passes on (5.5)
-        for endpoint in peer.record.found_endpoints(step.now.wall) {
-            if !self
-                .dialling
-                .claims
-                .may_dial(peer.key(), endpoint, step.now.tick)
-            {
-                self.refusals.count("too-many-endpoints");
-                continue;
-            }
-            match self.config.allow_private_addresses {
-                true => endpoints.push(endpoint.clone()),
-                false => claimed.push(endpoint.clone()),
+            } else if self.may_claim(peer, endpoint, step.now.tick) {
+                match anywhere {
+                    true => endpoints.push(endpoint.clone()),
+                    false => claimed.push(endpoint.clone()),
+                }
             }
         }
         Ok((endpoints, claimed))
+    }
+
+    fn may_claim(&mut self, peer: &Peer, endpoint: &Endpoint, now: Tick) -> bool {
+        let may = self.dialling.claims.may_dial(peer.key(), endpoint, now);
+        if !may {
+            self.refusals.count("too-many-endpoints");
+        }
+        may
     }
 
     /// Whether a contact may be dialled, and can be (D7.1).

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use sremp_core::{
-    constants::{MAX_RELAY_HINTS, RESET_AFTER},
+    constants::{MAX_ENDPOINTS, MAX_RELAY_HINTS, RESET_AFTER},
     contact_card::{Endpoint, RelayHint},
     id::ContactId,
-    identity::{Identity, VersionRecord, VersionVerdict},
+    identity::{Identity, Trust, VersionRecord, VersionVerdict},
     session::{
         book::Incoming,
         content::{Body, ContactRequest, ProfileUpdate, ResetReason, UnverifiedIdentity},
@@ -18,7 +18,7 @@ use sremp_core::{
 };
 
 use super::{Engine, Step, peers::Peer};
-use crate::store::StoreError;
+use crate::{config::Direct, store::StoreError};
 
 /// The revision of one's own profile (`u64` little-endian) and the hash of what it says.
 const PROFILE: &str = "profile";
@@ -32,7 +32,22 @@ const RESET_PAUSE: Duration = Duration::from_secs(60);
 const UNDECRYPTABLE: ResetReason = ResetReason::DESYNC;
 
 impl Engine {
-    /// Where one can be reached directly: as configured, or where the client listens.
+    /// Where somebody whom the user trusts so much may learn that one can be reached directly, if
+    /// anywhere (7.1).
+    pub(super) fn endpoints_for(
+        &self,
+        tx: &mut crate::store::Tx<'_>,
+        trust: Trust,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        match self.config.direct {
+            Direct::Accepted => self.own_endpoints(tx),
+            Direct::Trusted if trust == Trust::Trusted => self.own_endpoints(tx),
+            Direct::Trusted | Direct::Never => Ok(Vec::new()),
+        }
+    }
+
+    /// Where one can be reached directly: as configured; else where the client was last found and where
+    /// it listens.
     pub(super) fn own_endpoints(
         &self,
         tx: &mut crate::store::Tx<'_>,
@@ -40,13 +55,14 @@ impl Engine {
         if let Some(advertised) = &self.config.advertise {
             return Ok(advertised.parse().into_iter().collect());
         }
-        let mut endpoints = self.learnt_endpoints();
+        let mut endpoints = self.kept_endpoints(tx)?;
         let remembered = tx.setting(ENDPOINT)?;
         let remembered = remembered.and_then(|bytes| String::from_utf8(bytes).ok());
         let configured = self.config.listen.as_deref().and_then(advertisable);
         let listening = remembered.or(configured).and_then(|text| text.parse().ok());
         let listening: Option<Endpoint> = listening;
         endpoints.extend(listening.filter(|at| !endpoints.contains(at)));
+        endpoints.truncate(MAX_ENDPOINTS);
         Ok(endpoints)
     }
 
@@ -78,13 +94,14 @@ impl Engine {
         &self,
         tx: &mut crate::store::Tx<'_>,
         rev: u64,
+        trust: Trust,
     ) -> Result<ProfileUpdate, StoreError> {
         Ok(ProfileUpdate {
             rev,
             identity: Some(self.own.identity.identity().into()),
             relay_hints: Some(self.own_relay_hints()),
             env: self.own_envelope_key(),
-            endpoints: Some(self.own_endpoints(tx)?),
+            endpoints: Some(self.endpoints_for(tx, trust)?),
         })
     }
 
@@ -152,7 +169,7 @@ impl Engine {
         kind: fn(ProfileUpdate) -> Body,
     ) -> Result<(), StoreError> {
         let (rev, _) = self.profile_rev(step)?;
-        let profile = self.own_profile(step.tx, rev)?;
+        let profile = self.own_profile(step.tx, rev, peer.record.trust)?;
         let msg_id = self.fresh_msg_id(step);
         self.queue(step, peer, msg_id, kind(profile))?;
         peer.edit().sent_profile_rev = rev;
@@ -194,7 +211,7 @@ impl Engine {
             relay_hints: self.own_relay_hints(),
             text,
             env,
-            endpoints: self.own_endpoints(step.tx)?,
+            endpoints: self.endpoints_for(step.tx, peer.record.trust)?,
         };
         let record = peer.edit();
         record.introduced = true;

@@ -115,6 +115,7 @@ impl Engine {
         let mut warnings = self.relay_warnings(step.now);
         warnings.extend(inside.map(|name| inside_a_network(&name.shown())));
         warnings.extend(self.mapping_warning());
+        warnings.extend(self.not_found_because().map(str::to_owned));
         warnings.sort_unstable();
         let contacts = names.iter().filter(|n| n.standing == Standing::Accepted);
         Ok(StatusView {

@@ -79,6 +79,8 @@ pub struct RegisterView {
     pub visibility: RegisterAs,
     /// What one's own servers say to it.
     pub servers: Vec<ServerView>,
+    /// Why nothing is registered although it is wished.
+    pub warning: Option<String>,
 }
 
 /// Servers in use, and others.

@@ -67,6 +67,9 @@ fn show(to: &mut dyn Write, view: &RegisterView, running: bool) -> io::Result<()
     for server in &view.servers {
         writeln!(to, "  {}", servers::line(server))?;
     }
+    if let Some(warning) = &view.warning {
+        writeln!(to, "warning: {warning}")?;
+    }
     if view.servers.is_empty() {
         writeln!(
             to,

@@ -199,12 +199,13 @@ impl Relays {
         self.links.contains_key(&link)
     }
 
-    /// The relay of a hint, known from now on.
-    fn enter(&mut self, hint: &RelayHint) -> &mut Relay {
+    /// The relay of a hint, known from now on; `told` by the contact itself, not by a RECORD.
+    fn enter(&mut self, hint: &RelayHint, told: bool) -> &mut Relay {
         let entry = self.known.entry(hint.relay);
         let relay = entry.or_insert_with(|| Relay::new(hint.endpoint.clone(), None));
-        // of one's own relays the settings say where they are
-        if relay.mailbox.is_none() && relay.endpoint != hint.endpoint {
+        // Of one's own relays the settings say where they are. What a server passed on sends nobody
+        // else's messages elsewhere.
+        if relay.mailbox.is_none() && told && relay.endpoint != hint.endpoint {
             relay.endpoint = hint.endpoint.clone();
         }
         relay

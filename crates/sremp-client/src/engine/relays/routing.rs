@@ -167,12 +167,12 @@ impl Engine {
         let reset = self.resets.contains(&key);
         let mut first = waits || reset;
         for hint in &peer.record.mailboxes(step.now.wall) {
-            match self.fitness(&key, hint, step.now.tick) {
+            match self.fitness(peer, hint, step.now.tick) {
                 Fitness::Until(at) if first => self.relays.routes.soon(key, at),
                 Fitness::Until(_) => {}
                 Fitness::Fit if first => {
                     first = false;
-                    let relay = self.relays.enter(hint);
+                    let relay = self.relays.enter(hint, peer.record.relays.contains(hint));
                     if reset {
                         relay.bundles.insert(key);
                     }
@@ -187,9 +187,12 @@ impl Engine {
         Ok(())
     }
 
-    fn fitness(&mut self, key: &ContactId, hint: &RelayHint, now: Tick) -> Fitness {
-        let refused = self.relays.routes.refused_until(*key, hint.relay, now);
-        let relay = self.relays.enter(hint);
+    fn fitness(&mut self, peer: &Peer, hint: &RelayHint, now: Tick) -> Fitness {
+        let refused = self
+            .relays
+            .routes
+            .refused_until(peer.key(), hint.relay, now);
+        let relay = self.relays.enter(hint, peer.record.relays.contains(hint));
         match refused.into_iter().chain(relay.rests_until(now)).max() {
             None => Fitness::Fit,
             Some(at) => Fitness::Until(at),
@@ -207,7 +210,7 @@ impl Engine {
         let row = peer.record.row;
         let left = step.tx.outbox_unconfirmed(row, &hint.relay, 0, before, 1)?;
         if !left.is_empty() {
-            let relay = self.relays.enter(hint);
+            let relay = self.relays.enter(hint, peer.record.relays.contains(hint));
             let queue = Queue::of_unconfirmed();
             relay.queue.entry(peer.key()).or_insert(queue);
             relay.want(step.now.tick);

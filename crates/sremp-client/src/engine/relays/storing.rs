@@ -336,7 +336,7 @@ impl Engine {
                 endpoint: record.endpoint,
                 priority: 0,
             };
-            let relay = self.relays.enter(&hint);
+            let relay = self.relays.enter(&hint, true);
             relay.watched = true;
             relay.want(now);
         }

@@ -97,6 +97,7 @@ impl Engine {
             failures: Vec::new(),
             until: step.now.tick.plus(PATIENCE),
         };
+        let nowhere = self.not_found_because();
         for (endpoint, server) in &mut self.servers.known {
             if !server.own {
                 continue;
@@ -108,7 +109,8 @@ impl Engine {
                 }
                 (None, cause) => {
                     let cause = cause.as_ref().or(server.last_error.as_ref());
-                    let cause = cause.map_or("not registered there yet", String::as_str);
+                    let cause = cause.map(String::as_str).or(nowhere);
+                    let cause = cause.unwrap_or("not registered there yet");
                     browse.failures.push(format!("{endpoint}: {cause}"));
                 }
             }
@@ -140,8 +142,9 @@ impl Engine {
                 continue;
             }
             browse.by.entry(key).or_default().insert(endpoint.clone());
-            let newest = browse.people.get(&key).map(|known| known.record.seq());
-            if newest.is_none_or(|newest| newest < found.record.seq()) {
+            let age = |found: &Found| (found.record.seq(), found.identity.version());
+            let newest = browse.people.get(&key).map(|known| age(known));
+            if newest < Some(age(&found)) {
                 browse.people.insert(key, Box::new(found));
             }
         }

@@ -62,7 +62,7 @@ impl Servers {
     }
 
     fn has_work(&self, server: &Server) -> bool {
-        let registers = server.own && self.registering.has_word();
+        let registers = server.own && self.registering.has_word_for(server);
         registers || !server.queue.is_empty()
     }
 
@@ -80,6 +80,10 @@ impl Engine {
     ) -> Result<(), StoreError> {
         if !self.online {
             return self.answer_registers(step);
+        }
+        match self.servers.rest_until {
+            Some(until) if until > step.now.tick => return Ok(()),
+            _ => self.servers.rest_until = None,
         }
         self.resolve_domains(step);
         self.run_searches(step)?;
@@ -120,18 +124,17 @@ impl Engine {
                 domain.failures = 0;
                 domain.last_error = None;
                 domain.due = Some(now.plus(DOMAIN_PAUSE));
+                let named: Vec<Endpoint> = found.iter().map(|s| s.endpoint.clone()).collect();
                 for server in found {
-                    let endpoint = server.endpoint;
-                    // what is configured by a link is not replaced
-                    self.servers
-                        .known
-                        .entry(endpoint.clone())
-                        .or_insert_with(|| {
-                            let mut known = Server::new(server.spki, true);
-                            known.tls_name = Some(server.tls_name);
-                            known
-                        });
+                    let endpoint = server.endpoint.clone();
+                    self.take_named(step, server);
                     self.search_at(&endpoint, now);
+                }
+                // those that the domain names no longer are not one's own any more
+                for (endpoint, server) in &mut self.servers.known {
+                    if server.tls_name.as_deref() == Some(name) && !named.contains(endpoint) {
+                        server.own = false;
+                    }
                 }
             }
             Err(cause) => {
@@ -140,6 +143,35 @@ impl Engine {
                 domain.last_error = Some(cause.to_string());
                 domain.due = Some(now.plus(pause));
             }
+        }
+    }
+
+    /// A server that DNS names is one's own. What is configured by a link is not replaced; what only a
+    /// card named is.
+    fn take_named(&mut self, step: &mut Step<'_, '_>, named: DomainServer) {
+        let known = self.servers.known.get(&named.endpoint);
+        let same = |s: &Server| s.tls_name.as_deref() == Some(named.tls_name.as_str());
+        if known.is_some_and(|s| s.own && !same(s)) {
+            return;
+        }
+        let kept = known.is_some_and(|s| same(s) && s.pin == named.spki);
+        if kept && let Some(server) = self.servers.known.get_mut(&named.endpoint) {
+            server.own = true;
+            return;
+        }
+        let mut server = Server::new(named.spki, true);
+        server.tls_name = Some(named.tls_name);
+        let before = self.servers.known.insert(named.endpoint, server);
+        match before.map(|s| s.phase) {
+            Some(Phase::Up(session)) => {
+                self.servers.links.remove(&session.link);
+                step.outputs.push(Output::Disconnect(session.link));
+            }
+            Some(Phase::Connecting(link)) => {
+                self.servers.links.remove(&link);
+                step.outputs.push(Output::Disconnect(link));
+            }
+            Some(Phase::Down) | None => {}
         }
     }
 
@@ -401,6 +433,7 @@ impl Engine {
         let Phase::Up(session) = &mut server.phase else {
             return;
         };
+        let mut refused = Vec::new();
         while session.machine.open_requests() < MAX_RDV_OPEN
             && let Some(ask) = server.queue.pop_front()
         {
@@ -418,7 +451,12 @@ impl Engine {
                     None => continue,
                 },
             };
-            let Ok(message) = message else { continue };
+            let Ok(message) = message else {
+                if let Ask::Page(ticket, _) = ask {
+                    refused.push(ticket);
+                }
+                continue;
+            };
             if session.asked.is_empty() {
                 session.progress = step.now.tick;
             }
@@ -428,6 +466,10 @@ impl Engine {
                 link: session.link,
                 message,
             });
+        }
+        // this connection has given as many pages as anybody reads
+        for ticket in refused {
+            self.browse_refused(endpoint, ticket, ErrorCode::RateLimited);
         }
     }
 
@@ -464,6 +506,7 @@ impl Engine {
         let link = session.link;
         self.servers.links.remove(&link);
         step.outputs.push(Output::Disconnect(link));
+        self.servers.registering.unsee(endpoint);
         if let Some(server) = self.servers.known.get_mut(endpoint) {
             server.phase = Phase::Down;
             server.failures = 0;
@@ -508,8 +551,12 @@ impl Engine {
         server.failed = Some(now);
         server.due = Some(now.plus(pause));
         server.last_error = Some(cause.clone());
-        server.account.told = None;
+        if self.servers.registering.is_on() {
+            // presence ends with a connection; a withdrawal does not
+            server.account.told = None;
+        }
         server.queue.clear();
+        self.servers.registering.unsee(endpoint);
         self.searches_left(endpoint, &cause);
         self.browses_left(endpoint, &cause);
         Ok(())

@@ -75,12 +75,6 @@ impl Searches {
             .min()
     }
 
-    pub(super) fn postpone(&mut self, until: Tick) {
-        for due in self.seeks.values_mut().filter_map(|s| s.due.as_mut()) {
-            *due = (*due).max(until);
-        }
-    }
-
     pub(super) fn known_seq(&self, key: &ContactId) -> Option<Seq> {
         self.running.get(key)?.known
     }
@@ -209,11 +203,13 @@ impl Engine {
         };
         search.asked.remove(endpoint);
         let Some(found) = found else { return };
-        let newest = search.best.as_ref().map(|best| best.record.seq());
-        if newest.is_none_or(|newest| newest < found.record.seq()) {
+        // the same record may come with an older identity, which is signed as well
+        let age = |found: &Found| (found.record.seq(), found.identity.version());
+        let newest = search.best.as_deref().map(age);
+        if newest < Some(age(&found)) {
             search.best = Some(found);
             search.by.clear();
-        } else if newest > Some(found.record.seq()) {
+        } else if newest > Some(age(&found)) {
             return;
         }
         search.by.push(endpoint.to_string());

@@ -50,6 +50,8 @@ pub(super) struct Servers {
     searches: Searches,
     browses: BTreeMap<Ticket, Browse>,
     candidates: Candidates,
+    /// Nothing is begun before: the disk has just failed.
+    rest_until: Option<Tick>,
 }
 
 /// A domain of the settings, whose servers DNS names (5.9).
@@ -183,6 +185,7 @@ impl Servers {
             searches: Searches::default(),
             browses: BTreeMap::new(),
             candidates: Candidates::new(config.allow_private_addresses),
+            rest_until: None,
         };
         for place in config.rendezvous_places() {
             match place {
@@ -220,10 +223,7 @@ impl Servers {
 
     /// Nothing is begun before this time: the disk has just failed.
     pub(super) fn postpone(&mut self, until: Tick) {
-        for due in self.known.values_mut().filter_map(|s| s.due.as_mut()) {
-            *due = (*due).max(until);
-        }
-        self.searches.postpone(until);
+        self.rest_until = Some(until);
     }
 
     /// Whether any server is known that could be asked for anybody.
@@ -265,5 +265,6 @@ impl Servers {
             .chain(self.registering.deadline())
             .chain(self.searches.deadline())
             .min()
+            .map(|at| self.rest_until.map_or(at, |rest| at.max(rest)))
     }
 }

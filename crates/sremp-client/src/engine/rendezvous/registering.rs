@@ -13,7 +13,7 @@ use sremp_core::{
 use sremp_net::mapping::{Mapping, MappingFailure};
 
 use super::{
-    super::{Engine, Output, Step, Ticket},
+    super::{Engine, Now, Output, Step, Ticket},
     Ask, Server,
 };
 use crate::{
@@ -27,12 +27,21 @@ const WISH: &str = "register";
 /// `seq` of the last RECORD and until when one that names places is kept somewhere, both `u64`
 /// little-endian.
 const RECORD: &str = "record";
+/// The places where one was last found, `HOST:PORT`, apart by spaces.
+const LEARNT: &str = "learnt";
+/// Most of them.
+const MAX_LEARNT: usize = 2;
+/// Contacts are told of another place at most once in this time.
+const LEARNT_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// After a refusal that a wait may mend.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5 * 60);
 /// After STALE_SEQ, which a newer record mends.
 const STALE_PAUSE: Duration = Duration::from_secs(30);
 /// Also what no server has taken yet is signed anew after this time: it must not be over by then.
 const LATEST_RENEWAL: Duration = Duration::from_secs(RECORD_TTL.as_secs() * 4 / 5);
+/// What is missing when there is nothing to register.
+const NOWHERE: &str = "nothing is registered: this client has no public address that may be shown, and no \
+                       relay; set `advertise` or `map_port`, or get a relay";
 /// How long `register` waits for the servers.
 const PATIENCE: Duration = Duration::from_secs(12);
 
@@ -49,6 +58,8 @@ pub(in super::super) struct Registering {
     mapping_failure: Option<MappingFailure>,
     /// Addresses of this very machine under which servers see it.
     seen: BTreeMap<Endpoint, IpAddr>,
+    /// When contacts were last told of such a place.
+    kept_at: Option<Tick>,
     waits: Vec<(Ticket, Tick)>,
 }
 
@@ -69,6 +80,17 @@ struct Says {
     visibility: Visibility,
     /// A record is registered together with an identity.
     identity: [u8; 32],
+}
+
+impl Current {
+    /// Whether it need not be renewed yet, by the stopwatch, which stands still while the machine
+    /// sleeps, and by the calendar, which may be put right.
+    fn is_fresh(&self, now: Now) -> bool {
+        let issued = self.whole.issued();
+        let by_calendar =
+            now.wall.since(issued) < LATEST_RENEWAL && issued.since(now.wall) <= CLOCK_SKEW;
+        by_calendar && self.renew.is_none_or(|at| at > now.tick)
+    }
 }
 
 impl Says {
@@ -96,6 +118,7 @@ impl Registering {
             mapped: None,
             mapping_failure: None,
             seen: BTreeMap::new(),
+            kept_at: None,
             waits: Vec::new(),
         })
     }
@@ -114,10 +137,24 @@ impl Registering {
         self.is_on() || (self.resident && self.current.is_some())
     }
 
+    /// The same of one server, of which this is known.
+    pub(super) fn has_word_for(&self, server: &Server) -> bool {
+        let told = || {
+            let record = self.for_server(server).map(Record::seq);
+            record.is_none() || record == server.account.told
+        };
+        self.is_on() || (self.has_word() && !told())
+    }
+
     pub(super) fn record(&self, seq: Seq) -> Option<&Record> {
         let current = self.current.as_ref()?;
         let records = std::iter::once(&current.whole).chain(&current.reduced);
         records.into_iter().find(|record| record.seq() == seq)
+    }
+
+    /// A server is gone, and with it what it saw.
+    pub(super) fn unsee(&mut self, server: &Endpoint) {
+        self.seen.remove(server);
     }
 
     pub(super) fn deadline(&self) -> Option<Tick> {
@@ -141,14 +178,10 @@ impl Registering {
 }
 
 impl Engine {
-    /// Where one is found beside the place where one listens: by a router's mapping, or under the
+    /// Where one is found now beside the place where one listens: by a router's mapping, or under the
     /// address that a server sees if that is this machine's own.
-    pub(in super::super) fn learnt_endpoints(&self) -> Vec<Endpoint> {
+    fn learnt_endpoints(&self) -> Vec<Endpoint> {
         let registering = &self.servers.registering;
-        // what nobody typed is told to those only who may learn one's address
-        if self.config.direct != Direct::Accepted {
-            return Vec::new();
-        }
         if let Some(mapped) = &registering.mapped {
             return vec![mapped.clone()];
         }
@@ -164,7 +197,40 @@ impl Engine {
             .into_iter()
             .map(|ip| (ip, listening.port()).into());
         let places = places.filter_map(|at: std::net::SocketAddr| Endpoint::try_from(at).ok());
-        places.collect()
+        places.take(MAX_LEARNT).collect()
+    }
+
+    /// The last of those, which is told to contacts: they look elsewhere if it is not true any more.
+    pub(in super::super) fn kept_endpoints(
+        &self,
+        tx: &mut Tx<'_>,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        let kept = tx.setting(LEARNT)?.unwrap_or_default();
+        let kept = String::from_utf8(kept).map_err(|_| StoreError::Damaged)?;
+        let parsed = kept.split_whitespace().map(|text| text.parse());
+        let parsed: Result<Vec<Endpoint>, _> = parsed.collect();
+        parsed.map_err(|_| StoreError::Damaged)
+    }
+
+    /// Contacts are told where one is now, if that is somewhere, and not all the time: whoever sends
+    /// this client from place to place does not make it write to everybody.
+    fn keep_learnt(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        let learnt = self.learnt_endpoints();
+        if learnt.is_empty() || learnt == self.kept_endpoints(step.tx)? {
+            return Ok(());
+        }
+        let registering = &mut self.servers.registering;
+        let now = step.now.tick;
+        if registering
+            .kept_at
+            .is_some_and(|at| now.since(at) < LEARNT_PAUSE)
+        {
+            return Ok(());
+        }
+        registering.kept_at = Some(now);
+        let texts: Vec<String> = learnt.iter().map(ToString::to_string).collect();
+        step.tx.set_setting(LEARNT, texts.join(" ").as_bytes())?;
+        self.refresh_profile(step)
     }
 
     /// What is to be registered now.
@@ -172,9 +238,16 @@ impl Engine {
         // others find one's address only if every contact may learn it
         let listens = self.listening.is_some() || self.config.advertise.is_some();
         let shown = self.config.direct == Direct::Accepted && listens;
-        let mut endpoints = match shown {
-            true => self.own_endpoints(tx)?,
-            false => Vec::new(),
+        let mut endpoints = match (&self.config.advertise, self.listening) {
+            _ if !shown => Vec::new(),
+            (Some(_), _) => self.own_endpoints(tx)?,
+            (None, listening) => {
+                let listening = listening.filter(|at| !at.ip().is_unspecified());
+                let listening = listening.and_then(|at| Endpoint::try_from(at).ok());
+                let mut endpoints = self.learnt_endpoints();
+                endpoints.extend(listening.filter(|at| !endpoints.contains(at)));
+                endpoints
+            }
         };
         let anywhere = self.config.allow_private_addresses;
         endpoints.retain(|endpoint| anywhere || may_be_public(endpoint));
@@ -215,11 +288,7 @@ impl Engine {
             None if says.is_nothing() => Ok(()),
             Some(current) if says.is_nothing() && withdrawn(current) => Ok(()),
             Some(_) if says.is_nothing() => self.sign_record(step, visibility, None),
-            Some(current)
-                if current.says == says && current.renew.is_none_or(|at| at > step.now.tick) =>
-            {
-                Ok(())
-            }
+            Some(current) if current.says == says && current.is_fresh(step.now) => Ok(()),
             _ => self.sign_record(step, visibility, Some(says)),
         }
     }
@@ -264,7 +333,12 @@ impl Engine {
         ttl: Duration,
     ) -> Result<Record, StoreError> {
         let registering = &mut self.servers.registering;
-        let seq = now.get().max(registering.last.get().saturating_add(1));
+        // a record of a time that has not come was taken by nobody: the clock was wrong then
+        let last = match registering.last.get() > now.plus(CLOCK_SKEW).get() {
+            true => 0,
+            false => registering.last.get(),
+        };
+        let seq = now.get().max(last.saturating_add(1));
         let endpoints = match with_endpoints {
             true => says.endpoints.clone(),
             false => Vec::new(),
@@ -311,17 +385,21 @@ impl Engine {
         let Some(session) = server.session() else {
             return Ok(());
         };
+        let now = step.now.tick;
+        let over = server.account.retry.is_some_and(|at| at <= now);
         let asks = |ask: &Ask| matches!(ask, Ask::Register(_));
         let asked = session.asked.values().chain(&server.queue).any(asks);
-        let rests = server.account.retry.is_some_and(|at| at > step.now.tick);
+        let rests = server.account.retry.is_some() && !over;
         let told = server.account.told == Some(seq);
         // where one is seen may be a part of what is said
         let known = session.addressed || !servers.registering.is_on();
-        if asked || rests || told || !known {
-            return Ok(());
-        }
         if let Some(server) = servers.known.get_mut(endpoint) {
-            server.queue.push_back(Ask::Register(seq));
+            if over {
+                server.account.retry = None;
+            }
+            if !(asked || rests || told) && known {
+                server.queue.push_back(Ask::Register(seq));
+            }
         }
         Ok(())
     }
@@ -400,7 +478,7 @@ impl Engine {
             ErrorCode::NotAllowed | ErrorCode::Unreachable if has_reduced && !account.reduced => {
                 account.reduced = true;
             }
-            ErrorCode::StaleSeq if is_current => {
+            ErrorCode::StaleSeq | ErrorCode::Expired if is_current => {
                 account.retry = Some(now.plus(STALE_PAUSE));
                 if let Some(current) = &mut registering.current {
                     current.renew = Some(now.plus(STALE_PAUSE));
@@ -433,7 +511,7 @@ impl Engine {
         };
         match before == seen.get(endpoint).copied() {
             true => Ok(()),
-            false => self.refresh_profile(step),
+            false => self.keep_learnt(step),
         }
     }
 
@@ -464,7 +542,20 @@ impl Engine {
             return Ok(());
         }
         self.servers.registering.mapped = mapped;
-        self.refresh_profile(step)
+        self.keep_learnt(step)
+    }
+
+    /// Why nobody finds one although that is wished.
+    pub(in super::super) fn not_found_because(&self) -> Option<&'static str> {
+        let registering = &self.servers.registering;
+        let places = registering
+            .current
+            .as_ref()
+            .is_some_and(|c| !c.whole.is_tombstone());
+        let mut own = self.servers.own().peekable();
+        let asked =
+            own.peek().is_some() && own.all(|(_, s)| s.session().is_some_and(|s| s.addressed));
+        (registering.is_on() && asked && !places).then_some(NOWHERE)
     }
 
     /// `register`: how one is found from now on, and what the servers say to it.
@@ -502,6 +593,7 @@ impl Engine {
             let view = RegisterView {
                 visibility: RegisterAs::from(self.servers.registering.wish),
                 servers: self.server_views(step.now, true),
+                warning: self.not_found_because().map(str::to_owned),
             };
             step.reply(ticket, Ok(Reply::Register(view)));
         }
