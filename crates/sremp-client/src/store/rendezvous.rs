@@ -1,6 +1,6 @@
 //! What rendezvous servers told: where contacts are, and which other servers there are.
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 use sremp_core::{
     contact_card::{Endpoint, RelayHint},
     id::ContactId,
@@ -28,6 +28,11 @@ pub struct FoundPlaces {
     pub endpoints: Vec<Endpoint>,
     /// Where its owner has mailboxes, the preferred one first.
     pub relays: Vec<RelayHint>,
+}
+
+fn read_endpoint(row: &Row<'_>) -> Result<Endpoint> {
+    let port = u16::try_from(row.int(1)?).map_err(|_| StoreError::Damaged)?;
+    Endpoint::new(&row.text(0)?, port).map_err(|_| StoreError::Damaged)
 }
 
 impl ContactRecord {
@@ -98,10 +103,16 @@ impl Tx<'_> {
     /// [`StoreError`] if they cannot be read.
     pub fn card_servers(&mut self, contact: ContactRow) -> Result<Vec<Endpoint>> {
         let sql = "SELECT host, port FROM card_server WHERE contact = ?1";
-        self.list(sql, [contact.0], |row| {
-            let port = u16::try_from(row.int(1)?).map_err(|_| StoreError::Damaged)?;
-            Endpoint::new(&row.text(0)?, port).map_err(|_| StoreError::Damaged)
-        })
+        self.list(sql, [contact.0], read_endpoint)
+    }
+
+    /// The servers that any contact's card names.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn all_card_servers(&mut self) -> Result<Vec<Endpoint>> {
+        let sql = "SELECT DISTINCT host, port FROM card_server";
+        self.list(sql, [], read_endpoint)
     }
 
     /// Keeps what a server told of another, and of which server it came.

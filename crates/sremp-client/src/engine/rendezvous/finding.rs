@@ -83,7 +83,8 @@ impl Searches {
 impl Engine {
     /// Somebody cannot be reached: the servers are asked, now or when it is time again.
     pub(in super::super) fn seek(&mut self, key: &ContactId, now: Tick, rng: &mut dyn CryptoRng) {
-        if !self.online || self.servers.searches.running.contains_key(key) {
+        let running = self.servers.searches.running.contains_key(key);
+        if !self.online || running || self.servers.is_empty() {
             return;
         }
         let seek = self.servers.searches.seeks.entry(*key).or_default();
@@ -168,8 +169,7 @@ impl Engine {
         };
         let own: Vec<Endpoint> = self.servers.own().map(|(e, _)| e.clone()).collect();
         for endpoint in own.into_iter().chain(named) {
-            let known = self.servers.known.entry(endpoint.clone());
-            let server = known.or_insert_with(|| Server::new(None, false));
+            let server = self.servers.note(endpoint.clone());
             search.ask(key, &endpoint, server, by_hand, step.now.tick);
         }
         let resolving = self.servers.is_resolving(step.now.tick);

@@ -63,7 +63,9 @@ impl Engine {
     pub(in super::super) fn server_views(&self, now: Now, own_only: bool) -> Vec<ServerView> {
         let known = &self.servers.known;
         let own = known.iter().filter(|(_, server)| server.own);
-        let named = known.iter().filter(|(_, s)| !s.own && !own_only);
+        // of those on cards, whoever was asked
+        let used = |s: &Server| !s.is_down() || s.last_error.is_some();
+        let named = known.iter().filter(|(_, s)| !s.own && !own_only && used(s));
         let mut views: Vec<ServerView> = own
             .chain(named)
             .map(|(endpoint, server)| self.server_view(endpoint, server, now))
