@@ -39,8 +39,10 @@ struct Subscriber {
 struct Guest {
     connection: ServerConnection,
     next_request: u32,
-    /// Confirmations that were pushed and not yet acknowledged.
-    pushed: BTreeMap<u32, Vec<Confirmation>>,
+    /// The numbers of confirmations that were pushed and not yet acknowledged.
+    pushed: BTreeMap<u32, Vec<u64>>,
+    /// Confirmations up to this number were pushed.
+    pushed_upto: u64,
 }
 
 /// What a relay says on a connection.
@@ -58,7 +60,9 @@ pub struct Relay {
     pub asked_for_bundles: u64,
     pub(crate) identity: SecretIdentity,
     mailboxes: BTreeMap<IdentityKey, Mailbox>,
-    confirmations: BTreeMap<IdentityKey, Vec<Confirmation>>,
+    /// By sender, numbered in the order in which they came.
+    confirmations: BTreeMap<IdentityKey, BTreeMap<u64, Confirmation>>,
+    last_confirmation: u64,
     /// Confirmations for other relays.
     pub(crate) outward: Vec<(ReplyRelay, Confirmation)>,
     guests: BTreeMap<LinkId, Guest>,
@@ -83,6 +87,7 @@ impl Relay {
             identity,
             mailboxes: BTreeMap::new(),
             confirmations: BTreeMap::new(),
+            last_confirmation: 0,
             outward: Vec::new(),
             guests: BTreeMap::new(),
             subscribers: BTreeMap::new(),
@@ -139,6 +144,7 @@ impl Relay {
             connection: ServerConnection::new(self.identity.id(), peer, h),
             next_request: 0,
             pushed: BTreeMap::new(),
+            pushed_upto: 0,
         };
         self.guests.insert(link, guest);
     }
@@ -152,8 +158,9 @@ impl Relay {
     pub(crate) fn take_confirmation(&mut self, confirmation: Confirmation) -> Vec<Said> {
         let sender = confirmation.sender;
         let waiting = self.confirmations.entry(sender).or_default();
-        if !waiting.contains(&confirmation) {
-            waiting.push(confirmation);
+        if !waiting.values().any(|known| *known == confirmation) {
+            self.last_confirmation += 1;
+            waiting.insert(self.last_confirmation, confirmation);
         }
         self.push_confirmations(&sender)
     }
@@ -264,7 +271,9 @@ impl Relay {
                 if let Some(list) = guest.pushed.remove(&req_id)
                     && let Some(waiting) = self.confirmations.get_mut(&peer.into())
                 {
-                    waiting.retain(|c| !list.contains(c));
+                    for number in list {
+                        waiting.remove(&number);
+                    }
                 }
                 Vec::new()
             }
@@ -327,7 +336,7 @@ impl Relay {
                     stored,
                     expires,
                 };
-                mailbox.items.insert(mailbox.next, item);
+                mailbox.keep(item);
             }
         }
         let claim = ReceiptClaim {

@@ -1,9 +1,6 @@
 //! The network between the nodes: connections with delays, cut at will.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use sremp_client::{
@@ -73,7 +70,8 @@ pub struct World {
     refused_by_disks: u64,
     pub(crate) next_urgent: u64,
     next_flight: u64,
-    deadlines: BinaryHeap<Reverse<(u64, NodeIndex)>>,
+    /// When each node is to be woken: as in the client's shell, only the last word of its engine holds.
+    deadlines: BTreeMap<NodeIndex, u64>,
 }
 
 impl World {
@@ -104,7 +102,7 @@ impl World {
             refused_by_disks: 0,
             next_urgent: 0,
             next_flight: 1 << 32,
-            deadlines: BinaryHeap::new(),
+            deadlines: BTreeMap::new(),
         }
     }
 
@@ -237,8 +235,8 @@ impl World {
         let end = self.millis + millis;
         loop {
             let flight = self.flights.keys().next().map(|(at, _)| *at);
-            let deadline = self.deadlines.peek().map(|Reverse((at, _))| *at);
-            let next = flight.into_iter().chain(deadline).min();
+            let due = self.deadlines.iter().map(|(node, at)| (*at, *node)).min();
+            let next = flight.into_iter().chain(due.map(|(at, _)| at)).min();
             let Some(next) = next.filter(|at| *at <= end) else {
                 break;
             };
@@ -246,11 +244,12 @@ impl World {
             self.hand_confirmations_over();
             if flight == Some(next) {
                 self.arrive();
-            } else if let Some(Reverse((_, node))) = self.deadlines.pop()
-                && !self.gone.contains(&node)
-            {
-                self.give(node, Input::Deadline);
-                self.rests(node);
+            } else if let Some((_, node)) = due {
+                self.deadlines.remove(&node);
+                if !self.gone.contains(&node) {
+                    self.give(node, Input::Deadline);
+                    self.rests(node);
+                }
             }
         }
         self.millis = end;
@@ -334,11 +333,7 @@ impl World {
 
     fn schedule(&mut self, node: NodeIndex) {
         let at = self.nodes[node].engine.deadline().get();
-        let known = |Reverse((a, n)): &Reverse<(u64, NodeIndex)>| (*a, *n) == (at, node);
-        if !self.deadlines.iter().any(known) {
-            self.deadlines
-                .push(Reverse((at.max(self.millis + 1), node)));
-        }
+        self.deadlines.insert(node, at.max(self.millis + 1));
     }
 
     fn perform(&mut self, node: NodeIndex, output: Output) {

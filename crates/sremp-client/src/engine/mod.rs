@@ -375,6 +375,11 @@ impl Engine {
         }
         self.run_pushes(&mut step)?;
         self.run_relays(&mut step)?;
+        // whom these found no way to is looked for in this step, not in another at the same time
+        let due = self.servers.deadline(self.online);
+        if due.is_some_and(|due| due <= now.tick) {
+            self.run_servers(&mut step)?;
+        }
         self.dial_due(&mut step)?;
         self.answer_waits(&mut step)?;
         self.peers.save(step.tx)?;

@@ -65,7 +65,7 @@ impl Relay {
         ) else {
             return Vec::new();
         };
-        mailbox.items.retain(|_, item| item.expires > now.wall);
+        mailbox.expire(now.wall);
         let Some(room) = subscriber.credits.room(now.tick) else {
             return Vec::new();
         };
@@ -116,13 +116,14 @@ impl Relay {
         let Some((link, guest)) = guest else {
             return Vec::new();
         };
-        let fresh = |c: &&Confirmation| !guest.pushed.values().any(|list| list.contains(c));
-        let list: Vec<_> = waiting.iter().filter(fresh).take(256).cloned().collect();
-        if list.is_empty() {
+        let fresh = waiting.range(guest.pushed_upto + 1..).take(256);
+        let (numbers, list): (Vec<u64>, Vec<_>) = fresh.map(|(n, c)| (*n, c.clone())).unzip();
+        let Some(last) = numbers.last() else {
             return Vec::new();
-        }
+        };
+        guest.pushed_upto = *last;
         guest.next_request += 1;
-        guest.pushed.insert(guest.next_request, list.clone());
+        guest.pushed.insert(guest.next_request, numbers);
         vec![(
             *link,
             RelayMessage::ConfirmationPush(list),

@@ -20,6 +20,8 @@ pub(super) struct Item {
 pub(super) struct Mailbox {
     pub(super) next: u64,
     pub(super) items: BTreeMap<u64, Item>,
+    /// Nothing expires before.
+    first_expiry: Option<UnixMillis>,
     pub(super) accepted: BTreeSet<IdentityKey>,
     pub(super) blocked: BTreeSet<IdentityKey>,
     pub(super) intro: Vec<IntroEntry>,
@@ -39,6 +41,21 @@ pub(super) struct Seen {
 }
 
 impl Mailbox {
+    /// Keeps an item under the cursor that was given last.
+    pub(super) fn keep(&mut self, item: Item) {
+        let first = self.first_expiry.get_or_insert(item.expires);
+        *first = (*first).min(item.expires);
+        self.items.insert(self.next, item);
+    }
+
+    /// Throws away what has expired; thousands that have not are not walked over for each push.
+    pub(super) fn expire(&mut self, now: UnixMillis) {
+        if self.first_expiry.is_some_and(|first| first <= now) {
+            self.items.retain(|_, item| item.expires > now);
+            self.first_expiry = self.items.values().map(|item| item.expires).min();
+        }
+    }
+
     pub(super) fn of_strangers(&self) -> usize {
         let of_strangers = |i: &&Item| !self.accepted.contains(&i.sender);
         self.items.values().filter(of_strangers).count()
