@@ -112,7 +112,8 @@ impl Relay {
         };
         let registered =
             |g: &Guest| *sender == (*g.connection.peer()).into() && g.connection.role().is_some();
-        let guest = self.guests.iter_mut().find(|(_, g)| registered(g));
+        // one whose end is not known yet hears nothing any more
+        let guest = self.guests.iter_mut().rev().find(|(_, g)| registered(g));
         let Some((link, guest)) = guest else {
             return Vec::new();
         };
