@@ -1,6 +1,7 @@
 //! Carries out what the engine decides: one thread for the engine and its store, one small tokio
 //! runtime for the network. The only asynchronous part of this crate.
 
+mod ended;
 mod listen;
 mod servers;
 
@@ -9,7 +10,7 @@ use std::{
     net::SocketAddr,
     num::NonZeroU16,
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, PoisonError,
         mpsc::{SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -24,6 +25,7 @@ use sremp_net::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
+    ended::{BROKEN, Ended, Signal},
     listen::{listen_on, parse_listen, remembered},
     servers::ServerTasks,
 };
@@ -52,28 +54,6 @@ enum Work {
     Listening(SocketAddr),
     Server(Box<Input>),
     Shutdown,
-}
-
-/// Set once the engine has ended.
-#[derive(Default)]
-struct Ended {
-    reason: Mutex<Option<Result<(), CommandError>>>,
-    changed: Condvar,
-}
-
-/// Tells of the end, also of one by a panic.
-struct Signal(Arc<Ended>, Result<(), CommandError>);
-
-/// What is told when the engine broke instead of ending.
-const BROKEN: &str =
-    "the client has failed and stopped; nothing unsaved was confirmed: start it again";
-
-impl Drop for Signal {
-    fn drop(&mut self) {
-        let mut reason = self.0.reason.lock().unwrap_or_else(PoisonError::into_inner);
-        *reason = Some(self.1.clone());
-        self.0.changed.notify_all();
-    }
 }
 
 /// The running client.

@@ -1,12 +1,15 @@
 //! The client and rendezvous servers (chapter 5): where one is is told to one's own servers, and who
 //! cannot be reached is looked for.
 //!
-//! [`registering`] says where one is, [`finding`] asks for one person, [`browsing`] for those who are
-//! listed. [`connection`] keeps one connection a server.
+//! [`registering`] says where one is by what [`places`] knows, [`register`] is the verb; [`finding`] asks for one person, [`browsing`] for those who are
+//! listed. [`connection`] keeps one connection a server, [`domains`] asks DNS for servers.
 
 mod browsing;
 mod connection;
+mod domains;
 mod finding;
+mod places;
+mod register;
 mod registering;
 mod views;
 
@@ -25,7 +28,7 @@ use sremp_core::{
     time::{Tick, UnixMillis},
 };
 
-use self::{browsing::Browse, finding::Searches, registering::Registering};
+use self::{browsing::Browse, finding::Searches, places::Places, registering::Registering};
 use super::{ServerLink, Ticket};
 use crate::{
     config::{Config, RendezvousPlace},
@@ -47,6 +50,7 @@ pub(super) struct Servers {
     next_link: u64,
     domains: Vec<Domain>,
     registering: Registering,
+    places: Places,
     searches: Searches,
     browses: BTreeMap<Ticket, Browse>,
     candidates: Candidates,
@@ -182,6 +186,7 @@ impl Servers {
             next_link: now.get() << 20,
             domains: Vec::new(),
             registering: Registering::load(tx, resident)?,
+            places: Places::default(),
             searches: Searches::default(),
             browses: BTreeMap::new(),
             candidates: Candidates::new(config.allow_private_addresses),

@@ -1,7 +1,7 @@
 //! Telling one's own servers where one is: while the client runs, renewed before it ends, taken back
 //! at the end (5.4).
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use sremp_core::{
     constants::{CLOCK_SKEW, MAX_ENDPOINTS, MAX_RECORD_TTL, RECORD_TTL},
@@ -10,7 +10,6 @@ use sremp_core::{
     rendezvous::{Record, RecordDraft, Seq, Visibility, address::may_be_public, renew_after},
     time::{Tick, UnixMillis},
 };
-use sremp_net::mapping::{Mapping, MappingFailure};
 
 use super::{
     super::{Engine, Now, Output, Step, Ticket},
@@ -19,54 +18,35 @@ use super::{
 use crate::{
     config::Direct,
     store::{StoreError, Tx},
-    view::{RegisterAs, RegisterView, Reply},
+    view::RegisterAs,
 };
 
 /// As whom the user wants to be found: the code of a [`RegisterAs`].
-const WISH: &str = "register";
+pub(super) const WISH: &str = "register";
 /// `seq` of the last RECORD and until when one that names places is kept somewhere, both `u64`
 /// little-endian.
 const RECORD: &str = "record";
-/// The places where one was last found, `HOST:PORT`, apart by spaces.
-const LEARNT: &str = "learnt";
-/// Most of them.
-const MAX_LEARNT: usize = 2;
-/// Contacts are told of another place at most once in this time.
-const LEARNT_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// After a refusal that a wait may mend.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5 * 60);
 /// After STALE_SEQ, which a newer record mends.
 const STALE_PAUSE: Duration = Duration::from_secs(30);
 /// Also what no server has taken yet is signed anew after this time: it must not be over by then.
 const LATEST_RENEWAL: Duration = Duration::from_secs(RECORD_TTL.as_secs() * 4 / 5);
-/// What is missing when there is nothing to register.
-const NOWHERE: &str = "nothing is registered: this client has no public address that may be shown, and no \
-                       relay; set `advertise` or `map_port`, or get a relay";
-/// How long `register` waits for the servers.
-const PATIENCE: Duration = Duration::from_secs(12);
 
 pub(in super::super) struct Registering {
     /// The client stays: only such a one registers.
-    resident: bool,
-    wish: Option<Visibility>,
+    pub(super) resident: bool,
+    pub(super) wish: Option<Visibility>,
     last: Seq,
     published_until: UnixMillis,
-    current: Option<Current>,
-    /// Where a router leads to this client.
-    mapped: Option<Endpoint>,
-    /// Why none does, if one was asked.
-    mapping_failure: Option<MappingFailure>,
-    /// Addresses of this very machine under which servers see it.
-    seen: BTreeMap<Endpoint, IpAddr>,
-    /// When contacts were last told of such a place.
-    kept_at: Option<Tick>,
-    waits: Vec<(Ticket, Tick)>,
+    pub(super) current: Option<Current>,
+    pub(super) waits: Vec<(Ticket, Tick)>,
 }
 
 /// The record that servers are told, and one without places to dial for those who do not take it.
 /// The whole one has the higher seq: whoever finds both believes that.
-struct Current {
-    whole: Record,
+pub(super) struct Current {
+    pub(super) whole: Record,
     reduced: Option<Record>,
     says: Says,
     renew: Option<Tick>,
@@ -115,10 +95,6 @@ impl Registering {
             last: Seq::new(number(last.first_chunk())),
             published_until: UnixMillis::saturating(number(until.first_chunk())),
             current: None,
-            mapped: None,
-            mapping_failure: None,
-            seen: BTreeMap::new(),
-            kept_at: None,
             waits: Vec::new(),
         })
     }
@@ -152,11 +128,6 @@ impl Registering {
         records.into_iter().find(|record| record.seq() == seq)
     }
 
-    /// A server is gone, and with it what it saw.
-    pub(super) fn unsee(&mut self, server: &Endpoint) {
-        self.seen.remove(server);
-    }
-
     pub(super) fn deadline(&self) -> Option<Tick> {
         let lives = |c: &&Current| !c.whole.is_tombstone();
         let renew = self.current.as_ref().filter(lives).and_then(|c| c.renew);
@@ -168,7 +139,7 @@ impl Registering {
     }
 
     /// Which record a server is to be told.
-    fn for_server(&self, server: &Server) -> Option<&Record> {
+    pub(super) fn for_server(&self, server: &Server) -> Option<&Record> {
         let current = self.current.as_ref()?;
         match server.account.reduced {
             true => current.reduced.as_ref(),
@@ -178,61 +149,6 @@ impl Registering {
 }
 
 impl Engine {
-    /// Where one is found now beside the place where one listens: by a router's mapping, or under the
-    /// address that a server sees if that is this machine's own.
-    fn learnt_endpoints(&self) -> Vec<Endpoint> {
-        let registering = &self.servers.registering;
-        if let Some(mapped) = &registering.mapped {
-            return vec![mapped.clone()];
-        }
-        let Some(listening) = self.listening else {
-            return Vec::new();
-        };
-        let mut addresses: Vec<IpAddr> = registering.seen.values().copied().collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        // who listens at one address is not reached at another
-        addresses.retain(|ip| listening.ip().is_unspecified() || listening.ip() == *ip);
-        let places = addresses
-            .into_iter()
-            .map(|ip| (ip, listening.port()).into());
-        let places = places.filter_map(|at: std::net::SocketAddr| Endpoint::try_from(at).ok());
-        places.take(MAX_LEARNT).collect()
-    }
-
-    /// The last of those, which is told to contacts: they look elsewhere if it is not true any more.
-    pub(in super::super) fn kept_endpoints(
-        &self,
-        tx: &mut Tx<'_>,
-    ) -> Result<Vec<Endpoint>, StoreError> {
-        let kept = tx.setting(LEARNT)?.unwrap_or_default();
-        let kept = String::from_utf8(kept).map_err(|_| StoreError::Damaged)?;
-        let parsed = kept.split_whitespace().map(|text| text.parse());
-        let parsed: Result<Vec<Endpoint>, _> = parsed.collect();
-        parsed.map_err(|_| StoreError::Damaged)
-    }
-
-    /// Contacts are told where one is now, if that is somewhere, and not all the time: whoever sends
-    /// this client from place to place does not make it write to everybody.
-    fn keep_learnt(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
-        let learnt = self.learnt_endpoints();
-        if learnt.is_empty() || learnt == self.kept_endpoints(step.tx)? {
-            return Ok(());
-        }
-        let registering = &mut self.servers.registering;
-        let now = step.now.tick;
-        if registering
-            .kept_at
-            .is_some_and(|at| now.since(at) < LEARNT_PAUSE)
-        {
-            return Ok(());
-        }
-        registering.kept_at = Some(now);
-        let texts: Vec<String> = learnt.iter().map(ToString::to_string).collect();
-        step.tx.set_setting(LEARNT, texts.join(" ").as_bytes())?;
-        self.refresh_profile(step)
-    }
-
     /// What is to be registered now.
     fn says(&self, tx: &mut Tx<'_>, visibility: Visibility) -> Result<Says, StoreError> {
         // others find one's address only if every contact may learn it
@@ -487,128 +403,6 @@ impl Engine {
             _ => account.retry = Some(now.plus(retry.max(REFUSED_PAUSE))),
         }
         Ok(())
-    }
-
-    /// A server says from where it sees this connection come. That is where one is, if this machine
-    /// knows the address as its own; else there is a router between.
-    pub(super) fn told_address(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        endpoint: &Endpoint,
-        host: &str,
-    ) -> Result<(), StoreError> {
-        let server = self.servers.known.get_mut(endpoint);
-        let Some(session) = server.and_then(Server::session_mut) else {
-            return Ok(());
-        };
-        session.addressed = true;
-        let said = host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
-        let local = session.local.map(|ip| ip.to_canonical());
-        let seen = &mut self.servers.registering.seen;
-        let before = match said.filter(|_| said == local) {
-            Some(ip) => seen.insert(endpoint.clone(), ip),
-            None => seen.remove(endpoint),
-        };
-        match before == seen.get(endpoint).copied() {
-            true => Ok(()),
-            false => self.keep_learnt(step),
-        }
-    }
-
-    /// Why no router leads to this client, if one was asked to.
-    pub(in super::super) fn mapping_warning(&self) -> Option<String> {
-        let failure = self.servers.registering.mapping_failure.as_ref()?;
-        Some(format!("no port is mapped: {failure}"))
-    }
-
-    /// To where a router leads to this client from outside.
-    pub(in super::super) const fn mapped(&self) -> Option<&Endpoint> {
-        self.servers.registering.mapped.as_ref()
-    }
-
-    /// A router leads to this client from here, or does no longer.
-    pub(in super::super) fn handle_mapped(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        mapping: Mapping,
-    ) -> Result<(), StoreError> {
-        let (mapped, failure) = match mapping {
-            Mapping::External { address, .. } => (Endpoint::try_from(address).ok(), None),
-            Mapping::Failed(failure) => (None, Some(failure)),
-            Mapping::None => (None, None),
-        };
-        self.servers.registering.mapping_failure = failure;
-        if self.servers.registering.mapped == mapped {
-            return Ok(());
-        }
-        self.servers.registering.mapped = mapped;
-        self.keep_learnt(step)
-    }
-
-    /// Why nobody finds one although that is wished.
-    pub(in super::super) fn not_found_because(&self) -> Option<&'static str> {
-        let registering = &self.servers.registering;
-        let places = registering
-            .current
-            .as_ref()
-            .is_some_and(|c| !c.whole.is_tombstone());
-        let mut own = self.servers.own().peekable();
-        let asked =
-            own.peek().is_some() && own.all(|(_, s)| s.session().is_some_and(|s| s.addressed));
-        (registering.is_on() && asked && !places).then_some(NOWHERE)
-    }
-
-    /// `register`: how one is found from now on, and what the servers say to it.
-    pub(in super::super) fn register(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        ticket: Ticket,
-        wish: Option<RegisterAs>,
-    ) -> Result<(), StoreError> {
-        if let Some(wish) = wish {
-            step.tx.set_setting(WISH, &[wish.code()])?;
-            self.servers.registering.wish = wish.visibility();
-        }
-        let until = match self.online && self.servers.registering.resident {
-            true => step.now.tick.plus(PATIENCE),
-            false => step.now.tick,
-        };
-        self.servers.registering.waits.push((ticket, until));
-        Ok(())
-    }
-
-    /// Answers whoever waits for the servers' word, once all have given it.
-    pub(in super::super) fn answer_registers(
-        &mut self,
-        step: &mut Step<'_, '_>,
-    ) -> Result<(), StoreError> {
-        let settled = self.servers.own().all(|(_, s)| self.is_settled(s));
-        let settled = settled && !self.servers.is_resolving(step.now.tick);
-        let waits = std::mem::take(&mut self.servers.registering.waits);
-        for (ticket, until) in waits {
-            if !settled && until > step.now.tick {
-                self.servers.registering.waits.push((ticket, until));
-                continue;
-            }
-            let view = RegisterView {
-                visibility: RegisterAs::from(self.servers.registering.wish),
-                servers: self.server_views(step.now, true),
-                warning: self.not_found_because().map(str::to_owned),
-            };
-            step.reply(ticket, Ok(Reply::Register(view)));
-        }
-        Ok(())
-    }
-
-    fn is_settled(&self, server: &Server) -> bool {
-        let registering = &self.servers.registering;
-        let told = match registering.for_server(server) {
-            Some(record) => server.account.told == Some(record.seq()),
-            // where one is is known only from the server's own word
-            None => !registering.is_on() || server.session().is_some_and(|s| s.addressed),
-        };
-        let failed = server.is_down() && server.last_error.is_some();
-        told || failed || server.account.retry.is_some()
     }
 
     /// The client ends: where it was is taken back. Its mailboxes go on taking messages, so they are
