@@ -4,6 +4,7 @@
 mod ended;
 mod listen;
 mod servers;
+mod stopwatch;
 
 use std::{
     collections::HashMap,
@@ -14,10 +15,9 @@ use std::{
         mpsc::{SyncSender, sync_channel},
     },
     thread::JoinHandle,
-    time::Instant,
 };
 
-use sremp_core::{error::ErrorCode, id::ContactId, time::Tick};
+use sremp_core::{error::ErrorCode, id::ContactId};
 use sremp_net::{
     Admission, AdmissionLimits, DialTarget, LinkCommand, LinkEvent, LinkHandle, LinkId, Listening,
     LocalIdentity, Network, Service, mapping::KeptMapping,
@@ -28,9 +28,9 @@ use self::{
     ended::{BROKEN, Ended, Signal},
     listen::{listen_on, parse_listen, remembered},
     servers::ServerTasks,
+    stopwatch::Clock,
 };
 use crate::{
-    clock,
     config::{Config, Direct},
     engine::{Engine, Input, Mode, Now, Output, Ticket},
     store::{Store, StoreError},
@@ -189,27 +189,6 @@ impl Drop for Runtime {
         if let Some(tokio) = self.tokio.take() {
             tokio.shutdown_background();
         }
-    }
-}
-
-/// Both clocks.
-struct Clock(Instant);
-
-impl Clock {
-    fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    fn now(&self) -> Now {
-        let tick = u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Now {
-            wall: clock::now(),
-            tick: Tick::new(tick),
-        }
-    }
-
-    fn instant(&self, tick: Tick) -> Instant {
-        self.0 + std::time::Duration::from_millis(tick.get())
     }
 }
 
