@@ -1,6 +1,6 @@
 //! Connections to rendezvous servers: one task each.
 
-use std::{collections::HashMap, num::NonZeroU16};
+use std::{collections::HashMap, num::NonZeroU16, time::Duration};
 
 use rand::{SeedableRng as _, rngs::StdRng};
 use sremp_core::channel::Message;
@@ -9,11 +9,13 @@ use sremp_net::{
     mapping::{self, KeptMapping, MappingRequest},
     tls::{NamedServer, Trust, connect_to},
 };
-use tokio::{runtime::Handle, sync::mpsc, task::JoinSet};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::timeout};
 
 use super::Work;
 use crate::engine::{Input, ServerLink, ServerOpened, ServerTarget};
 
+/// How long the end waits for the answers to what was said last.
+const LAST_WORD: Duration = Duration::from_millis(1_500);
 /// Messages that wait for a server; one that takes no more is left.
 const QUEUE: usize = 64;
 
@@ -130,21 +132,35 @@ async fn keep(target: ServerTarget, mut queue: mpsc::Receiver<Message>, work: mp
     if !tell(Input::ServerOpened(opened)).await {
         return server.close().await;
     }
+    let mut unanswered: u32 = 0;
     let cause = loop {
         tokio::select! {
             message = queue.recv() => match message {
                 None => {
+                    // a registration that is taken back is so once the server says it
+                    let _ = timeout(LAST_WORD, async {
+                        while unanswered > 0 && server.next().await.is_ok() {
+                            unanswered -= 1;
+                        }
+                    })
+                    .await;
                     server.close().await;
                     break "the connection was ended here".to_owned();
                 }
-                Some(message) => if let Err(error) = server.send(&message).await {
-                    break error.cause().to_owned();
-                },
+                Some(message) => {
+                    unanswered += 1;
+                    if let Err(error) = server.send(&message).await {
+                        break error.cause().to_owned();
+                    }
+                }
             },
             message = server.next() => match message {
-                Ok(message) => if !tell(Input::ServerMessage { link, message }).await {
-                    return server.close().await;
-                },
+                Ok(message) => {
+                    unanswered = unanswered.saturating_sub(1);
+                    if !tell(Input::ServerMessage { link, message }).await {
+                        return server.close().await;
+                    }
+                }
                 Err(error) => break error.cause().to_owned(),
             },
         }
