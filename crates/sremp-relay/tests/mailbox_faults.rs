@@ -204,20 +204,29 @@ impl Snapshot {
     }
 }
 
-/// Each sector of what was written since `from` has arrived or not, in any order: so a disk may
-/// leave what no `fdatasync` covers.
+/// Of what was written since `from`, each sector has arrived or not, in any order, or all up to one of
+/// them: so a disk may leave what no `fdatasync` covers.
 fn mixed(from: &[u8], to: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
     const SECTOR: usize = 512;
-    let mut bytes = Vec::new();
-    let arrived = rng.random_range(0..=100);
-    for at in (0..from.len().max(to.len())).step_by(SECTOR) {
-        let old = from.get(at..(at + SECTOR).min(from.len()));
-        let new = to.get(at..(at + SECTOR).min(to.len()));
-        let chosen = match rng.random_range(0..100) < arrived {
-            true => new.or(old),
-            false => old,
+    // what did not arrive at a place beyond the old end is zeros
+    let mut bytes = from.to_vec();
+    bytes.resize(from.len().max(to.len()), 0);
+    let mut written: Vec<_> = bytes
+        .chunks_mut(SECTOR)
+        .zip(to.chunks(SECTOR))
+        .filter(|(old, new)| old[..new.len()] != **new)
+        .collect();
+    let in_order = rng.random();
+    let last = rng.random_range(0..=written.len());
+    let percent = rng.random_range(0..=100);
+    for (n, (old, new)) in written.iter_mut().enumerate() {
+        let arrived = match in_order {
+            true => n < last,
+            false => rng.random_range(0..100) < percent,
         };
-        bytes.extend(chosen.map_or_else(|| vec![0; SECTOR], <[u8]>::to_vec));
+        if arrived {
+            old[..new.len()].copy_from_slice(new);
+        }
     }
     bytes
 }
