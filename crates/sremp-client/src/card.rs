@@ -4,9 +4,10 @@ use sremp_core::{
     contact_card::{CardError, ContactCard},
     text,
 };
+use sremp_net::clock::wall;
 
 use crate::{
-    clock::{self, Rfc3339},
+    clock::Rfc3339,
     view::{CommandError, ErrorKind},
 };
 
@@ -42,7 +43,7 @@ pub fn looks_like_one(text: &str) -> bool {
 /// # Errors
 /// [`ErrorKind::Card`]: incomplete, altered, expired, or of a newer version.
 pub fn read(text: &str) -> Result<CardView, CommandError> {
-    let card = ContactCard::parse(text, clock::now()).map_err(|e| refusal(&e))?;
+    let card = ContactCard::parse(text, wall()).map_err(|e| refusal(&e))?;
     let content = card.content();
     let relays = content.relays.iter().map(|r| r.endpoint.to_string());
     Ok(CardView {

@@ -6,9 +6,9 @@ use sremp_core::{
     contact_card::RelayLink,
     identity::{SecretIdentity, Username},
 };
+use sremp_net::clock::wall;
 
 use crate::{
-    clock,
     config::{Config, check_relays, check_rendezvous},
     control::{ControlServer, Remote},
     engine::Mode,
@@ -63,7 +63,7 @@ pub fn init(home: &Home, params: &InitParams) -> Result<IdView, CommandError> {
         ..Config::default()
     };
     let mut rng = rand::rng();
-    let now = clock::now();
+    let now = wall();
     let identity = SecretIdentity::generate(&name, now, &mut rng);
     home.create(&params.passphrase, &config, &identity, now, &mut rng)?;
     let options = StartOptions::default();

@@ -4,12 +4,6 @@ use jiff::{SignedDuration, civil::DateTime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sremp_core::time::UnixMillis;
 
-/// The time of this machine's calendar.
-pub(crate) fn now() -> UnixMillis {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    UnixMillis::saturating(since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
-}
-
 /// A time shown as RFC 3339 UTC with milliseconds, `2026-11-22T14:52:55.123Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rfc3339(pub UnixMillis);

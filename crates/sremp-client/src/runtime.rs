@@ -4,7 +4,6 @@
 mod ended;
 mod listen;
 mod servers;
-mod stopwatch;
 
 use std::{
     collections::HashMap,
@@ -20,7 +19,9 @@ use std::{
 use sremp_core::{error::ErrorCode, id::ContactId};
 use sremp_net::{
     Admission, AdmissionLimits, DialTarget, LinkCommand, LinkEvent, LinkHandle, LinkId, Listening,
-    LocalIdentity, Network, Service, mapping::KeptMapping,
+    LocalIdentity, Network, Service,
+    clock::{self, Clock},
+    mapping::KeptMapping,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -28,7 +29,6 @@ use self::{
     ended::{BROKEN, Ended, Signal},
     listen::{listen_on, parse_listen, remembered},
     servers::ServerTasks,
-    stopwatch::Clock,
 };
 use crate::{
     config::{Config, Direct},
@@ -79,7 +79,7 @@ impl Runtime {
             .build()
             .map_err(|e| failed(&format!("the network cannot be started: {e}")))?;
         let clock = Clock::start();
-        let engine = load(&mut store, &config, mode, clock.now())?;
+        let engine = load(&mut store, &config, mode, now(clock))?;
         let (identity, identity_seen) = watch::channel(Arc::new(LocalIdentity::new(engine.own())));
         let (link_events, mut from_links) = mpsc::channel(QUEUE);
         let (work, queue) = mpsc::channel(QUEUE);
@@ -192,6 +192,14 @@ impl Drop for Runtime {
     }
 }
 
+/// Both clocks.
+fn now(clock: Clock) -> Now {
+    Now {
+        wall: clock::wall(),
+        tick: clock.now(),
+    }
+}
+
 /// What the shell knows of a connection.
 struct Known {
     handle: LinkHandle,
@@ -231,7 +239,7 @@ impl Shell {
         while !self.stop {
             self.last_step = self.next_ticket;
             let inputs = self.next_inputs();
-            let now = self.clock.now();
+            let now = now(self.clock);
             let engine = &mut self.engine;
             let step = self
                 .store
@@ -252,7 +260,7 @@ impl Shell {
 
     /// Waits for something to happen and takes what has come until then.
     fn next_inputs(&mut self) -> Vec<Input> {
-        let deadline = self.clock.instant(self.engine.deadline()).into();
+        let deadline = self.clock.instant(self.engine.deadline());
         let queue = &mut self.queue;
         let first = self.handle.block_on(async {
             tokio::select! {
@@ -429,8 +437,8 @@ impl Shell {
         if !matches!(error, StoreError::Full | StoreError::ReadOnly) {
             return Err(told);
         }
-        self.engine = load(&mut self.store, &self.config, self.mode, self.clock.now())?;
-        self.engine.postpone(self.clock.now());
+        self.engine = load(&mut self.store, &self.config, self.mode, now(self.clock))?;
+        self.engine.postpone(now(self.clock));
         let listening = self.listening.as_ref().map(Listening::local_addr);
         let mapping = self.mapping.as_ref().map(|kept| *kept.watch().borrow());
         self.again = vec![Input::Listening(listening)];
@@ -442,7 +450,7 @@ impl Shell {
     /// that does not go through.
     fn take_leave(&mut self) {
         let engine = &mut self.engine;
-        let now = self.clock.now().wall;
+        let now = now(self.clock).wall;
         let said = self.store.transaction(|tx| engine.farewell(tx, now));
         for output in said.unwrap_or_default() {
             self.perform(output);

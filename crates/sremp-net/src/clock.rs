@@ -1,24 +1,35 @@
-//! The clock of the machines.
+//! The calendar, and a stopwatch for machines.
 
-use sremp_core::time::Tick;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sremp_core::time::{Tick, UnixMillis};
 use tokio::time::{Duration, Instant};
 
-/// Milliseconds since the network was made.
+/// The time of day.
+pub fn wall() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = since.unwrap_or(Duration::ZERO).as_millis();
+    UnixMillis::saturating(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+/// Milliseconds since it was started. Follows tokio's time where that is paused.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(Instant);
+pub struct Clock(Instant);
 
 impl Clock {
-    pub(crate) fn start() -> Self {
+    /// From now on.
+    pub fn start() -> Self {
         Self(Instant::now())
     }
 
-    pub(crate) fn now(self) -> Tick {
+    /// How much it shows.
+    pub fn now(self) -> Tick {
         let millis = self.0.elapsed().as_millis();
         Tick::new(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
     /// The first instant at which [`Self::now`] is `tick` or later.
-    pub(crate) fn instant(self, tick: Tick) -> Instant {
+    pub fn instant(self, tick: Tick) -> Instant {
         self.0 + Duration::from_millis(tick.get())
     }
 }

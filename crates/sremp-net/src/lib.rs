@@ -21,7 +21,7 @@
 mod accept;
 mod bans;
 pub mod bootstrap;
-mod clock;
+pub mod clock;
 mod dial;
 mod dial_back;
 mod event;

@@ -14,14 +14,17 @@ use sremp_core::{
         Gossip, RendezvousClient, RendezvousEvent, RendezvousLink, ServerRecord, SignedServer, Told,
     },
 };
-use sremp_net::tls::{ConnectError, StreamError, Trust, connect};
+use sremp_net::{
+    clock,
+    tls::{ConnectError, StreamError, Trust, connect},
+};
 use tokio::{
     net::lookup_host,
     task::JoinSet,
     time::{sleep_until, timeout},
 };
 
-use crate::{clock, service::Inner};
+use crate::service::Inner;
 
 /// For a whole exchange.
 const EXCHANGE_TIME: Duration = Duration::from_secs(30);

@@ -10,7 +10,6 @@
 //! ```
 
 pub mod certificates;
-mod clock;
 pub mod config;
 pub mod directory;
 mod gossip;

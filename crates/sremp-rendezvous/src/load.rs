@@ -27,10 +27,11 @@ use sremp_core::{
     key::NoiseSecret,
     rendezvous::{Lookup, RendezvousClient, RendezvousEvent, RendezvousLink, RendezvousMessage},
 };
-use sremp_net::tls::{TlsClient, Trust, connect};
+use sremp_net::{
+    clock,
+    tls::{TlsClient, Trust, connect},
+};
 use tokio::task::JoinSet;
-
-use crate::clock;
 
 /// Why no load came about.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! What an operator does with a server that need not run: make it, and see its link.
 
 use sremp_core::rendezvous::RendezvousLink;
+use sremp_net::clock;
 
 use crate::{
     certificates::{Certificates, read, self_signed},
-    clock,
     config::Config,
     home::{HomeError, RendezvousHome},
     run::{RunError, advertised, link},

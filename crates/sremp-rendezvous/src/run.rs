@@ -16,7 +16,10 @@ use sremp_core::{
         Directory, Gossip, ServerRecord, ServerRecordDraft, SpkiHash, address::may_be_public,
     },
 };
-use sremp_net::tls::{self, TlsListening};
+use sremp_net::{
+    clock::{self, Clock},
+    tls::{self, TlsListening},
+};
 use sremp_server::{
     home::ServerLock,
     operations::{self, Readiness, Render},
@@ -28,7 +31,6 @@ use tokio::{
 
 use crate::{
     certificates::{Certificates, CertificatesError},
-    clock::{self, Ticks},
     config::Config,
     directory::{DirectoryStore, EmbeddedStore, StoreError},
     gossip,
@@ -202,7 +204,7 @@ pub async fn start(home: &RendezvousHome, allow_private: bool) -> Result<Running
     let dial_backs = config.connections.dial_backs.min(Semaphore::MAX_PERMITS);
     let first = link(&identity, &config, config.listen, certificates.pin())?;
     let peers = peers(&config)?;
-    let ticks = Ticks::start();
+    let ticks = Clock::start();
     let gossip = Gossip::new(
         identity.id(),
         &peers,

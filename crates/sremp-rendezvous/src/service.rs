@@ -16,13 +16,13 @@ use sremp_core::{
     },
 };
 use sremp_net::{
+    clock::{self, Clock},
     dial_back,
     tls::{TlsAnswer, TlsArrival, TlsGuest, TlsServe},
 };
 use tokio::sync::Semaphore;
 
 use crate::{
-    clock::{self, Ticks},
     config::Config,
     gossip,
     keeper::{Keeper, SharedDirectory},
@@ -43,7 +43,7 @@ pub(crate) struct Inner {
     pub(crate) keeper: Keeper,
     pub(crate) gossip: Mutex<Gossip>,
     pub(crate) peers: Vec<RendezvousLink>,
-    pub(crate) ticks: Ticks,
+    pub(crate) ticks: Clock,
     /// The server's word on itself; made anew now and then.
     pub(crate) own: RwLock<ServerRecord>,
     pub(crate) dial_backs: Semaphore,

@@ -9,10 +9,10 @@ use sremp_core::{
     rendezvous::{Entry, Record, RecordDraft, Seq, Visibility},
     time::UnixMillis,
 };
+use sremp_net::clock;
 
 use super::{Keys, LoadError, failed, person};
 use crate::{
-    clock,
     directory::{DirectoryStore as _, EmbeddedStore, Op},
     home::RendezvousHome,
 };

@@ -8,7 +8,7 @@ use sremp_core::{
 };
 
 use super::{Asker, Keys, LoadError, Times, all_for, failed};
-use crate::clock;
+use sremp_net::clock;
 
 /// Looks these up over so many connections, each asking again when it has its answer.
 ///

@@ -11,7 +11,7 @@ use sremp_core::{
 use tokio::task::JoinSet;
 
 use super::{Asker, LoadError, Times, all_for, failed, fill::record, person};
-use crate::clock;
+use sremp_net::clock;
 
 /// More than a server of two processors keeps in a second, and more than one connection gets.
 const MOST_A_SECOND: f64 = 15_000.0;
