@@ -24,15 +24,6 @@ fn ended(server: &Server, cause: &str) -> u64 {
     ))
 }
 
-async fn until(what: &str, mut is: impl FnMut() -> bool) {
-    let waited = tokio::time::timeout(Duration::from_secs(20), async {
-        while !is() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    assert!(waited.await.is_ok(), "{what}");
-}
-
 /// A ClientHello of TLS 1.3 as our own client sends it, cut out of a connection.
 async fn client_hello() -> Vec<u8> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -58,7 +58,6 @@ async fn names(server: &Server, wanted: &[ContactId]) {
                 panic!("servers")
             };
             last = servers.iter().map(ServerRecord::server).collect();
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
     let waited = waited.await;
@@ -209,13 +208,7 @@ async fn liar() -> (Arc<Liar>, TlsListening, RendezvousLink) {
 
 /// Waits until something has been counted so often.
 async fn counts(server: &Server, line: &str, least: u64) {
-    let waited = tokio::time::timeout(Duration::from_secs(30), async {
-        while server.counted(line) < least {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    let waited = waited.await;
-    assert!(waited.is_ok(), "{line} in {}", server.running.metrics());
+    until(line, || server.counted(line) >= least).await;
 }
 
 const REFUSED: &str = "sremp_rendezvous_candidates_refused_total";

@@ -178,12 +178,7 @@ async fn a_minute_later(done: impl Fn() -> bool) {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(60)).await;
     tokio::time::resume();
-    let waited = tokio::time::timeout(Duration::from_secs(10), async {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    waited.await.expect("the server has looked");
+    until("the server has looked", done).await;
 }
 
 /// Where an operator's certificate lies.

@@ -90,6 +90,16 @@ impl Server {
     }
 }
 
+/// Waits until this is so.
+pub(crate) async fn until(what: &str, is: impl Fn() -> bool) {
+    let so = tokio::time::timeout(Duration::from_secs(30), async {
+        while !is() {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(so.await.is_ok(), "{what}");
+}
+
 fn home(dir: &tempfile::TempDir) -> RendezvousHome {
     RendezvousHome::at(dir.path().join("rendezvous"))
 }
