@@ -50,6 +50,8 @@ pub enum Lie {
     Forgets,
     /// It tells of the newest record with the first identity.
     GivesTheFirstIdentity,
+    /// It says that everybody is at an address inside, which it has guessed.
+    GuessesAddresses,
     /// It has no room for anybody.
     IsFull,
 }
@@ -208,6 +210,9 @@ impl Rendezvous {
     }
 }
 
+/// The address of whoever is behind a router, to those there.
+const INSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
+
 /// The address under which the world sees a node.
 fn address(node: NodeIndex) -> IpAddr {
     Ipv4Addr::new(9, 9, 0, u8::try_from(node).unwrap_or(u8::MAX)).into()
@@ -299,7 +304,7 @@ impl World {
             link,
             exporter: ExporterValue::new(exporter),
             local: Some(match self.routed.contains(&node) {
-                true => Ipv4Addr::new(192, 168, 1, 2).into(),
+                true => INSIDE.into(),
                 false => address(node),
             }),
         };
@@ -406,7 +411,10 @@ impl World {
                 })
             }
             Request::Address => RendezvousMessage::AddressResponse {
-                host: address(at.0).to_string(),
+                host: match server.lie {
+                    Lie::GuessesAddresses => INSIDE.to_string(),
+                    _ => address(at.0).to_string(),
+                },
             },
         })
     }

@@ -171,9 +171,6 @@ impl Engine {
         }
         step.tx
             .give_servers(record.row, &card.content().rendezvous)?;
-        for server in &card.content().rendezvous {
-            self.servers.note(server.clone());
-        }
         if !card.content().relays.is_empty() {
             record.relays = card.content().relays.clone();
             for hint in &card.content().relays {

@@ -13,11 +13,14 @@ use sremp_core::{
 };
 use sremp_net::{CloseReason, DialTarget, Service};
 
-use super::{Engine, Output, Step, peers::Peer};
+use super::{Engine, Output, Step, backoff::Backoff, peers::Peer};
 use crate::{config::Direct, store::StoreError};
 
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// Between dials that fail, or connections that do not last.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    longest: Duration::from_secs(15 * 60),
+};
 /// A new message does not wait for a long pause, but no contact is dialled more often than this.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// A connection that has stood this long was a success.
@@ -72,7 +75,7 @@ impl Attempt {
     }
 
     fn pause(&mut self, now: Tick, rng: &mut dyn CryptoRng) {
-        let pause = pause_after(self.failures, rng);
+        let pause = BACKOFF.pause(self.failures, rng).max(SHORTEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
         self.due = Some(now.plus(pause));
     }
@@ -228,15 +231,6 @@ impl Dialling {
     }
 }
 
-/// 1 s · 2^failures, at most 15 min, ± 25 %, but never less than a second.
-fn pause_after(failures: u32, rng: &mut dyn CryptoRng) -> Duration {
-    let pause = FIRST_PAUSE
-        .saturating_mul(1 << failures.min(10))
-        .min(LONGEST_PAUSE);
-    let percent = 75 + rng.next_u32() % 51;
-    (pause * percent / 100).max(SHORTEST_PAUSE)
-}
-
 impl Engine {
     /// Dials every contact that is due and for whom something waits.
     pub(super) fn dial_due(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
@@ -363,25 +357,5 @@ impl Engine {
         let (row, cause) = (peer.record.row, reason.to_string());
         self.peers.put(peer);
         step.tx.note_attempt(row, None, &cause, step.now.wall)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
-
-    #[test]
-    fn pauses_grow_from_one_second_to_a_quarter_of_an_hour() {
-        let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let mut middle = FIRST_PAUSE;
-        for failures in 0..40 {
-            let pause = pause_after(failures, &mut rng);
-            assert!(
-                pause >= middle * 3 / 4 && pause <= middle * 5 / 4,
-                "{failures}: {pause:?}"
-            );
-            middle = (middle * 2).min(LONGEST_PAUSE);
-        }
     }
 }

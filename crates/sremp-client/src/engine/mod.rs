@@ -6,6 +6,7 @@
 
 mod accounting;
 mod admission;
+mod backoff;
 mod commands;
 mod contacts;
 mod dialling;
@@ -368,18 +369,13 @@ impl Engine {
             self.take(&mut step, input)?;
         }
         self.run_timers(&mut step)?;
-        // what servers told is a reason to send
-        self.run_servers(&mut step)?;
+        self.end_searches(&mut step)?;
         while let Some(key) = self.withdrawn.pop_first() {
             self.close_peer(&mut step, &key, ErrorCode::Refused);
         }
         self.run_pushes(&mut step)?;
         self.run_relays(&mut step)?;
-        // whom these found no way to is looked for in this step, not in another at the same time
-        let due = self.servers.deadline(self.online);
-        if due.is_some_and(|due| due <= now.tick) {
-            self.run_servers(&mut step)?;
-        }
+        self.run_servers(&mut step)?;
         self.dial_due(&mut step)?;
         self.answer_waits(&mut step)?;
         self.peers.save(step.tx)?;

@@ -106,15 +106,6 @@ impl Tx<'_> {
         self.list(sql, [contact.0], read_endpoint)
     }
 
-    /// The servers that any contact's card names.
-    ///
-    /// # Errors
-    /// [`StoreError`] if they cannot be read.
-    pub fn all_card_servers(&mut self) -> Result<Vec<Endpoint>> {
-        let sql = "SELECT DISTINCT host, port FROM card_server";
-        self.list(sql, [], read_endpoint)
-    }
-
     /// Keeps what a server told of another, and of which server it came.
     ///
     /// # Errors

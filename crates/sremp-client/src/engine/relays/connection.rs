@@ -15,13 +15,16 @@ use sremp_core::{
 use sremp_net::{CloseReason, DialTarget, LinkId, Service};
 
 use super::{
-    super::{Engine, Output, Step},
+    super::{Engine, Output, Step, backoff::Backoff},
     IDLE, Phase, Relay, Session,
 };
 use crate::store::StoreError;
 
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 60);
+/// Between connections that fail or do not last.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(2),
+    longest: Duration::from_secs(10 * 60),
+};
 /// A relay that does not want us is asked again after this time.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// After another connection took over the mailbox.
@@ -35,14 +38,6 @@ const WISHED: Capabilities = Capabilities {
     max_storage_duration: RELAY_STORAGE.as_secs() as u32,
 };
 
-/// 2 s · 2^failures, at most 10 min, ± 25 %.
-fn pause_after(failures: u32, rng: &mut dyn CryptoRng) -> Duration {
-    let pause = FIRST_PAUSE
-        .saturating_mul(1 << failures.min(9))
-        .min(LONGEST_PAUSE);
-    pause * (75 + rng.next_u32() % 51) / 100
-}
-
 impl Relay {
     /// The connection failed or ended: dialled again after a pause, if there is work.
     fn fall(&mut self, cause: String, least: Duration, now: Tick, rng: &mut dyn CryptoRng) {
@@ -50,7 +45,7 @@ impl Relay {
         if lived.is_some_and(|s| now.since(s.opened) >= LASTING) {
             self.failures = 0;
         }
-        let pause = pause_after(self.failures, rng).max(least);
+        let pause = BACKOFF.pause(self.failures, rng).max(least);
         self.failures = self.failures.saturating_add(1);
         self.last_error = Some(cause);
         self.phase = Phase::Down;
@@ -447,22 +442,5 @@ impl Engine {
         }
         let cause = "another connection of this identity has taken over the mailbox".to_owned();
         self.leave_relay(step, key, ErrorCode::GoingAway, cause, SUPERSEDED_PAUSE)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
-
-    #[test]
-    fn pauses_grow_from_two_seconds_to_ten_minutes() {
-        let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let mut middle = FIRST_PAUSE;
-        for failures in 0..40 {
-            let pause = pause_after(failures, &mut rng);
-            assert!(pause >= middle * 3 / 4 && pause <= middle * 5 / 4);
-            middle = (middle * 2).min(LONGEST_PAUSE);
-        }
     }
 }

@@ -8,29 +8,23 @@ use sremp_core::{
     contact_card::Endpoint,
     error::ErrorCode,
     id::ContactId,
-    rand_core::CryptoRng,
     rendezvous::{RendezvousClient, RendezvousEvent, ServerRecord, Source},
     time::Tick,
 };
 
 use super::{
-    super::{Engine, Output, ServerLink, ServerOpened, ServerTarget, Step},
+    super::{Engine, Output, ServerLink, ServerOpened, ServerTarget, Step, backoff::Backoff},
     ANSWER_TIMEOUT, Ask, HEARTBEAT, IDLE, Phase, Server, Servers, Session,
 };
 use crate::store::StoreError;
 
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 60);
+/// Between connections that fail or do not last, and between questions that DNS does not answer.
+pub(super) const BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(2),
+    longest: Duration::from_secs(10 * 60),
+};
 /// A connection that has stood this long was a success.
 const LASTING: Duration = Duration::from_secs(30);
-
-/// 2 s · 2^failures, at most 10 min, ± 25 %.
-pub(super) fn pause_after(failures: u32, rng: &mut dyn CryptoRng) -> Duration {
-    let pause = FIRST_PAUSE
-        .saturating_mul(1 << failures.min(10))
-        .min(LONGEST_PAUSE);
-    pause * (75 + rng.next_u32() % 51) / 100
-}
 
 impl Servers {
     /// When something has to be done about a server.
@@ -426,10 +420,14 @@ impl Engine {
         self.servers.links.remove(&link);
         step.outputs.push(Output::Disconnect(link));
         self.servers.places.unsee(endpoint);
-        if let Some(server) = self.servers.known.get_mut(endpoint) {
-            server.phase = Phase::Down;
-            server.failures = 0;
-            server.due = None;
+        match self.servers.known.get_mut(endpoint) {
+            Some(server) if server.own => {
+                server.phase = Phase::Down;
+                server.failures = 0;
+                server.due = None;
+            }
+            // it is on the card, for the next time
+            _ => drop(self.servers.known.remove(endpoint)),
         }
     }
 
@@ -464,7 +462,7 @@ impl Engine {
         if lasted {
             server.failures = 0;
         }
-        let pause = pause_after(server.failures, step.rng);
+        let pause = BACKOFF.pause(server.failures, step.rng);
         server.failures = server.failures.saturating_add(1);
         server.phase = Phase::Down;
         server.failed = Some(now);
@@ -479,22 +477,5 @@ impl Engine {
         self.searches_left(endpoint, &cause);
         self.browses_left(endpoint, &cause);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
-
-    #[test]
-    fn pauses_grow_from_two_seconds_to_ten_minutes() {
-        let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let mut middle = FIRST_PAUSE;
-        for failures in 0..40 {
-            let pause = pause_after(failures, &mut rng);
-            assert!(pause >= middle * 3 / 4 && pause <= middle * 5 / 4);
-            middle = (middle * 2).min(LONGEST_PAUSE);
-        }
     }
 }

@@ -8,7 +8,7 @@ use sremp_net::bootstrap::{DomainServer, LookupError};
 use super::{
     super::{Engine, Output, Step},
     Phase, Server,
-    connection::pause_after,
+    connection::BACKOFF,
 };
 
 /// Names of a domain that has answered are asked for again after this time.
@@ -56,7 +56,7 @@ impl Engine {
                 }
             }
             Err(cause) => {
-                let pause = pause_after(domain.failures, step.rng);
+                let pause = BACKOFF.pause(domain.failures, step.rng);
                 domain.failures = domain.failures.saturating_add(1);
                 domain.last_error = Some(cause.to_string());
                 domain.due = Some(now.plus(pause));
@@ -77,6 +77,8 @@ impl Engine {
             server.own = true;
             return;
         }
+        // what it was asked as another is asked anew
+        self.searches_forget(&named.endpoint);
         let mut server = Server::new(named.spki, true);
         server.tls_name = Some(named.tls_name);
         let before = self.servers.known.insert(named.endpoint, server);

@@ -15,7 +15,12 @@ use sremp_core::{
 };
 
 use super::{
-    super::{Engine, Step, Ticket, contacts::Answer, contacts::refuse, peers::Peer},
+    super::{
+        Engine, Step, Ticket,
+        backoff::Backoff,
+        contacts::{Answer, refuse},
+        peers::Peer,
+    },
     Ask, Server,
 };
 use crate::{
@@ -29,7 +34,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_SEARCHES: usize = 256;
 /// Shortest time between two searches for one person; doubled each time that nothing new was found.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+const BACKOFF: Backoff = Backoff {
+    first: FIRST_PAUSE,
+    longest: Duration::from_secs(60 * 60),
+};
 
 #[derive(Default)]
 pub(super) struct Searches {
@@ -59,14 +67,6 @@ struct Seek {
     failures: u32,
 }
 
-/// 1 min · 2^failures, at most 1 h, ± 25 %.
-fn pause_after(failures: u32, rng: &mut dyn CryptoRng) -> Duration {
-    let pause = FIRST_PAUSE
-        .saturating_mul(1 << failures.min(10))
-        .min(LONGEST_PAUSE);
-    pause * (75 + rng.next_u32() % 51) / 100
-}
-
 impl Searches {
     pub(super) fn deadline(&self) -> Option<Tick> {
         let running = self.running.values().map(|s| s.until);
@@ -83,13 +83,14 @@ impl Searches {
 impl Engine {
     /// Somebody cannot be reached: the servers are asked, now or when it is time again.
     pub(in super::super) fn seek(&mut self, key: &ContactId, now: Tick, rng: &mut dyn CryptoRng) {
-        let running = self.servers.searches.running.contains_key(key);
-        if !self.online || running || self.servers.is_empty() {
+        if !self.online || self.servers.searches.running.contains_key(key) {
             return;
         }
         let seek = self.servers.searches.seeks.entry(*key).or_default();
         if seek.due.is_none() {
-            let soonest = seek.last.map(|at| at.plus(pause_after(seek.failures, rng)));
+            let soonest = seek
+                .last
+                .map(|at| at.plus(BACKOFF.pause(seek.failures, rng)));
             seek.due = Some(soonest.unwrap_or(now).max(now));
         }
     }
@@ -169,7 +170,8 @@ impl Engine {
         };
         let own: Vec<Endpoint> = self.servers.own().map(|(e, _)| e.clone()).collect();
         for endpoint in own.into_iter().chain(named) {
-            let server = self.servers.note(endpoint.clone());
+            let known = self.servers.known.entry(endpoint.clone());
+            let server = known.or_insert_with(|| Server::new(None, false));
             search.ask(key, &endpoint, server, by_hand, step.now.tick);
         }
         let resolving = self.servers.is_resolving(step.now.tick);
@@ -215,6 +217,13 @@ impl Engine {
         search.by.push(endpoint.to_string());
     }
 
+    /// A server is another than it was when it was asked.
+    pub(super) fn searches_forget(&mut self, endpoint: &Endpoint) {
+        for search in self.servers.searches.running.values_mut() {
+            search.asked.remove(endpoint);
+        }
+    }
+
     pub(super) fn search_refused(&mut self, endpoint: &Endpoint, key: &ContactId, cause: &str) {
         if let Some(search) = self.servers.searches.running.get_mut(key)
             && search.asked.remove(endpoint)
@@ -232,8 +241,11 @@ impl Engine {
         }
     }
 
-    /// Ends the searches that have all answers, or no more time.
-    pub(super) fn end_searches(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+    /// Ends the searches that have all answers, or no more time. What is learnt is a reason to send.
+    pub(in super::super) fn end_searches(
+        &mut self,
+        step: &mut Step<'_, '_>,
+    ) -> Result<(), StoreError> {
         let now = step.now.tick;
         let resolving = self.servers.is_resolving(now);
         let over = |s: &Search| (s.asked.is_empty() && !resolving) || s.until <= now;
@@ -304,7 +316,7 @@ impl Engine {
         };
         seek.due = match news {
             true => None,
-            false => Some(step.now.tick.plus(pause_after(seek.failures, step.rng))),
+            false => Some(step.now.tick.plus(BACKOFF.pause(seek.failures, step.rng))),
         };
         Ok(())
     }

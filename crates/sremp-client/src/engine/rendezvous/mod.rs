@@ -207,16 +207,7 @@ impl Servers {
                 }),
             }
         }
-        for endpoint in tx.all_card_servers()? {
-            servers.note(endpoint);
-        }
         Ok(servers)
-    }
-
-    /// A contact's card names a server.
-    pub(super) fn note(&mut self, endpoint: Endpoint) -> &mut Server {
-        let known = self.known.entry(endpoint);
-        known.or_insert_with(|| Server::new(None, false))
     }
 
     /// What others told of in earlier runs.
@@ -238,11 +229,6 @@ impl Servers {
     /// Nothing is begun before this time: the disk has just failed.
     pub(super) fn postpone(&mut self, until: Tick) {
         self.rest_until = Some(until);
-    }
-
-    /// Whether there is nobody who could be asked for anybody, not even a server on a card.
-    fn is_empty(&self) -> bool {
-        self.known.is_empty() && self.domains.is_empty()
     }
 
     /// Whether any server is known that could be asked for anybody.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use sremp_core::{contact_card::Endpoint, time::Tick};
+use sremp_core::{contact_card::Endpoint, rendezvous::address::may_be_public, time::Tick};
 use sremp_net::mapping::{Mapping, MappingFailure};
 
 use super::{
@@ -49,6 +49,7 @@ impl Engine {
         let Some(listening) = self.listening else {
             return Vec::new();
         };
+        let anywhere = self.config.allow_private_addresses;
         let mut addresses: Vec<IpAddr> = places.seen.values().copied().collect();
         addresses.sort_unstable();
         addresses.dedup();
@@ -58,6 +59,8 @@ impl Engine {
             .into_iter()
             .map(|ip| (ip, listening.port()).into());
         let found = found.filter_map(|at: std::net::SocketAddr| Endpoint::try_from(at).ok());
+        // a server behind the same router, or one that guesses, sees an address that is none outside
+        let found = found.filter(|at| anywhere || may_be_public(at));
         found.take(MAX_LEARNT).collect()
     }
 

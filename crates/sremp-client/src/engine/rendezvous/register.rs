@@ -9,12 +9,14 @@ use super::{
 };
 use crate::{
     store::StoreError,
-    view::{RegisterAs, RegisterView, Reply},
+    view::{CommandError, ErrorKind, RegisterAs, RegisterView, Reply},
 };
 
 /// What is missing when there is nothing to register.
 const NOWHERE: &str = "nothing is registered: this client has no public address that may be shown, and no \
                        relay; set `advertise` or `map_port`, or get a relay";
+/// Commands that wait for them at once; one more is refused.
+const MAX_WAITS: usize = 16;
 /// How long `register` waits for the servers.
 const PATIENCE: Duration = Duration::from_secs(12);
 
@@ -39,6 +41,12 @@ impl Engine {
         ticket: Ticket,
         wish: Option<RegisterAs>,
     ) -> Result<(), StoreError> {
+        if self.servers.registering.waits.len() >= MAX_WAITS {
+            self.refusals.count("too-many-waits");
+            let message = "too many are waiting for the servers; let one of them end and try again";
+            step.reply(ticket, Err(CommandError::new(ErrorKind::Failed, message)));
+            return Ok(());
+        }
         if let Some(wish) = wish {
             step.tx.set_setting(WISH, &[wish.code()])?;
             self.servers.registering.wish = wish.visibility();
