@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use sremp_client::view::{Command, RelayState, ServerView, ServersView};
+use sremp_client::view::{Command, ServerView, ServersView};
 
 use super::{DONE, Ending, context::Context, peer, words};
 use crate::ask::Ask as _;
@@ -50,12 +50,7 @@ fn show(to: &mut dyn Write, view: &ServersView) -> io::Result<()> {
 /// One server, `host:port connected, registered until …`.
 pub(crate) fn line(view: &ServerView) -> String {
     let whose = if view.own { "" } else { "a contact's, " };
-    let state = match view.state {
-        RelayState::Idle => "idle",
-        RelayState::Waiting => "waiting",
-        RelayState::Connecting => "connecting",
-        RelayState::Connected => "connected",
-    };
+    let state = words::link(view.state);
     let mut text = format!("{} {whose}{state}", peer::line(&view.server));
     if let Some(until) = view.registered_until {
         text.push_str(&format!(", registered until {}", words::moment(until)));

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use sremp_client::view::{Command, RegisterAs, RelayState, RelayView, StatusView};
+use sremp_client::view::{Command, RegisterAs, RelayView, StatusView};
 
 use super::{DONE, Ending, context::Context, peer, servers, words};
 use crate::ask::Ask as _;
@@ -114,12 +114,7 @@ fn queued(status: &StatusView) -> String {
 /// One relay, `host:port (id) connected, 50 prekeys`.
 fn relay(view: &RelayView) -> String {
     let whose = if view.own { "" } else { "a contact's, " };
-    let state = match view.state {
-        RelayState::Idle => "idle",
-        RelayState::Waiting => "waiting",
-        RelayState::Connecting => "connecting",
-        RelayState::Connected => "connected",
-    };
+    let state = words::link(view.state);
     let mut text = format!(
         "{} ({}) {whose}{state}",
         peer::line(&view.endpoint),

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use sremp_client::{
     clock::Rfc3339,
     view::{
-        Event, EventKind, MessageKind, MessageView, Path, Standing, Status, Trust, VerifiedVia,
+        Event, EventKind, MessageKind, MessageView, Path, RelayState, Standing, Status, Trust,
+        VerifiedVia,
     },
 };
 
@@ -44,6 +45,16 @@ pub(crate) fn mark(how: Status, plain: bool) -> String {
         (false, Status::AtRelay) => "✓".to_owned(),
         (false, Status::OnDevice) => "✓✓".to_owned(),
         (false, Status::Failed) => "✗ failed".to_owned(),
+    }
+}
+
+/// How far a connection to a relay or a rendezvous server has come, in words.
+pub(crate) fn link(state: RelayState) -> &'static str {
+    match state {
+        RelayState::Idle => "idle",
+        RelayState::Waiting => "waiting",
+        RelayState::Connecting => "connecting",
+        RelayState::Connected => "connected",
     }
 }
 
