@@ -101,6 +101,7 @@ fn io_in_core() -> Result<Vec<String>, String> {
 fn duplicates(allowed: &[&str]) -> Result<Vec<String>, String> {
     let twice = tree(&[
         "--workspace",
+        "--all-features",
         "--edges",
         "normal,build",
         "--duplicates",
@@ -120,6 +121,7 @@ fn bans_and_licences(deny: &str) -> Result<Vec<String>, String> {
     let banned = manifest::list(deny, "bans", "deny");
     let lines: BTreeSet<String> = tree(&[
         "--workspace",
+        "--all-features",
         "--edges",
         "normal,build,dev",
         "--no-dedupe",

@@ -13,6 +13,9 @@ const WITH_OPENSSL: [&str; 5] = [
     "sremp-sim",
 ];
 
+/// The packages that know the feature `acme`.
+const WITH_ACME: [&str; 2] = ["sremp", "sremp-rendezvous"];
+
 /// Arguments that choose where SQLCipher's OpenSSL comes from: Debian's libssl-dev where it is
 /// installed (one minute), else the default, which builds OpenSSL (four minutes).
 fn openssl_features() -> &'static [&'static str] {
@@ -37,6 +40,10 @@ pub(crate) fn selection(args: &[String]) -> Vec<&'static str> {
     // cargo refuses a feature that none of the selected packages has
     if named.is_empty() || named.iter().any(|name| WITH_OPENSSL.contains(name)) {
         selection.extend(openssl_features());
+    }
+    // off for who builds it, so that what is not on by default is built and tested all the same
+    if named.is_empty() || named.iter().any(|name| WITH_ACME.contains(name)) {
+        selection.extend(["--features", "acme"]);
     }
     selection
 }

@@ -135,7 +135,7 @@ async fn counted(listening: &TlsListening, cause: &str, count: u64) {
 async fn a_pinned_client_and_its_server_talk_and_export_the_same_on_every_connection_another() {
     let certificate = self_signed("anything.example");
     let (listening, echo) = serve(&certificate);
-    let trust = Trust::Pin(certificate.spki());
+    let trust = Trust::Pin(certificate.spki().unwrap());
     let mut seen = Vec::new();
     for _ in 0..2 {
         let mut client = connect(&at("127.0.0.1", &listening), &trust, false)
@@ -158,11 +158,11 @@ async fn a_server_that_a_domain_names_is_believed_by_the_domain_and_a_key_only_n
     let own = self_signed("example.org");
     for (certificate, shown, believed) in [
         (&of_domain, None, true),
-        (&of_domain, Some(of_domain.spki()), true),
-        (&of_domain, Some(own.spki()), false),
+        (&of_domain, of_domain.spki(), true),
+        (&of_domain, own.spki(), false),
         (&of_target, None, false),
-        (&of_target, Some(of_target.spki()), false),
-        (&own, Some(own.spki()), false),
+        (&of_target, of_target.spki(), false),
+        (&own, own.spki(), false),
     ] {
         let (listening, _) = serve(certificate);
         let server = NamedServer {
@@ -182,7 +182,7 @@ async fn a_server_that_a_domain_names_is_believed_by_the_domain_and_a_key_only_n
 async fn a_server_that_ends_a_connection_says_why_first() {
     let certificate = self_signed("anything.example");
     let (listening, _) = serve(&certificate);
-    let trust = Trust::Pin(certificate.spki());
+    let trust = Trust::Pin(certificate.spki().unwrap());
     let mut client = connect(&at("127.0.0.1", &listening), &trust, false)
         .await
         .unwrap();
@@ -222,7 +222,7 @@ async fn a_server_is_believed_by_name_authority_and_date_or_by_its_key_alone() {
         }
         let by_web = connect(&there, &Trust::Name, false).await.map(|_| ());
         assert_eq!(by_web, Err(ConnectError::NotTheServer));
-        let by_key = connect(&there, &Trust::Pin(certificate.spki()), false).await;
+        let by_key = connect(&there, &Trust::Pin(certificate.spki().unwrap()), false).await;
         assert!(by_key.is_ok(), "{by_key:?}");
         let other_key = Trust::Pin(SpkiHash::new([7; 32]));
         let refused = connect(&there, &other_key, false).await.map(|_| ());
@@ -233,12 +233,12 @@ async fn a_server_is_believed_by_name_authority_and_date_or_by_its_key_alone() {
 #[tokio::test]
 async fn a_replaced_certificate_is_shown_to_whoever_comes_next() {
     let (first, second) = (self_signed("a.example"), self_signed("b.example"));
-    let (before, after) = (first.spki(), second.spki());
+    let (before, after) = (first.spki().unwrap(), second.spki().unwrap());
     let (listening, _) = serve(&first);
     let there = at("127.0.0.1", &listening);
     let mut open = connect(&there, &Trust::Pin(before), false).await.unwrap();
     first.replace(&second);
-    assert_eq!(first.spki(), after);
+    assert_eq!(first.spki(), Some(after));
     assert!(connect(&there, &Trust::Pin(before), false).await.is_err());
     assert!(connect(&there, &Trust::Pin(after), false).await.is_ok());
     open.send(&message(0x0207)).await.unwrap();
@@ -316,16 +316,7 @@ async fn whoever_speaks_another_protocol_inside_or_none_is_refused() {
     let authority = Authority::new();
     let (listening, echo) = serve(&authority.certificate(|_| (), "localhost"));
     for protocols in [vec![], vec![b"http/1.1".to_vec()]] {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(authority.der.clone().into()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = protocols;
-        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let connector = offering(&authority, protocols);
         let tcp = TcpStream::connect(listening.local_addr()).await.unwrap();
         let name = "localhost".try_into().unwrap();
         if let Ok(mut stream) = connector.connect(name, tcp).await {
@@ -339,11 +330,80 @@ async fn whoever_speaks_another_protocol_inside_or_none_is_refused() {
 }
 
 #[tokio::test]
+async fn an_authority_sees_a_challenge_while_it_is_pending_and_clients_notice_nothing() {
+    let authority = Authority::new();
+    let certificate = authority.certificate(|_| (), "localhost");
+    let answer = authority.certificate(|_| (), "localhost");
+    let (listening, _) = serve(&certificate);
+    let acme = b"acme-tls/1".to_vec();
+    let looks = |protocols: Vec<Vec<u8>>| looks(&authority, &listening, protocols);
+    assert_eq!(looks(vec![acme.clone()]).await, None);
+
+    let elsewhere = certificate.challenged("elsewhere.example", &answer);
+    assert_eq!(looks(vec![acme.clone()]).await, None);
+    let pending = certificate.challenged("localhost", &answer);
+    assert_eq!(looks(vec![acme.clone()]).await, answer.spki());
+    counted(&listening, "certificate challenge", 1).await;
+    let both = vec![acme.clone(), b"sremp-rdv/1".to_vec()];
+    assert_eq!(looks(both).await, certificate.spki());
+    assert_eq!(looks(vec![b"h2".to_vec()]).await, None);
+    let client = connect(&at("localhost", &listening), &authority.trust(), false).await;
+    assert!(client.is_ok());
+
+    drop(pending);
+    assert_eq!(looks(vec![acme.clone()]).await, None);
+    drop(elsewhere);
+    assert_eq!(looks(vec![acme]).await, None);
+}
+
+/// The key that is shown to who offers these protocols, if the handshake ends well.
+async fn looks(
+    authority: &Authority,
+    listening: &TlsListening,
+    protocols: Vec<Vec<u8>>,
+) -> Option<SpkiHash> {
+    let tcp = TcpStream::connect(listening.local_addr()).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let connector = offering(authority, protocols);
+    let stream = connector.connect(name, tcp).await.ok()?;
+    let shown = stream.get_ref().1.peer_certificates()?.first()?;
+    let parsed = rustls::server::ParsedCertificate::try_from(shown).unwrap();
+    let hash = ring::digest::digest(&ring::digest::SHA256, &parsed.subject_public_key_info());
+    SpkiHash::from_slice(hash.as_ref())
+}
+
+fn offering(authority: &Authority, protocols: Vec<Vec<u8>>) -> tokio_rustls::TlsConnector {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.der.clone().into()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = protocols;
+    tokio_rustls::TlsConnector::from(Arc::new(config))
+}
+
+#[tokio::test]
+async fn a_server_without_a_certificate_lets_nobody_in_until_it_has_one() {
+    let authority = Authority::new();
+    let certificate = Certificate::awaited();
+    assert_eq!(certificate.spki(), None);
+    let (listening, _) = serve(&certificate);
+    let there = at("localhost", &listening);
+    let early = connect(&there, &authority.trust(), false).await;
+    assert_eq!(early.map(|_| ()), Err(ConnectError::NoCommonProtocol));
+    certificate.replace(&authority.certificate(|_| (), "localhost"));
+    assert!(connect(&there, &authority.trust(), false).await.is_ok());
+}
+
+#[tokio::test]
 async fn case_05_half_open_and_open_connections_are_bounded_and_counted() {
     let certificate = self_signed("localhost");
     let (listening, _) = serve(&certificate);
     let there = at("127.0.0.1", &listening);
-    let trust = Trust::Pin(certificate.spki());
+    let trust = Trust::Pin(certificate.spki().unwrap());
     let mut half_open = Vec::new();
     for _ in 0..4 {
         half_open.push(TcpStream::connect(listening.local_addr()).await.unwrap());

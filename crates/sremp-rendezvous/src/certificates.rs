@@ -1,4 +1,4 @@
-//! The certificate that is shown: the operator's files, or one of the server's own.
+//! The certificate that is shown: the operator's files, one of the server's own, or an authority's.
 
 use std::{
     fs,
@@ -9,6 +9,8 @@ use std::{
 use sremp_core::rendezvous::SpkiHash;
 use sremp_net::tls::{Certificate, CertificateError};
 
+#[cfg(feature = "acme")]
+use crate::acme::Authority;
 use crate::{
     config::{CertificateFiles, Config},
     home::{HomeError, RendezvousHome, StoredCertificate},
@@ -44,7 +46,17 @@ impl std::error::Error for CertificatesError {}
 #[derive(Debug)]
 pub(crate) struct Certificates {
     pub(crate) current: Certificate,
-    files: Option<(CertificateFiles, Changed)>,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Nobody has signed it.
+    Own,
+    Files(CertificateFiles, Changed),
+    /// Until it is asked.
+    #[cfg(feature = "acme")]
+    Authority(Option<Box<Authority>>),
 }
 
 type Changed = [Option<SystemTime>; 2];
@@ -56,7 +68,15 @@ impl Certificates {
             let seen = changed(files);
             return Ok(Self {
                 current: read(files)?,
-                files: Some((files.clone(), seen)),
+                source: Source::Files(files.clone(), seen),
+            });
+        }
+        #[cfg(feature = "acme")]
+        if let Some(acme) = &config.acme {
+            let authority = Authority::new(home, acme)?;
+            return Ok(Self {
+                current: authority.certificate().clone(),
+                source: Source::Authority(Some(Box::new(authority))),
             });
         }
         let stored = home.certificate().map_err(CertificatesError::Home)?;
@@ -64,19 +84,31 @@ impl Certificates {
         let bad = |error| CertificatesError::Bad(home.path().to_owned(), error);
         Ok(Self {
             current: current.map_err(bad)?,
-            files: None,
+            source: Source::Own,
         })
+    }
+
+    /// Who gives certificates, the first time.
+    #[cfg(feature = "acme")]
+    pub(crate) fn authority(&mut self) -> Option<Box<Authority>> {
+        match &mut self.source {
+            Source::Authority(authority) => authority.take(),
+            Source::Own | Source::Files(..) => None,
+        }
     }
 
     /// What the link pins: a certificate that no authority has signed.
     pub(crate) fn pin(&self) -> Option<SpkiHash> {
-        self.files.is_none().then(|| self.current.spki())
+        match self.source {
+            Source::Own => self.current.spki(),
+            _ => None,
+        }
     }
 
     /// Reads the files again if they have changed; whether there is another certificate now. One that
     /// is bad is tried again, and the one before stays in use.
     pub(crate) fn reload(&mut self) -> Result<bool, CertificatesError> {
-        let Some((files, seen)) = &mut self.files else {
+        let Source::Files(files, seen) = &mut self.source else {
             return Ok(false);
         };
         let now = changed(files);

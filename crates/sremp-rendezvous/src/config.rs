@@ -1,5 +1,7 @@
 //! The server's config file.
 
+mod acme;
+
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
@@ -13,6 +15,8 @@ use sremp_core::{
 };
 use sremp_net::{AdmissionLimits, BanRule, tls::TlsLimits};
 
+pub use acme::Acme;
+
 /// Settings of a rendezvous server, `rendezvous.toml`. The annotated [`Config::DEFAULT`] is the
 /// default.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -24,6 +28,8 @@ pub struct Config {
     pub advertise: String,
     /// A certificate for the advertised host and its key, PEM; without, a self-signed one is used.
     pub certificate: Option<CertificateFiles>,
+    /// An authority that gives one; only in a build with the feature `acme`.
+    pub acme: Option<Acme>,
     /// Where metrics, health and readiness are served over HTTP; "" for nowhere.
     pub operations: String,
     /// Whether whoever is registered may browse those who are listed.
@@ -107,6 +113,7 @@ impl Default for Config {
             listen: SocketAddr::from(([0, 0, 0, 0], 33_400)),
             advertise: String::new(),
             certificate: None,
+            acme: None,
             operations: "127.0.0.1:33391".to_owned(),
             browse: true,
             allow_private_addresses: false,
@@ -185,11 +192,39 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        Self::parse_for(text, cfg!(feature = "acme"))
+    }
+
+    fn parse_for(text: &str, with_acme: bool) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text).map_err(|e| ConfigError(e.to_string()))?;
+        config.check_acme(with_acme)?;
         config.advertised()?;
         config.operations()?;
         config.peers()?;
         Ok(config)
+    }
+
+    fn check_acme(&self, with_acme: bool) -> Result<(), ConfigError> {
+        let Some(acme) = &self.acme else {
+            return Ok(());
+        };
+        let wrong = |what: &str| Err(ConfigError(format!("`[acme]`: {what}")));
+        if !with_acme {
+            return wrong(
+                "this build gets no certificates by ACME: take one with the feature `acme`, or name \
+                 the files of a certificate in `[certificate]`",
+            );
+        }
+        acme.check()?;
+        if self.certificate.is_some() {
+            return wrong("`[certificate]` is there, too: keep one of them");
+        }
+        let advertised = self.advertised()?;
+        let host = advertised.as_ref().map_or("", Endpoint::host);
+        match acme.domains.iter().any(|domain| domain == host) {
+            true => Ok(()),
+            false => wrong("`advertise` names none of the `domains`"),
+        }
     }
 
     /// What the link says, if not where it listens.
@@ -198,7 +233,7 @@ impl Config {
     /// [`ConfigError`] when it is no endpoint.
     pub fn advertised(&self) -> Result<Option<Endpoint>, ConfigError> {
         if self.advertise.is_empty() {
-            return Ok(None);
+            return self.acme.as_ref().map(Acme::endpoint).transpose();
         }
         let parsed = self.advertise.parse();
         let wrong = |e| ConfigError(format!("`advertise` says {}: {e}", self.advertise));
@@ -300,5 +335,52 @@ mod tests {
             let error = Config::parse(text).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
+    }
+
+    #[test]
+    fn a_certificate_by_acme_is_for_the_advertised_name_and_from_one_source() {
+        let minimal = "[acme]\ndomains = [\"rdv.example\"]";
+        let config = Config::parse_for(minimal, true).unwrap();
+        let advertised = config.advertised().unwrap().unwrap();
+        assert_eq!(advertised.to_string(), "rdv.example:443");
+        let acme = config.acme.unwrap();
+        assert_eq!(
+            acme.directory,
+            "https://acme-v02.api.letsencrypt.org/directory"
+        );
+        let elsewhere = format!("advertise = \"rdv.example:33400\"\n{minimal}");
+        assert!(Config::parse_for(&elsewhere, true).is_ok());
+        for (text, word) in [
+            ("[acme]\ndomains = []", "domains"),
+            ("[acme]\ndomains = [\"192.0.2.7\"]", "DNS name"),
+            ("[acme]\ndomains = [\"*.rdv.example\"]", "wildcard"),
+            (
+                "advertise = \"other.example:1\"\n[acme]\ndomains = [\"rdv.example\"]",
+                "advertise",
+            ),
+            (
+                "[acme]\ndomains = [\"a.example\"]\ndirectory = \"http://ca\"",
+                "https",
+            ),
+            (
+                "[acme]\ndomains = [\"a.example\"]\ncontact = \"mailto:a@b\"",
+                "contact",
+            ),
+            (
+                "[acme]\ndomains = [\"a.example\"]\n[certificate]\nchain = \"a\"\nkey = \"b\"",
+                "keep one",
+            ),
+        ] {
+            let error = Config::parse_for(text, true).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_build_without_acme_says_so() {
+        let text = "[acme]\ndomains = [\"rdv.example\"]";
+        let error = Config::parse_for(text, false).unwrap_err().to_string();
+        assert!(error.contains("the feature `acme`"), "{error}");
+        assert_eq!(Config::parse(text).is_ok(), cfg!(feature = "acme"));
     }
 }

@@ -3,6 +3,8 @@
 //! ```text
 //! rendezvous.toml   settings (config.rs)
 //! certificate       a self-signed certificate and its key, mode 0600
+//! acme-account      the account at an authority, with its key, mode 0600 (acme/kept.rs)
+//! acme-certificate  the authority's certificate and its key, mode 0600 (acme/kept.rs)
 //! directory.db      registrations (directory/)
 //! ```
 

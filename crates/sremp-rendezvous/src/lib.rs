@@ -9,6 +9,8 @@
 //!                     dial-back
 //! ```
 
+#[cfg(feature = "acme")]
+mod acme;
 pub mod certificates;
 pub mod config;
 pub mod directory;

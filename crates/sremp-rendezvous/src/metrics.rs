@@ -50,7 +50,7 @@ pub struct Metrics {
     pub candidates_refused: Count,
     /// Exchanges with peers, by their outcome.
     pub exchanges: Family<Outcome, Count>,
-    /// Times that another certificate was found, by what came of it.
+    /// Times that another certificate was found or asked for, by what came of it.
     pub certificates: Family<Outcome, Count>,
     /// Requests refused.
     pub refused: Family<Cause, Count>,
@@ -98,7 +98,7 @@ impl Metrics {
         registry.register("refused", "Refusals by cause", self.refused.clone());
         let exchanges = "Exchanges with peers, by outcome";
         registry.register("exchanges", exchanges, self.exchanges.clone());
-        let certificates = "Times that another certificate was found, by what came of it";
+        let certificates = "Times that another certificate was found or asked for, by outcome";
         registry.register("certificates", certificates, self.certificates.clone());
         let ended = "Connections refused or ended, by cause";
         registry.register("connections_ended", ended, self.ended.clone());

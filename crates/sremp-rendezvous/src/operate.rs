@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Makes a server with this config file; its link. It has a certificate of its own unless the config
-/// file names one.
+/// file names one, or an authority that gives one.
 ///
 /// # Errors
 /// [`RunError`]; nothing is made then.
@@ -19,9 +19,10 @@ pub fn init(home: &RendezvousHome, config: &str) -> Result<RendezvousLink, RunEr
     let parsed = Config::parse(config);
     let parsed = parsed.map_err(|e| HomeError::Config(home.config_path(), e.to_string()))?;
     let host = advertised(&parsed, parsed.listen)?;
-    let certificate = match parsed.certificate {
-        Some(files) => read(&files).map(|_| None)?,
-        None => Some(self_signed(host.host())?),
+    let certificate = match (parsed.certificate, parsed.acme) {
+        (Some(files), _) => read(&files).map(|_| None)?,
+        (None, Some(_)) => None,
+        (None, None) => Some(self_signed(host.host())?),
     };
     home.create(
         config,

@@ -272,6 +272,8 @@ pub async fn start(home: &RendezvousHome, allow_private: bool) -> Result<Running
     let tidied = keeper.clone();
     tasks.spawn(every(SECOND, move || tidied.tidy(clock::wall())));
     let limited = inner.clone();
+    #[cfg(feature = "acme")]
+    let authority = certificates.authority();
     tasks.spawn(every(MINUTE, move || {
         limited.limits.tidy();
         gossip::show(&limited);
@@ -289,8 +291,13 @@ pub async fn start(home: &RendezvousHome, allow_private: bool) -> Result<Running
     }));
     tasks.spawn(every(SERVER_RENEWAL, renew));
     tasks.spawn(gossip::run(inner.clone()));
-    tasks.spawn(every(DAY, move || inner.limits.new_day()));
     readiness.set(true);
+    #[cfg(feature = "acme")]
+    if let Some(authority) = authority {
+        readiness.set(authority.is_good());
+        tasks.spawn(authority.attend(inner.metrics.clone(), readiness.clone()));
+    }
+    tasks.spawn(every(DAY, move || inner.limits.new_day()));
     Ok(Running {
         link,
         operations,

@@ -301,7 +301,10 @@ impl ServerHome {
     }
 
     /// Writes a file that only its owner may read: whole, under its name, and durable.
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), HomeError> {
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), HomeError> {
         let path = self.path.join(name);
         let draft = self.path.join(format!("{name}.new"));
         let mut options = OpenOptions::new();

@@ -1,6 +1,7 @@
-//! A server's certificate, and the next one.
+//! A server's certificate, the next one, and how an authority sees that the server has its name.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -13,9 +14,12 @@ use rustls::{
     sign::CertifiedKey,
     version::TLS13,
 };
-use sremp_core::{constants::RDV_ALPN, rendezvous::SpkiHash};
+use sremp_core::rendezvous::SpkiHash;
 
 use super::{provider, spki_of};
+
+/// What an authority offers that looks whether a name is the server's (RFC 8737).
+pub(super) const CHALLENGE_ALPN: &[u8] = b"acme-tls/1";
 
 /// Why a certificate is not used; the one before stays in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +48,37 @@ impl std::error::Error for CertificateError {}
 
 /// The certificate of a server; clones are the same one, also after it was replaced.
 #[derive(Clone)]
-pub struct Certificate(Arc<RwLock<Arc<CertifiedKey>>>);
+pub struct Certificate(Arc<Shown>);
+
+/// What is shown, and to whom.
+#[derive(Default)]
+struct Shown {
+    /// To clients; none of them gets in without.
+    current: RwLock<Option<Arc<CertifiedKey>>>,
+    /// To an authority that looks whether a name is the server's, by the name.
+    challenges: RwLock<BTreeMap<String, Arc<CertifiedKey>>>,
+}
+
+/// A challenge that is answered until this is dropped.
+#[must_use = "it is answered no longer once this is dropped"]
+pub struct Challenge {
+    shown: Arc<Shown>,
+    name: String,
+}
+
+impl Drop for Challenge {
+    fn drop(&mut self) {
+        let challenges = self.shown.challenges.write();
+        let mut challenges = challenges.unwrap_or_else(PoisonError::into_inner);
+        challenges.remove(&self.name);
+    }
+}
+
+impl fmt::Debug for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Challenge({})", self.name)
+    }
+}
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,6 +87,11 @@ impl fmt::Debug for Certificate {
 }
 
 impl Certificate {
+    /// None yet: nobody gets in before it is [replaced](Self::replace).
+    pub fn awaited() -> Self {
+        Self(Arc::default())
+    }
+
     /// A chain, its own certificate first, and its key, both PEM.
     ///
     /// # Errors
@@ -82,7 +121,10 @@ impl Certificate {
         spki_of(first).ok_or(CertificateError::NoCertificate)?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
-            Ok(()) => Ok(Self(Arc::new(RwLock::new(Arc::new(certified))))),
+            Ok(()) => Ok(Self(Arc::new(Shown {
+                current: RwLock::new(Some(Arc::new(certified))),
+                ..Shown::default()
+            }))),
             Err(_) => Err(CertificateError::OtherKey),
         }
     }
@@ -90,28 +132,54 @@ impl Certificate {
     /// From now on `next` is shown; connections that are open go on.
     pub fn replace(&self, next: &Self) {
         let next = next.current();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = next;
+        let current = self.0.current.write();
+        *current.unwrap_or_else(PoisonError::into_inner) = next;
     }
 
-    /// `H` of the key: what a link pins.
-    pub fn spki(&self) -> SpkiHash {
-        let current = self.current();
-        let first = current.cert.first().and_then(spki_of);
-        // it was looked at when it came
-        first.unwrap_or_else(|| SpkiHash::new([0; 32]))
+    /// Shows `answer` to an authority that asks for this name by `acme-tls/1` (RFC 8737), which nobody
+    /// is spoken to by otherwise. One at a time for each name.
+    pub fn challenged(&self, name: &str, answer: &Self) -> Challenge {
+        if let Some(answer) = answer.current() {
+            let challenges = self.0.challenges.write();
+            let mut challenges = challenges.unwrap_or_else(PoisonError::into_inner);
+            challenges.insert(name.to_owned(), answer);
+        }
+        Challenge {
+            shown: self.0.clone(),
+            name: name.to_owned(),
+        }
     }
 
-    fn current(&self) -> Arc<CertifiedKey> {
-        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&current)
+    pub(super) fn is_challenged(&self) -> bool {
+        let challenges = self.0.challenges.read();
+        !challenges
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
     }
 
-    pub(super) fn server_config(&self) -> Result<ServerConfig, rustls::Error> {
+    /// `H` of the key: what a link pins. `None` while there is none.
+    pub fn spki(&self) -> Option<SpkiHash> {
+        self.current()?.cert.first().and_then(spki_of)
+    }
+
+    fn current(&self) -> Option<Arc<CertifiedKey>> {
+        let current = self.0.current.read();
+        current.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn challenge(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let challenges = self.0.challenges.read();
+        let challenges = challenges.unwrap_or_else(PoisonError::into_inner);
+        challenges.get(name).cloned()
+    }
+
+    /// For those who speak one of these protocols, or none.
+    pub(super) fn server_config(&self, protocols: &[&[u8]]) -> Result<ServerConfig, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(self.clone()));
-        config.alpn_protocols = vec![RDV_ALPN.to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.max_early_data_size = 0;
@@ -121,7 +189,14 @@ impl Certificate {
 }
 
 impl ResolvesServerCert for Certificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current())
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // an authority offers nothing else (RFC 8737, 3)
+        let asks = hello
+            .alpn()
+            .is_some_and(|mut offered| offered.all(|name| name == CHALLENGE_ALPN));
+        match asks {
+            true => self.challenge(hello.server_name()?),
+            false => self.current(),
+        }
     }
 }

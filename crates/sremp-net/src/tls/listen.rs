@@ -22,7 +22,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{Certificate, StreamError, exporter, rooms::Rooms, stream::Messages, turns::in_turns};
+use super::{
+    Certificate, StreamError, certificate::CHALLENGE_ALPN, exporter, rooms::Rooms,
+    stream::Messages, turns::in_turns,
+};
 use crate::{
     accept::bind,
     clock::Clock,
@@ -134,13 +137,13 @@ pub fn listen<T: TlsServe>(
     limits: TlsLimits,
     server: Arc<T>,
 ) -> io::Result<TlsListening> {
-    let config: ServerConfig = certificate.server_config().map_err(io::Error::other)?;
+    let acceptors = Acceptors::new(certificate).map_err(io::Error::other)?;
     let listener = bind(addr)?;
     let local_addr = listener.local_addr()?;
     let (leave, leaving) = watch::channel(());
     let counts = Counts::default();
     let door = Door {
-        acceptor: TlsAcceptor::from(Arc::new(config)),
+        acceptors,
         gate: Gate::new(limits.admission),
         rooms: Arc::new(Rooms::new(limits.open_per_prefix)),
         open: Arc::new(Semaphore::new(limits.open.min(Semaphore::MAX_PERMITS))),
@@ -158,8 +161,36 @@ pub fn listen<T: TlsServe>(
     })
 }
 
+/// Who is let in: clients, and an authority for as long as it is to look whether a name is ours.
+struct Acceptors {
+    certificate: Certificate,
+    clients: TlsAcceptor,
+    authority_too: TlsAcceptor,
+}
+
+impl Acceptors {
+    fn new(certificate: &Certificate) -> Result<Self, rustls::Error> {
+        let acceptor = |protocols: &[&[u8]]| {
+            let config: ServerConfig = certificate.server_config(protocols)?;
+            Ok::<_, rustls::Error>(TlsAcceptor::from(Arc::new(config)))
+        };
+        Ok(Self {
+            certificate: certificate.clone(),
+            clients: acceptor(&[RDV_ALPN])?,
+            authority_too: acceptor(&[RDV_ALPN, CHALLENGE_ALPN])?,
+        })
+    }
+
+    fn now(&self) -> &TlsAcceptor {
+        match self.certificate.is_challenged() {
+            true => &self.authority_too,
+            false => &self.clients,
+        }
+    }
+}
+
 struct Door<T> {
-    acceptor: TlsAcceptor,
+    acceptors: Acceptors,
     gate: Arc<Gate>,
     open: Arc<Semaphore>,
     rooms: Arc<Rooms>,
@@ -194,7 +225,7 @@ impl<T: TlsServe> Door<T> {
         // without it the connection works, only slower
         let _ = stream.set_nodelay(true);
         let visit = Visit {
-            acceptor: self.acceptor.clone(),
+            acceptor: self.acceptors.now().clone(),
             gate: self.gate.clone(),
             rooms: self.rooms.clone(),
             clock: self.clock,
@@ -232,6 +263,11 @@ impl<T: TlsServe> Visit<T> {
             Err(_) => return "TIMEOUT",
         };
         drop(half_open);
+        // it has seen the certificate, and that is all it came for
+        if stream.get_ref().1.alpn_protocol() == Some(CHALLENGE_ALPN) {
+            Messages::new(stream, MAX_RDV_REQUEST).close().await;
+            return "certificate challenge";
+        }
         let Some(_room) = self.rooms.enter(self.from) else {
             return "open connections of one address";
         };

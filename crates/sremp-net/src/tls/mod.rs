@@ -37,7 +37,7 @@ use rustls::{
 use sremp_core::rendezvous::proof::EXPORTER_LABEL;
 pub use sremp_core::rendezvous::{ExporterValue, SpkiHash};
 
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::{Certificate, CertificateError, Challenge};
 pub use client::{ConnectError, NamedServer, TlsClient, Trust, connect, connect_to};
 pub use listen::{TlsAnswer, TlsArrival, TlsGuest, TlsLimits, TlsListening, TlsServe, listen};
 pub use stream::StreamError;

@@ -128,7 +128,7 @@ impl Liar {
     fn record_by(&self, seed: &SecretIdentity, port: u16) -> ServerRecord {
         let draft = ServerRecordDraft {
             endpoint: format!("127.0.0.1:{port}").parse().unwrap(),
-            spki: Some(self.certificate.spki()),
+            spki: self.certificate.spki(),
             issued: now(),
             ttl: HOUR,
         };
@@ -201,7 +201,7 @@ async fn liar() -> (Arc<Liar>, TlsListening, RendezvousLink) {
     let link = RendezvousLink {
         server: liar.own.id(),
         endpoint: listening.local_addr().to_string().parse().unwrap(),
-        spki: Some(liar.certificate.spki()),
+        spki: liar.certificate.spki(),
     };
     (liar, listening, link)
 }

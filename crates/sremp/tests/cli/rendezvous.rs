@@ -51,3 +51,25 @@ fn a_rendezvous_server_is_made_once_and_what_is_missing_is_said() {
     home.run(&["rendezvous", "init", "--self-signed"])
         .refused(5, "holds a rendezvous server already");
 }
+
+#[test]
+fn an_authority_gives_the_certificate_in_a_build_that_can_ask_one() {
+    let home = Home::none();
+    let init = [
+        "rendezvous",
+        "init",
+        "--listen",
+        "127.0.0.1:0",
+        "--acme",
+        "rdv.example",
+        "--contact",
+        "operator@rdv.example",
+    ];
+    if cfg!(feature = "acme") {
+        let made = home.json(&init);
+        assert_eq!(made["endpoint"], "rdv.example:443");
+        assert_eq!(made["self_signed"], false);
+    } else {
+        home.run(&init).refused(5, "the feature `acme`");
+    }
+}

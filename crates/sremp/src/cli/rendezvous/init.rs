@@ -16,6 +16,7 @@ use crate::cli::{
 #[command(after_help = "\
 Examples:
   sremp rendezvous init --advertise rdv.example.org:443 --certificate fullchain.pem --key privkey.pem
+  sremp rendezvous init --listen 0.0.0.0:443 --acme rdv.example.org
   sremp rendezvous init --home /tmp/rdv --listen 127.0.0.1:0 --self-signed")]
 pub(crate) struct Args {
     /// Address to listen on; port 0 takes a free one now
@@ -27,7 +28,7 @@ pub(crate) struct Args {
     /// Make a certificate, and put its fingerprint into the link: for a LAN and for tests
     #[arg(
         long,
-        required_unless_present = "certificate",
+        required_unless_present_any = ["certificate", "acme"],
         conflicts_with = "certificate"
     )]
     self_signed: bool,
@@ -37,6 +38,12 @@ pub(crate) struct Args {
     /// Its private key, PEM
     #[arg(long, value_name = "FILE", requires = "certificate")]
     key: Option<PathBuf>,
+    /// Have Let's Encrypt give a certificate for this name; port 443 of it has to lead here
+    #[arg(long, value_name = "DOMAIN", conflicts_with_all = ["certificate", "self_signed"])]
+    acme: Option<String>,
+    /// A mail address that Let's Encrypt may write to
+    #[arg(long, value_name = "MAIL", requires = "acme")]
+    contact: Option<String>,
 }
 
 impl Args {
@@ -48,7 +55,7 @@ impl Args {
             writeln!(to, "The rendezvous server is made and lies in {path}.")?;
             writeln!(to, "link  {link}")?;
             qr::draw_text(to, &link.to_string(), operator.out)?;
-            if self.advertise.is_none() && self.listen.ip().is_unspecified() {
+            if self.advertise.is_none() && self.acme.is_none() && self.listen.ip().is_unspecified() {
                 writeln!(
                     to,
                     "\nThe link is good on this machine only. For others set `advertise` in rendezvous.toml\n\
@@ -81,6 +88,12 @@ impl Args {
         if let (Some(chain), Some(key)) = (&self.certificate, &self.key) {
             let (chain, key) = (absolute(chain)?, absolute(key)?);
             text += &format!("\n[certificate]\nchain = {chain}\nkey = {key}\n");
+        }
+        if let Some(domain) = &self.acme {
+            text += &format!("\n[acme]\ndomains = [{}]\n", toml_string(domain));
+        }
+        if let Some(contact) = &self.contact {
+            text += &format!("contact = {}\n", toml_string(contact));
         }
         Ok(text)
     }
