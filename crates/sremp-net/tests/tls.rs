@@ -90,12 +90,18 @@ impl Authority {
     }
 
     fn certificate(&self, alter: impl FnOnce(&mut CertificateParams), name: &str) -> Certificate {
+        let (certificate, key) = self.made(alter, name);
+        Certificate::from_der(&certificate, &key).unwrap()
+    }
+
+    /// A certificate and its key, both DER.
+    fn made(&self, alter: impl FnOnce(&mut CertificateParams), name: &str) -> (Vec<u8>, Vec<u8>) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         alter(&mut params);
         let issuer = Issuer::from_params(&self.params, &self.key);
         let made = params.signed_by(&key, &issuer).unwrap();
-        Certificate::from_der(made.der(), &key.serialize_der()).unwrap()
+        (made.der().to_vec(), key.serialize_der())
     }
 
     fn trust(&self) -> Trust {
@@ -333,16 +339,18 @@ async fn whoever_speaks_another_protocol_inside_or_none_is_refused() {
 async fn an_authority_sees_a_challenge_while_it_is_pending_and_clients_notice_nothing() {
     let authority = Authority::new();
     let certificate = authority.certificate(|_| (), "localhost");
-    let answer = authority.certificate(|_| (), "localhost");
+    let (answer, key) = authority.made(|_| (), "localhost");
+    let answers = Certificate::from_der(&answer, &key).unwrap().spki();
+    let challenged = |name| certificate.challenged(name, &answer, &key).unwrap();
     let (listening, _) = serve(&certificate);
     let acme = b"acme-tls/1".to_vec();
     let looks = |protocols: Vec<Vec<u8>>| looks(&authority, &listening, protocols);
     assert_eq!(looks(vec![acme.clone()]).await, None);
 
-    let elsewhere = certificate.challenged("elsewhere.example", &answer);
+    let elsewhere = challenged("elsewhere.example");
     assert_eq!(looks(vec![acme.clone()]).await, None);
-    let pending = certificate.challenged("localhost", &answer);
-    assert_eq!(looks(vec![acme.clone()]).await, answer.spki());
+    let pending = challenged("localhost");
+    assert_eq!(looks(vec![acme.clone()]).await, answers);
     counted(&listening, "certificate challenge", 1).await;
     let both = vec![acme.clone(), b"sremp-rdv/1".to_vec()];
     assert_eq!(looks(both).await, certificate.spki());

@@ -59,7 +59,8 @@ enum Source {
     Authority(Option<Box<Authority>>),
 }
 
-type Changed = [Option<SystemTime>; 2];
+/// Also the lengths: two writes can have the same time.
+type Changed = [Option<(SystemTime, u64)>; 2];
 
 impl Certificates {
     /// The certificate of a server with these settings.
@@ -123,8 +124,11 @@ impl Certificates {
 }
 
 fn changed(files: &CertificateFiles) -> Changed {
-    let when = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).ok();
-    [when(&files.chain), when(&files.key)]
+    let seen = |path: &Path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    [seen(&files.chain), seen(&files.key)]
 }
 
 /// The certificate in these files, as it is now.

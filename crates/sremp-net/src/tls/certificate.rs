@@ -136,18 +136,28 @@ impl Certificate {
         *current.unwrap_or_else(PoisonError::into_inner) = next;
     }
 
-    /// Shows `answer` to an authority that asks for this name by `acme-tls/1` (RFC 8737), which nobody
-    /// is spoken to by otherwise. One at a time for each name.
-    pub fn challenged(&self, name: &str, answer: &Self) -> Challenge {
-        if let Some(answer) = answer.current() {
-            let challenges = self.0.challenges.write();
-            let mut challenges = challenges.unwrap_or_else(PoisonError::into_inner);
-            challenges.insert(name.to_owned(), answer);
-        }
-        Challenge {
+    /// Shows this certificate (DER; its key PKCS #8) to an authority that asks for this name by
+    /// `acme-tls/1` (RFC 8737), which nobody is spoken to by otherwise. One at a time for each name.
+    ///
+    /// # Errors
+    /// [`CertificateError::NoKey`].
+    pub fn challenged(
+        &self,
+        name: &str,
+        certificate: &[u8],
+        key: &[u8],
+    ) -> Result<Challenge, CertificateError> {
+        let key = PrivateKeyDer::try_from(key).map_err(|_| CertificateError::NoKey)?;
+        let key = any_supported_type(&key).map_err(|_| CertificateError::NoKey)?;
+        // not looked at: its critical extension is one that only an authority knows
+        let answer = CertifiedKey::new(vec![CertificateDer::from(certificate.to_vec())], key);
+        let challenges = self.0.challenges.write();
+        let mut challenges = challenges.unwrap_or_else(PoisonError::into_inner);
+        challenges.insert(name.to_owned(), Arc::new(answer));
+        Ok(Challenge {
             shown: self.0.clone(),
             name: name.to_owned(),
-        }
+        })
     }
 
     pub(super) fn is_challenged(&self) -> bool {

@@ -8,6 +8,7 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use sremp_net::tls::{Certificate, Challenge};
+use zeroize::Zeroizing;
 
 use super::AcmeError;
 
@@ -59,20 +60,22 @@ async fn prove(order: &mut Order, shown: &Certificate) -> Result<Vec<Challenge>,
             .challenge(ChallengeType::TlsAlpn01)
             .ok_or(AcmeError::NoChallenge)?;
         let name = challenge.identifier().to_string();
-        let answer = answer(&name, challenge.key_authorization().digest().as_ref())?;
-        answered.push(shown.challenged(&name, &answer));
+        let digest = challenge.key_authorization().digest();
+        answered.push(answer(shown, &name, digest.as_ref())?);
         challenge.set_ready().await?;
     }
     Ok(answered)
 }
 
-/// The certificate that proves a name (RFC 8737, section 3): for that name alone, with the digest.
-fn answer(name: &str, digest: &[u8]) -> Result<Certificate, AcmeError> {
+/// Shows the certificate that proves a name (RFC 8737, section 3): for that name alone, with the digest.
+fn answer(shown: &Certificate, name: &str, digest: &[u8]) -> Result<Challenge, AcmeError> {
     let mut params = CertificateParams::new([name.to_owned()]).map_err(AcmeError::Make)?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let key = KeyPair::generate().map_err(AcmeError::Make)?;
     let made = params.self_signed(&key).map_err(AcmeError::Make)?;
-    Certificate::from_der(made.der(), &key.serialize_der()).map_err(AcmeError::Bad)
+    let key = Zeroizing::new(key.serialize_der());
+    let answer = shown.challenged(name, made.der(), &key);
+    answer.map_err(AcmeError::Bad)
 }
 
 /// What the authority says of the first name that it did not find to be the server's.
