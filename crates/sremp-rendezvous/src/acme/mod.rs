@@ -71,7 +71,10 @@ enum AcmeError {
 impl std::fmt::Display for AcmeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Protocol(error) => error.fmt(f),
+            Self::Protocol(instant_acme::Error::Api(problem)) => {
+                write!(f, "the authority refuses: {problem}")
+            }
+            Self::Protocol(error) => write!(f, "the authority could not be asked: {error}"),
             Self::NoChallenge => f.write_str("the authority offers no tls-alpn-01"),
             Self::Unproven(why) => write!(
                 f,
