@@ -11,6 +11,7 @@ mod commands;
 mod contacts;
 mod dialling;
 mod invites;
+mod lines;
 mod links;
 mod naming;
 mod own;
