@@ -11,7 +11,7 @@ mod why;
 pub use self::{
     error::{CommandError, ErrorKind},
     event::{Event, EventKind},
-    message::{MessageKind, MessageView, SentView},
+    message::{Action, MessageKind, MessageView, ReactionView, SentView},
     relay::{RelayState, RelayView},
     rendezvous::{
         BrowseView, CandidateView, FoundView, RegisterAs, RegisterView, ServerView, ServersView,
@@ -77,10 +77,27 @@ pub enum Command {
         contact: String,
         /// The text, UTF-8, at most 58 KiB with its header.
         text: String,
+        /// The message that it answers: its id, or at least 6 of its first digits.
+        #[serde(default)]
+        reply_to: Option<String>,
         /// The status to wait for.
         wait: Wait,
         /// Milliseconds to wait for it at the most.
         timeout_ms: u64,
+    },
+    /// Does something to a message or a conversation, on both sides; answered as `Send` is.
+    Act {
+        /// What.
+        action: Action,
+        /// The status to wait for.
+        wait: Wait,
+        /// Milliseconds to wait for it at the most.
+        timeout_ms: u64,
+    },
+    /// Erases a message here, and only here.
+    Erase {
+        /// The message's id, 32 hex digits, or at least 6 of the first.
+        msg_id: String,
     },
     /// Events after a number, oldest first; waits for the first if there is none yet.
     Events {
@@ -275,6 +292,9 @@ pub struct ContactView {
     pub request_text: Option<String>,
     /// What the user should know before trusting: a confusable name, a forked or withdrawn identity.
     pub warnings: Vec<String>,
+    /// After how many seconds new messages disappear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer: Option<u32>,
 }
 
 /// A safety number and what became of the comparison.

@@ -3,7 +3,7 @@
 
 use sremp_core::{
     id::MsgId,
-    session::content::{Content, ContentHash},
+    session::content::{Body, Content, ContentHash},
 };
 
 use super::{Engine, Step, peers::Peer, relays::Arrival};
@@ -40,22 +40,37 @@ impl Engine {
             status: None,
             path: Some(path),
         })?;
-        if shown.is_none() {
+        let Some(line) = shown else {
             return Ok(());
-        }
+        };
         self.note_arrival(step, shown, arrival)?;
+        self.time_line(step, peer.record.row, line, MessageKind::Received)?;
+        let mut reply_to = None;
+        match &content.body {
+            Body::Reply { msg_id, .. } => {
+                step.tx.set_answers(line, msg_id)?;
+                reply_to = Some(msg_id.to_string());
+            }
+            Body::Unknown(_) => step.tx.mark_opaque(line)?,
+            _ => {}
+        }
+        // the text is added when the event is told, if it is still there
         self.emit(
             step,
             &EventKind::Message {
                 msg_id: content.msg_id.to_string(),
                 from: peer.key().to_string(),
                 alias: peer.name(),
-                text,
+                text: String::new(),
+                reply_to,
+                gone: false,
+                disappears_at: None,
                 sent_at: Rfc3339(content.sent),
                 received_at: Rfc3339(now),
                 path,
             },
-        )
+        )?;
+        self.change_late(step, peer, content)
     }
 
     /// Remembers by which relay a line came.

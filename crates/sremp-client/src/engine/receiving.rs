@@ -251,7 +251,7 @@ impl Engine {
                 .username()
                 .map(text::clean_line)
                 .unwrap_or_default(),
-            text: clean,
+            text: String::new(),
             received_at: Rfc3339(step.now.wall),
         };
         self.peers.put(peer);
@@ -309,11 +309,11 @@ impl Engine {
             Body::ProfileUpdate(update) => self.apply_update(step, peer, update)?,
             Body::Reset { .. } if fresh => self.handle_reset(step, peer, incoming)?,
             Body::Reset { .. } => {}
-            Body::Edit { .. }
-            | Body::Delete { .. }
-            | Body::Reaction { .. }
-            | Body::Timer { .. }
-            | Body::Unknown(_) => {
+            Body::Edit { .. } | Body::Delete { .. } | Body::Reaction { .. } => {
+                self.handle_change(step, peer, &content)?;
+            }
+            Body::Timer { .. } => self.handle_timer(step, peer, &content)?,
+            Body::Unknown(_) => {
                 let text = "[a message of a kind that needs a newer version of sremp]".to_owned();
                 self.show(step, peer, &content, text, way)?;
             }

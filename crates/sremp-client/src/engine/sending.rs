@@ -8,24 +8,26 @@ use sremp_core::{
     constants::{MAX_CONTENT, MAX_REQUEST_TEXT},
     id::{ContactId, EnvelopeId, MsgId},
     session::content::{Body, Content, ContentHash},
+    time::UnixMillis,
 };
 
 use sremp_net::LinkId;
 
 use super::{
     Engine, Output, Step, Ticket,
+    contacts::{Answer, refuse},
     links::{Doubt, InFlight},
     peers::Peer,
 };
 use crate::{
-    store::{NewMessage, NewOutboxItem, OutboxItem, StoreError},
+    store::{ContactRow, NewMessage, NewOutboxItem, OutboxItem, StoreError},
     view::{CommandError, ErrorKind, EventKind, MessageKind, Path, Status, Wait},
 };
 
 /// A message that nobody took is given up after this time.
 pub(super) const OUTBOX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Longest text in bytes: a content less its header.
-const MAX_TEXT: usize = MAX_CONTENT - 128;
+pub(super) const MAX_TEXT: usize = MAX_CONTENT - 128;
 /// Envelopes under way on one connection.
 const WINDOW_ITEMS: usize = 60;
 /// Bytes of envelopes under way on one connection.
@@ -39,8 +41,8 @@ impl Engine {
         ticket: Ticket,
         contact: &str,
         text: String,
-        wait: Wait,
-        timeout_ms: u64,
+        reply_to: Option<&str>,
+        patience: (Wait, u64),
     ) -> Result<(), StoreError> {
         let mut peer = match self.find_contact(step, contact)? {
             Ok(peer) => peer,
@@ -49,21 +51,32 @@ impl Engine {
                 return Ok(());
             }
         };
-        let result = self.queue_text(step, &mut peer, text)?;
+        let result = self.queue_text(step, &mut peer, text, reply_to)?;
         let row = peer.record.row;
         let key = peer.key();
         self.peers.put(peer);
         match result {
-            Ok(msg_id) => {
-                self.wait_for_message(step, ticket, row, msg_id, wait, timeout_ms);
-                self.push_soon(&key);
-                self.dialling.want(key, step.now.tick);
-                self.dialling.hurry(&key, step.now.tick);
-                self.seek_soon(&key, step.now.tick);
-            }
+            Ok(msg_id) => self.see_off(step, ticket, row, key, msg_id, patience),
             Err(error) => step.reply(ticket, Err(error)),
         }
         Ok(())
+    }
+
+    /// What was queued is to go out at once, and whoever wrote it to be answered.
+    pub(super) fn see_off(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        ticket: Ticket,
+        row: ContactRow,
+        key: ContactId,
+        msg_id: MsgId,
+        (wait, timeout_ms): (Wait, u64),
+    ) {
+        self.wait_for_message(step, ticket, row, msg_id, wait, timeout_ms);
+        self.push_soon(&key);
+        self.dialling.want(key, step.now.tick);
+        self.dialling.hurry(&key, step.now.tick);
+        self.seek_soon(&key, step.now.tick);
     }
 
     fn queue_text(
@@ -71,6 +84,7 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         text: String,
+        reply_to: Option<&str>,
     ) -> Result<Result<MsgId, CommandError>, StoreError> {
         if let Err(error) = may_write(peer) {
             return Ok(Err(error));
@@ -86,16 +100,24 @@ impl Engine {
             );
             return Ok(Err(error));
         }
+        let answers = match reply_to {
+            None => None,
+            Some(typed) => match self.answered(step, peer, typed)? {
+                Ok(answers) => Some(answers),
+                Err(error) => return Ok(Err(error)),
+            },
+        };
         let msg_id = self.fresh_msg_id(step);
-        if !peer.record.introduced && text.len() > MAX_REQUEST_TEXT {
-            let request_id = self.fresh_msg_id(step);
-            let request = self.contact_request(step, peer, String::new())?;
-            self.queue(step, peer, request_id, request)?;
+        if answers.is_some() || text.len() > MAX_REQUEST_TEXT {
+            self.introduce(step, peer)?;
         }
-        let body = if peer.record.introduced {
-            Body::Text(text.clone())
-        } else {
-            self.contact_request(step, peer, text.clone())?
+        let body = match answers {
+            Some(msg_id) => Body::Reply {
+                msg_id,
+                text: text.clone(),
+            },
+            None if peer.record.introduced => Body::Text(text.clone()),
+            None => self.contact_request(step, peer, text.clone())?,
         };
         let content = self.next_content(step, peer, msg_id, body);
         let Ok(bytes) = content.encode() else {
@@ -103,7 +125,7 @@ impl Engine {
         };
         let seq = content.seq;
         self.enqueue(step, peer, &content, &bytes)?;
-        step.tx.insert_message(&NewMessage {
+        let line = step.tx.insert_message(&NewMessage {
             contact: peer.record.row,
             msg_id: Some(msg_id),
             kind: MessageKind::Sent,
@@ -114,7 +136,63 @@ impl Engine {
             status: Some(Status::Queued),
             path: None,
         })?;
+        if let Some(line) = line {
+            self.time_line(step, peer.record.row, line, MessageKind::Sent)?;
+            if let Some(answers) = &answers {
+                step.tx.set_answers(line, answers)?;
+            }
+        }
         Ok(Ok(msg_id))
+    }
+
+    /// The message of this conversation that the user answers.
+    fn answered(&mut self, step: &mut Step<'_, '_>, peer: &Peer, typed: &str) -> Answer<MsgId> {
+        let message = match self.named_message(step, typed, None)? {
+            Ok(message) => message,
+            Err(error) => return Ok(Err(error)),
+        };
+        match message.msg_id {
+            Some(msg_id) if message.contact == peer.record.row => Ok(Ok(msg_id)),
+            _ => {
+                let text = format!(
+                    "the message {typed} is not of the conversation with {}",
+                    peer.name()
+                );
+                refuse(ErrorKind::Usage, text)
+            }
+        }
+    }
+
+    /// A contact that was never written to gets an empty request before anything else.
+    fn introduce(&mut self, step: &mut Step<'_, '_>, peer: &mut Peer) -> Result<(), StoreError> {
+        if peer.record.introduced {
+            return Ok(());
+        }
+        let request_id = self.fresh_msg_id(step);
+        let request = self.contact_request(step, peer, String::new())?;
+        self.queue(step, peer, request_id, request)
+    }
+
+    /// Queues a content that is no line of the conversation but has a status of its own; its id and
+    /// `seq`.
+    pub(super) fn queue_action(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        body: Body,
+        sent: Option<UnixMillis>,
+    ) -> Result<(MsgId, u64), StoreError> {
+        self.introduce(step, peer)?;
+        let msg_id = self.fresh_msg_id(step);
+        let mut content = self.next_content(step, peer, msg_id, body);
+        content.sent = sent.unwrap_or(content.sent);
+        let Ok(bytes) = content.encode() else {
+            return Err(StoreError::Other("an action could not be encoded".into()));
+        };
+        self.enqueue(step, peer, &content, &bytes)?;
+        step.tx
+            .insert_action(peer.record.row, &msg_id, step.now.wall)?;
+        Ok((msg_id, content.seq))
     }
 
     pub(super) fn fresh_msg_id(&self, step: &mut Step<'_, '_>) -> MsgId {
@@ -425,7 +503,7 @@ impl Engine {
     }
 }
 
-fn may_write(peer: &Peer) -> Result<(), CommandError> {
+pub(super) fn may_write(peer: &Peer) -> Result<(), CommandError> {
     use sremp_core::identity::Trust;
     let name = peer.name();
     let refusal = if peer.record.trust == Trust::Rejected {

@@ -24,7 +24,8 @@ impl Engine {
                            `sremp history --json` prints them";
             return refuse(ErrorKind::Usage, message);
         };
-        let found = step.tx.messages_between(&lowest, &highest, 2)?;
+        let mut found = step.tx.messages_between(&lowest, &highest, 2)?;
+        found.extend(step.tx.actions_between(&lowest, &highest, 2)?);
         let message = match found.as_slice() {
             [one] => one.clone(),
             [] => {
@@ -207,7 +208,7 @@ fn way_in(step: &mut Step<'_, '_>, message: &MessageRecord) -> Result<Vec<WhySte
 }
 
 /// The lowest and the highest id that begin with these digits.
-fn ids_that_begin(digits: &str) -> Option<(MsgId, MsgId)> {
+pub(super) fn ids_that_begin(digits: &str) -> Option<(MsgId, MsgId)> {
     let digits = digits.to_ascii_lowercase();
     let hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
     if !hex || !(SHORTEST..=2 * MsgId::LEN).contains(&digits.len()) {

@@ -27,14 +27,74 @@ pub enum EventKind {
         from: String,
         /// The sender's alias.
         alias: String,
-        /// The text, cleaned.
+        /// The text, cleaned, as it is by now.
         text: String,
+        /// The message that it answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<String>,
+        /// The text is not there any more: it was taken back, erased, or has disappeared.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        gone: bool,
+        /// When it disappears here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        disappears_at: Option<Rfc3339>,
         /// The sender's time.
         sent_at: Rfc3339,
         /// When it was committed here.
         received_at: Rfc3339,
         /// The way it took.
         path: Path,
+    },
+    /// A contact has given a message of its own another text.
+    Edited {
+        /// The message's id, 32 hex digits.
+        msg_id: String,
+        /// The contact's id.
+        from: String,
+        /// The contact's alias.
+        alias: String,
+        /// The text, cleaned, as it is by now.
+        text: String,
+        /// The text is not there any more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        gone: bool,
+        /// When it was committed here.
+        at: Rfc3339,
+    },
+    /// A contact has taken a message of its own back.
+    Deleted {
+        /// The message's id, 32 hex digits.
+        msg_id: String,
+        /// The contact's id.
+        from: String,
+        /// The contact's alias.
+        alias: String,
+        /// When it was committed here.
+        at: Rfc3339,
+    },
+    /// A contact reacts to a message.
+    Reaction {
+        /// The message's id, 32 hex digits.
+        msg_id: String,
+        /// The contact's id.
+        from: String,
+        /// The contact's alias.
+        alias: String,
+        /// The reaction, cleaned; empty: taken back.
+        reaction: String,
+        /// When it was committed here.
+        at: Rfc3339,
+    },
+    /// A contact has set after how long new messages disappear.
+    Timer {
+        /// The contact's id.
+        from: String,
+        /// The contact's alias.
+        alias: String,
+        /// After how many seconds; 0: not any more.
+        seconds: u32,
+        /// When it was committed here.
+        at: Rfc3339,
     },
     /// A message of one's own came further.
     Status {

@@ -1,0 +1,207 @@
+//! What the user does to messages that are there, and to the conversation: edit, delete, react, set
+//! the timer. Each is done here and queued for the contact in one step.
+
+use sremp_core::{
+    constants::{MAX_REACTION, MIN_TIMER},
+    id::MsgId,
+    session::content::Body,
+};
+
+use super::{
+    Engine, Step, Ticket,
+    contacts::{Answer, refuse},
+    peers::Peer,
+    sending::{MAX_TEXT, may_write},
+    why::ids_that_begin,
+};
+use crate::{
+    clock::period,
+    store::{MessageRecord, ReactionRecord, StoreError},
+    view::{Action, CommandError, ErrorKind, MessageKind, Reply, Wait},
+};
+
+/// Messages that are looked at for one that begins with some digits.
+const CANDIDATES: u32 = 8;
+
+impl Engine {
+    /// Does something and answers when it is durable, or has come as far as asked.
+    pub(super) fn act(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        ticket: Ticket,
+        action: &Action,
+        wait: Wait,
+        timeout_ms: u64,
+    ) -> Result<(), StoreError> {
+        let (mut peer, message) = match self.acted_on(step, action)? {
+            Ok(found) => found,
+            Err(error) => {
+                step.reply(ticket, Err(error));
+                return Ok(());
+            }
+        };
+        let done = self.do_it(step, &mut peer, message.as_ref(), action);
+        let (row, key) = (peer.record.row, peer.key());
+        self.peers.put(peer);
+        match done? {
+            Ok(msg_id) => self.see_off(step, ticket, row, key, msg_id, (wait, timeout_ms)),
+            Err(error) => step.reply(ticket, Err(error)),
+        }
+        Ok(())
+    }
+
+    /// With whom something is done, and to which message.
+    fn acted_on(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        action: &Action,
+    ) -> Answer<(Box<Peer>, Option<MessageRecord>)> {
+        let (msg_id, whose) = match action {
+            Action::Timer { contact, .. } => {
+                let found = self.find_contact(step, contact)?;
+                return Ok(found.map(|peer| (peer, None)));
+            }
+            Action::Edit { msg_id, .. } | Action::Delete { msg_id } => {
+                (msg_id, Some(MessageKind::Sent))
+            }
+            Action::React { msg_id, .. } => (msg_id, None),
+        };
+        let message = match self.named_message(step, msg_id, whose)? {
+            Ok(message) => message,
+            Err(error) => return Ok(Err(error)),
+        };
+        let record = step.tx.contact(message.contact)?;
+        let key = record.ok_or(StoreError::Damaged)?.key;
+        let peer = self.peers.take(step.tx, &key)?.ok_or(StoreError::Damaged)?;
+        Ok(Ok((peer, Some(message))))
+    }
+
+    /// The message that the user names by its id or some of its first digits.
+    pub(super) fn named_message(
+        &self,
+        step: &mut Step<'_, '_>,
+        typed: &str,
+        whose: Option<MessageKind>,
+    ) -> Answer<MessageRecord> {
+        let Some((lowest, highest)) = ids_that_begin(typed) else {
+            let text = "a message is named by its id of 32 hex digits, or at least 6 of the first; \
+                        `sremp history --json` prints them";
+            return refuse(ErrorKind::Usage, text);
+        };
+        let mut found = step.tx.messages_between(&lowest, &highest, CANDIDATES)?;
+        let others = found.len();
+        found.retain(|message| whose.is_none_or(|kind| message.kind == kind));
+        match found.as_slice() {
+            [one] if one.deleted => {
+                let text =
+                    format!("the message {typed} was taken back; there is nothing left of it");
+                refuse(ErrorKind::Usage, text)
+            }
+            [one] => Ok(Ok(one.clone())),
+            [] if others > 0 => {
+                let text = format!(
+                    "the message {typed} is not yours: only its author edits it or takes it back; \
+                     `sremp delete --here` erases it on this side"
+                );
+                refuse(ErrorKind::Usage, text)
+            }
+            [] => {
+                let text = format!(
+                    "there is no message {typed}; `sremp history --json` prints the ids of messages"
+                );
+                refuse(ErrorKind::Usage, text)
+            }
+            _ => {
+                let text = format!("several messages begin with {typed}; give more of its digits");
+                refuse(ErrorKind::Usage, text)
+            }
+        }
+    }
+
+    /// `delete --here`: erases a message on this side alone.
+    pub(super) fn erase_here(&mut self, step: &mut Step<'_, '_>, typed: &str) -> Answer<Reply> {
+        let message = match self.named_message(step, typed, None)? {
+            Ok(message) => message,
+            Err(error) => return Ok(Err(error)),
+        };
+        step.tx.erase_message(message.id)?;
+        Ok(Ok(Reply::Done {}))
+    }
+
+    fn do_it(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        message: Option<&MessageRecord>,
+        action: &Action,
+    ) -> Answer<MsgId> {
+        if let Err(error) = may_write(peer).and_then(|()| is_possible(action)) {
+            return Ok(Err(error));
+        }
+        let target = message.map(|m| (m.id, m.msg_id.unwrap_or(MsgId::new([0; MsgId::LEN]))));
+        let now = step.now.wall;
+        let msg_id = match (action, target) {
+            (Action::Timer { seconds, .. }, _) => {
+                let sent = self.timer_time(step, peer.record.row)?;
+                let body = Body::Timer { seconds: *seconds };
+                let (msg_id, _) = self.queue_action(step, peer, body, Some(sent))?;
+                self.set_own_timer(step, peer, *seconds, sent)?;
+                msg_id
+            }
+            (Action::Edit { text, .. }, Some((line, target))) => {
+                let body = Body::Edit {
+                    msg_id: target,
+                    text: text.clone(),
+                };
+                let (msg_id, seq) = self.queue_action(step, peer, body, None)?;
+                step.tx.edit_message(line, text, seq, now, None)?;
+                msg_id
+            }
+            (Action::Delete { .. }, Some((line, target))) => {
+                let body = Body::Delete { msg_id: target };
+                let (msg_id, seq) = self.queue_action(step, peer, body, None)?;
+                step.tx.take_back(line, seq, now, None)?;
+                msg_id
+            }
+            (Action::React { reaction, .. }, Some((line, target))) => {
+                let body = Body::Reaction {
+                    msg_id: target,
+                    reaction: reaction.clone(),
+                };
+                let (msg_id, seq) = self.queue_action(step, peer, body, None)?;
+                let reaction = ReactionRecord {
+                    own: true,
+                    seq,
+                    at: now,
+                    event: None,
+                    text: reaction.clone(),
+                };
+                step.tx.set_reaction(line, &reaction)?;
+                msg_id
+            }
+            (_, None) => return Err(StoreError::Damaged),
+        };
+        Ok(Ok(msg_id))
+    }
+}
+
+/// Whether something can be said at all.
+fn is_possible(action: &Action) -> Result<(), CommandError> {
+    let refusal = match action {
+        Action::Edit { text, .. } if text.is_empty() => {
+            "there is no text; to take the message back: `sremp delete`".to_owned()
+        }
+        Action::Edit { text, .. } if text.len() > MAX_TEXT => {
+            "the text is longer than 58 KiB; shorten it".to_owned()
+        }
+        Action::React { reaction, .. } if reaction.len() > MAX_REACTION => {
+            format!("a reaction has at most {MAX_REACTION} bytes; give one emoji or a word")
+        }
+        Action::Timer { seconds, .. } if (1..MIN_TIMER).contains(seconds) => format!(
+            "messages stay for {} at least; give a longer time, or off",
+            period(MIN_TIMER)
+        ),
+        _ => return Ok(()),
+    };
+    Err(CommandError::new(ErrorKind::Usage, refusal))
+}
