@@ -5,6 +5,7 @@ use sremp_core::{
     constants::{MAX_REACTION, MIN_TIMER},
     id::MsgId,
     session::content::Body,
+    time::UnixMillis,
 };
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     contacts::{Answer, refuse},
     peers::Peer,
     sending::{MAX_TEXT, may_write},
-    why::ids_that_begin,
+    why::{ids_that_begin, only_one},
 };
 use crate::{
     clock::period,
@@ -83,36 +84,48 @@ impl Engine {
         typed: &str,
         whose: Option<MessageKind>,
     ) -> Answer<MessageRecord> {
-        let Some((lowest, highest)) = ids_that_begin(typed) else {
-            let text = "a message is named by its id of 32 hex digits, or at least 6 of the first; \
-                        `sremp history --json` prints them";
-            return refuse(ErrorKind::Usage, text);
+        let (lowest, highest) = match ids_that_begin(typed) {
+            Ok(between) => between,
+            Err(error) => return Ok(Err(error)),
         };
         let mut found = step.tx.messages_between(&lowest, &highest, CANDIDATES)?;
         let others = found.len();
         found.retain(|message| whose.is_none_or(|kind| message.kind == kind));
-        match found.as_slice() {
-            [one] if one.deleted => {
+        if found.is_empty() && others > 0 {
+            let text = format!(
+                "the message {typed} is not yours: only its author edits it or takes it back; \
+                 `sremp delete --here` erases it on this side"
+            );
+            return refuse(ErrorKind::Usage, text);
+        }
+        match only_one(&found, typed) {
+            Ok(one) if one.deleted => {
                 let text =
                     format!("the message {typed} was taken back; there is nothing left of it");
                 refuse(ErrorKind::Usage, text)
             }
-            [one] => Ok(Ok(one.clone())),
-            [] if others > 0 => {
-                let text = format!(
-                    "the message {typed} is not yours: only its author edits it or takes it back; \
-                     `sremp delete --here` erases it on this side"
-                );
-                refuse(ErrorKind::Usage, text)
-            }
-            [] => {
-                let text = format!(
-                    "there is no message {typed}; `sremp history --json` prints the ids of messages"
-                );
-                refuse(ErrorKind::Usage, text)
-            }
+            found => Ok(found),
+        }
+    }
+
+    /// The message of this conversation that the user answers.
+    pub(super) fn answered(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        typed: &str,
+    ) -> Answer<MsgId> {
+        let message = match self.named_message(step, typed, None)? {
+            Ok(message) => message,
+            Err(error) => return Ok(Err(error)),
+        };
+        match message.msg_id {
+            Some(msg_id) if message.contact == peer.record.row => Ok(Ok(msg_id)),
             _ => {
-                let text = format!("several messages begin with {typed}; give more of its digits");
+                let text = format!(
+                    "the message {typed} is not of the conversation with {}",
+                    peer.name()
+                );
                 refuse(ErrorKind::Usage, text)
             }
         }
@@ -126,6 +139,28 @@ impl Engine {
         };
         step.tx.erase_message(message.id)?;
         Ok(Ok(Reply::Done {}))
+    }
+
+    /// Queues a content that is no line of the conversation but has a status of its own; its id and
+    /// `seq`.
+    fn queue_action(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        body: Body,
+        sent: Option<UnixMillis>,
+    ) -> Result<(MsgId, u64), StoreError> {
+        self.introduce(step, peer)?;
+        let msg_id = self.fresh_msg_id(step);
+        let mut content = self.next_content(step, peer, msg_id, body);
+        content.sent = sent.unwrap_or(content.sent);
+        let Ok(bytes) = content.encode() else {
+            return Err(StoreError::Other("an action could not be encoded".into()));
+        };
+        self.enqueue(step, peer, &content, &bytes)?;
+        step.tx
+            .insert_action(peer.record.row, &msg_id, step.now.wall)?;
+        Ok((msg_id, content.seq))
     }
 
     fn do_it(

@@ -126,11 +126,6 @@ impl Engine {
         target: &MessageTarget,
         change: &MessageChange,
     ) -> Result<(), StoreError> {
-        if let Some(reaction) = step.tx.reaction(target.id, false)?
-            && let Some(event) = reaction.event
-        {
-            step.tx.replace_event(event)?;
-        }
         let event = EventKind::Deleted {
             msg_id: change.msg_id.to_string(),
             from: peer.key().to_string(),
@@ -156,7 +151,7 @@ impl Engine {
             msg_id: change.msg_id.to_string(),
             from: peer.key().to_string(),
             alias: peer.name(),
-            reaction: change.text.clone(),
+            reaction: String::new(),
             at: Rfc3339(step.now.wall),
         };
         let before = known.and_then(|known| known.event);

@@ -63,6 +63,7 @@ impl Engine {
                 alias: peer.name(),
                 text: String::new(),
                 reply_to,
+                quote: None,
                 gone: false,
                 disappears_at: None,
                 sent_at: Rfc3339(content.sent),

@@ -8,14 +8,12 @@ use sremp_core::{
     constants::{MAX_CONTENT, MAX_REQUEST_TEXT},
     id::{ContactId, EnvelopeId, MsgId},
     session::content::{Body, Content, ContentHash},
-    time::UnixMillis,
 };
 
 use sremp_net::LinkId;
 
 use super::{
     Engine, Output, Step, Ticket,
-    contacts::{Answer, refuse},
     links::{Doubt, InFlight},
     peers::Peer,
 };
@@ -145,54 +143,18 @@ impl Engine {
         Ok(Ok(msg_id))
     }
 
-    /// The message of this conversation that the user answers.
-    fn answered(&mut self, step: &mut Step<'_, '_>, peer: &Peer, typed: &str) -> Answer<MsgId> {
-        let message = match self.named_message(step, typed, None)? {
-            Ok(message) => message,
-            Err(error) => return Ok(Err(error)),
-        };
-        match message.msg_id {
-            Some(msg_id) if message.contact == peer.record.row => Ok(Ok(msg_id)),
-            _ => {
-                let text = format!(
-                    "the message {typed} is not of the conversation with {}",
-                    peer.name()
-                );
-                refuse(ErrorKind::Usage, text)
-            }
-        }
-    }
-
     /// A contact that was never written to gets an empty request before anything else.
-    fn introduce(&mut self, step: &mut Step<'_, '_>, peer: &mut Peer) -> Result<(), StoreError> {
+    pub(super) fn introduce(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+    ) -> Result<(), StoreError> {
         if peer.record.introduced {
             return Ok(());
         }
         let request_id = self.fresh_msg_id(step);
         let request = self.contact_request(step, peer, String::new())?;
         self.queue(step, peer, request_id, request)
-    }
-
-    /// Queues a content that is no line of the conversation but has a status of its own; its id and
-    /// `seq`.
-    pub(super) fn queue_action(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        peer: &mut Peer,
-        body: Body,
-        sent: Option<UnixMillis>,
-    ) -> Result<(MsgId, u64), StoreError> {
-        self.introduce(step, peer)?;
-        let msg_id = self.fresh_msg_id(step);
-        let mut content = self.next_content(step, peer, msg_id, body);
-        content.sent = sent.unwrap_or(content.sent);
-        let Ok(bytes) = content.encode() else {
-            return Err(StoreError::Other("an action could not be encoded".into()));
-        };
-        self.enqueue(step, peer, &content, &bytes)?;
-        step.tx
-            .insert_action(peer.record.row, &msg_id, step.now.wall)?;
-        Ok((msg_id, content.seq))
     }
 
     pub(super) fn fresh_msg_id(&self, step: &mut Step<'_, '_>) -> MsgId {
@@ -220,7 +182,13 @@ impl Engine {
         }
     }
 
-    fn next_content(&self, step: &Step<'_, '_>, peer: &Peer, msg_id: MsgId, body: Body) -> Content {
+    pub(super) fn next_content(
+        &self,
+        step: &Step<'_, '_>,
+        peer: &Peer,
+        msg_id: MsgId,
+        body: Body,
+    ) -> Content {
         Content {
             msg_id,
             seq: peer.record.next_seq,
@@ -230,7 +198,7 @@ impl Engine {
         }
     }
 
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &mut Peer,

@@ -1,17 +1,18 @@
-//! Events as they are told: the text of a message stands in the history alone, and comes from there as
-//! it is by then, or not at all.
+//! Events as they are told: what people wrote stands in the history alone, and comes from there as it
+//! is by then, or not at all.
 
 use sremp_core::id::ContactId;
 
-use super::{Engine, Step, disappearing::is_over};
+use super::{Engine, Step, disappearing::is_over, views::quoted};
 use crate::{
     clock::Rfc3339,
-    store::{MessageRecord, StoreError},
+    store::{MessageRecord, MessageTarget, StoreError},
     view::{Event, EventKind},
 };
 
 impl Engine {
-    /// A stored event, complete. `None`: one that this version does not know.
+    /// A stored event, complete. `None`: one that this version does not know, or a reaction to what is
+    /// gone.
     pub(super) fn tell(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -26,11 +27,15 @@ impl Engine {
                 msg_id,
                 from,
                 text,
+                quote,
                 gone,
                 disappears_at,
                 ..
             } => match self.told_message(step, from, msg_id)? {
                 Some(line) => {
+                    if let Some(answers) = &line.answers {
+                        *quote = quoted(step, line.contact, answers)?;
+                    }
                     *text = line.text;
                     *disappears_at = line.expiry.and_then(|x| x.at).map(Rfc3339);
                 }
@@ -45,6 +50,15 @@ impl Engine {
             } => match self.told_message(step, from, msg_id)? {
                 Some(line) => *text = line.text,
                 None => *gone = true,
+            },
+            EventKind::Reaction {
+                msg_id,
+                from,
+                reaction,
+                ..
+            } => match told_reaction(step, from, msg_id)? {
+                Some(text) => *reaction = text,
+                None => return Ok(None),
             },
             EventKind::Request { from, text, .. } => {
                 if let Ok(key) = from.parse::<ContactId>()
@@ -76,4 +90,24 @@ impl Engine {
         self.has_been_read(step, &mut line)?;
         Ok(Some(line))
     }
+}
+
+/// A contact's reaction to a message, empty if it was taken back; `None` if the message is gone.
+fn told_reaction(
+    step: &mut Step<'_, '_>,
+    from: &str,
+    msg_id: &str,
+) -> Result<Option<String>, StoreError> {
+    let (Ok(key), Ok(msg_id)) = (from.parse::<ContactId>(), msg_id.parse()) else {
+        return Ok(None);
+    };
+    let Some(row) = step.tx.contact_row(&key)? else {
+        return Ok(None);
+    };
+    let target = step.tx.target(row, &msg_id, None)?;
+    let Some(target) = target.filter(MessageTarget::stands) else {
+        return Ok(None);
+    };
+    let reaction = step.tx.reaction(target.id, false)?;
+    Ok(reaction.map(|reaction| reaction.text))
 }

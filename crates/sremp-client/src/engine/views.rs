@@ -132,7 +132,7 @@ impl Engine {
         }
         self.has_been_read(step, &mut line)?;
         let quote = match &line.answers {
-            Some(answers) => quote(step, line.contact, answers)?,
+            Some(answers) => quoted(step, line.contact, answers)?,
             None => None,
         };
         let reactions = match line.kind {
@@ -239,7 +239,7 @@ fn warnings(peer: &Peer, username: &str, names: &[ContactName]) -> Vec<String> {
 }
 
 /// The beginning of an answered message, if it is known here and still there.
-fn quote(
+pub(super) fn quoted(
     step: &mut Step<'_, '_>,
     contact: ContactRow,
     answered: &MsgId,

@@ -32,6 +32,9 @@ pub enum EventKind {
         /// The message that it answers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reply_to: Option<String>,
+        /// The beginning of that message, if it is known here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
         /// The text is not there any more: it was taken back, erased, or has disappeared.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         gone: bool,

@@ -215,11 +215,12 @@ impl<'a> Conversation<'a> {
                 sent_at,
                 gone,
                 reply_to,
+                quote,
                 ..
             } if here => Some(format!(
                 "{} {name}: {}",
                 words::clock(*sent_at),
-                words::came(text, *gone, reply_to.as_deref())
+                words::came(text, *gone, reply_to.as_deref(), quote.as_deref())
             )),
             // The rest is for a person: a program reads events with --json.
             _ if !self.live => None,

@@ -204,10 +204,10 @@ pub(crate) fn done(event: &EventKind) -> Option<(Rfc3339, &str, String)> {
 }
 
 /// The text of a message that came, if it is still there.
-pub(crate) fn came(text: &str, gone: bool, reply_to: Option<&str>) -> String {
+pub(crate) fn came(text: &str, gone: bool, reply_to: Option<&str>, quote: Option<&str>) -> String {
     match gone {
         true => "[message gone]".to_owned(),
-        false => format!("{}{}", answers(reply_to, None), indented(text)),
+        false => format!("{}{}", answers(reply_to, quote), indented(text)),
     }
 }
 
@@ -223,13 +223,14 @@ pub(crate) fn event(to: &mut dyn Write, event: &Event) -> io::Result<()> {
             sent_at,
             gone,
             reply_to,
+            quote,
             ..
         } => writeln!(
             to,
             "{} {}: {}",
             moment(*sent_at),
             peer::line(alias),
-            came(text, *gone, reply_to.as_deref())
+            came(text, *gone, reply_to.as_deref(), quote.as_deref())
         ),
         EventKind::Edited { .. }
         | EventKind::Deleted { .. }
