@@ -53,13 +53,16 @@ fn what_is_edited_taken_back_or_over_is_gone_from_the_files_and_from_the_index()
                 at: Some(at(7)),
             },
         )?;
+        tx.set_reaction(ids[2], &reaction(false, 8, "ruritania"))?;
+        tx.set_answers(ids[2], &msg_id(1))?;
         tx.erase_message(ids[2]).map(drop)
     });
+    assert!(commit(&mut store, |tx| tx.reactions(ids[2])).is_empty());
     store.checkpoint().unwrap();
     store.integrity_check().unwrap();
     let bytes = files(directory.path());
     let holds = |word: &str| bytes.windows(word.len()).any(|w| w == word.as_bytes());
-    for gone in ["zanzibar", "yucatan", "xanadu"] {
+    for gone in ["zanzibar", "yucatan", "xanadu", "ruritania"] {
         assert!(!holds(gone), "{gone} is still in the files");
         assert!(
             commit(&mut store, |tx| tx.search(gone, 1)).is_empty(),

@@ -152,6 +152,7 @@ impl Engine {
             from: peer.key().to_string(),
             alias: peer.name(),
             reaction: String::new(),
+            gone: false,
             at: Rfc3339(step.now.wall),
         };
         let before = known.and_then(|known| known.event);

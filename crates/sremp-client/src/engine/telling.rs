@@ -11,8 +11,7 @@ use crate::{
 };
 
 impl Engine {
-    /// A stored event, complete. `None`: one that this version does not know, or a reaction to what is
-    /// gone.
+    /// A stored event, complete. `None`: one that this version does not know.
     pub(super) fn tell(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -55,10 +54,12 @@ impl Engine {
                 msg_id,
                 from,
                 reaction,
+                gone,
                 ..
             } => match told_reaction(step, from, msg_id)? {
                 Some(text) => *reaction = text,
-                None => return Ok(None),
+                // told nevertheless: a reader that gets nothing for a number asks again at once
+                None => *gone = true,
             },
             EventKind::Request { from, text, .. } => {
                 if let Ok(key) = from.parse::<ContactId>()

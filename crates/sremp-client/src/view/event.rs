@@ -83,8 +83,11 @@ pub enum EventKind {
         from: String,
         /// The contact's alias.
         alias: String,
-        /// The reaction, cleaned; empty: taken back.
+        /// The reaction, cleaned, as it is by now; empty: taken back.
         reaction: String,
+        /// The message is not there any more, nor is the reaction.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        gone: bool,
         /// When it was committed here.
         at: Rfc3339,
     },

@@ -193,6 +193,31 @@ fn the_last_edit_by_its_authors_order_holds_whenever_it_comes() {
 }
 
 #[test]
+fn the_last_reaction_by_its_authors_order_holds_whenever_it_comes() {
+    let mut pair = Pair::new();
+    pair.text("first"); // 1
+    let reactions: Vec<_> = ["one", "two", ""]
+        .map(|reaction| {
+            let reaction = reaction.to_owned();
+            pair.make(Body::Reaction {
+                msg_id: id(1),
+                reaction,
+            })
+        })
+        .into();
+    let shown = |pair: &mut Pair| -> Vec<String> {
+        let reactions = pair.messages().remove(0).reactions.into_iter();
+        reactions.map(|r| r.reaction).collect()
+    };
+    pair.send(&reactions[1]);
+    pair.send(&reactions[0]);
+    assert_eq!(shown(&mut pair), ["two"]);
+    pair.send(&reactions[2]);
+    pair.send(&reactions[1]);
+    assert!(shown(&mut pair).is_empty(), "what was taken back stays so");
+}
+
+#[test]
 fn a_change_that_comes_before_its_message_counts_when_that_comes() {
     let mut pair = Pair::new();
     pair.text("one"); // 1

@@ -99,10 +99,14 @@ fn a_message_that_is_taken_back_leaves_its_place_and_no_word() {
         assert!(lines[0].reactions.is_empty());
         assert_eq!(found(&mut world, node, "zanzibar"), 0);
     }
-    let reacted = |e: &EventKind| matches!(e, EventKind::Reaction { .. });
-    assert!(
-        !world.events(0).iter().any(|e| reacted(&e.event)),
-        "it holds a word of ben's"
+    let reacted = world.events(0).into_iter().find_map(|e| match e.event {
+        EventKind::Reaction { reaction, gone, .. } => Some((reaction, gone)),
+        _ => None,
+    });
+    assert_eq!(
+        reacted,
+        Some((String::new(), true)),
+        "nor is a word of ben's told"
     );
     let told = world.events(1);
     let text = told.iter().find_map(|e| match &e.event {

@@ -166,6 +166,16 @@ pub(crate) fn done(event: &EventKind) -> Option<(Rfc3339, &str, String)> {
         EventKind::Reaction {
             msg_id,
             alias,
+            gone: true,
+            at,
+            ..
+        } => {
+            let what = format!("reacted to message {}, which is gone", short(msg_id));
+            (*at, alias, what)
+        }
+        EventKind::Reaction {
+            msg_id,
+            alias,
             reaction,
             at,
             ..
