@@ -148,12 +148,12 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         body: Body,
-        sent: Option<UnixMillis>,
+        sent: UnixMillis,
     ) -> Result<(MsgId, u64), StoreError> {
         self.introduce(step, peer)?;
         let msg_id = self.fresh_msg_id(step);
         let mut content = self.next_content(step, peer, msg_id, body);
-        content.sent = sent.unwrap_or(content.sent);
+        content.sent = sent;
         let Ok(bytes) = content.encode() else {
             return Err(StoreError::Other("an action could not be encoded".into()));
         };
@@ -163,6 +163,7 @@ impl Engine {
         Ok((msg_id, content.seq))
     }
 
+    /// Queues it for the contact and does it here.
     fn do_it(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -173,50 +174,61 @@ impl Engine {
         if let Err(error) = may_write(peer).and_then(|()| is_possible(action)) {
             return Ok(Err(error));
         }
-        let target = message.map(|m| (m.id, m.msg_id.unwrap_or(MsgId::new([0; MsgId::LEN]))));
-        let now = step.now.wall;
-        let msg_id = match (action, target) {
-            (Action::Timer { seconds, .. }, _) => {
-                let sent = self.timer_time(step, peer.record.row)?;
-                let body = Body::Timer { seconds: *seconds };
-                let (msg_id, _) = self.queue_action(step, peer, body, Some(sent))?;
-                self.set_own_timer(step, peer, *seconds, sent)?;
-                msg_id
-            }
-            (Action::Edit { text, .. }, Some((line, target))) => {
-                let body = Body::Edit {
-                    msg_id: target,
-                    text: text.clone(),
-                };
-                let (msg_id, seq) = self.queue_action(step, peer, body, None)?;
-                step.tx.edit_message(line, text, seq, now, None)?;
-                msg_id
-            }
-            (Action::Delete { .. }, Some((line, target))) => {
-                let body = Body::Delete { msg_id: target };
-                let (msg_id, seq) = self.queue_action(step, peer, body, None)?;
-                step.tx.take_back(line, seq, now, None)?;
-                msg_id
-            }
-            (Action::React { reaction, .. }, Some((line, target))) => {
-                let body = Body::Reaction {
-                    msg_id: target,
-                    reaction: reaction.clone(),
-                };
-                let (msg_id, seq) = self.queue_action(step, peer, body, None)?;
-                let reaction = ReactionRecord {
-                    own: true,
-                    seq,
-                    at: now,
-                    event: None,
-                    text: reaction.clone(),
-                };
-                step.tx.set_reaction(line, &reaction)?;
-                msg_id
-            }
-            (_, None) => return Err(StoreError::Damaged),
+        let body = body_of(action, message.and_then(|m| m.msg_id)).ok_or(StoreError::Damaged)?;
+        let sent = match action {
+            Action::Timer { .. } => self.timer_time(step, peer.record.row)?,
+            _ => step.now.wall,
         };
+        let (msg_id, seq) = self.queue_action(step, peer, body, sent)?;
+        match (action, message) {
+            (Action::Timer { seconds, .. }, _) => {
+                self.set_own_timer(step, peer, *seconds, sent)?;
+            }
+            (_, Some(message)) => do_here(step, message.id, seq, action)?,
+            (_, None) => {}
+        }
         Ok(Ok(msg_id))
+    }
+}
+
+/// What the contact is told; `None` if it is about a message and there is none.
+fn body_of(action: &Action, target: Option<MsgId>) -> Option<Body> {
+    Some(match action {
+        Action::Edit { text, .. } => Body::Edit {
+            msg_id: target?,
+            text: text.clone(),
+        },
+        Action::Delete { .. } => Body::Delete { msg_id: target? },
+        Action::React { reaction, .. } => Body::Reaction {
+            msg_id: target?,
+            reaction: reaction.clone(),
+        },
+        Action::Timer { seconds, .. } => Body::Timer { seconds: *seconds },
+    })
+}
+
+/// The same on this side.
+fn do_here(
+    step: &mut Step<'_, '_>,
+    line: i64,
+    seq: u64,
+    action: &Action,
+) -> Result<(), StoreError> {
+    let now = step.now.wall;
+    match action {
+        Action::Edit { text, .. } => step.tx.edit_message(line, text, seq, now, None),
+        Action::Delete { .. } => step.tx.take_back(line, seq, now, None),
+        Action::React { reaction, .. } => {
+            let reaction = ReactionRecord {
+                own: true,
+                seq,
+                at: now,
+                event: None,
+                text: reaction.clone(),
+            };
+            step.tx.set_reaction(line, &reaction)
+        }
+        Action::Timer { .. } => Ok(()),
     }
 }
 

@@ -122,7 +122,7 @@ impl Tx<'_> {
     }
 
     /// Gives a message another text. The old one is overwritten where it stood, in the search index
-    /// too.
+    /// too. A text of another length may move neighbouring rows, which are not wiped where they stood.
     ///
     /// # Errors
     /// [`StoreError::Other`] if the message is not there.
