@@ -63,6 +63,7 @@ fn send(contact: &str, n: usize, wait: Wait) -> Command {
     Command::Send {
         contact: contact.to_owned(),
         text,
+        reply_to: None,
         wait,
         timeout_ms: 30_000,
     }

@@ -45,9 +45,42 @@ impl<'de> Deserialize<'de> for Rfc3339 {
     }
 }
 
+/// A number of seconds in the largest unit that fits, `1 day`, `90 minutes`.
+pub fn period(seconds: u32) -> String {
+    const UNITS: [(u32, &str); 5] = [
+        (7 * 24 * 60 * 60, "week"),
+        (24 * 60 * 60, "day"),
+        (60 * 60, "hour"),
+        (60, "minute"),
+        (1, "second"),
+    ];
+    let fits = |(unit, _): &&(u32, &str)| seconds >= *unit && seconds.is_multiple_of(*unit);
+    let (unit, name) = UNITS.iter().find(fits).copied().unwrap_or((1, "second"));
+    match seconds / unit {
+        1 => format!("1 {name}"),
+        n => format!("{n} {name}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn periods_are_said_in_the_largest_unit_that_fits() {
+        let said = [0, 1, 30, 90, 5_400, 86_400, 1_209_600, u32::MAX].map(period);
+        let expected = [
+            "0 seconds",
+            "1 second",
+            "30 seconds",
+            "90 seconds",
+            "90 minutes",
+            "1 day",
+            "2 weeks",
+            "4294967295 seconds",
+        ];
+        assert_eq!(said, expected);
+    }
 
     #[test]
     fn times_are_utc_with_milliseconds() {

@@ -2,12 +2,16 @@
 //! type here is the scripting contract.
 
 mod error;
+mod event;
+mod message;
 mod relay;
 mod rendezvous;
 mod why;
 
 pub use self::{
     error::{CommandError, ErrorKind},
+    event::{Event, EventKind},
+    message::{Action, MessageKind, MessageView, ReactionView, SentView},
     relay::{RelayState, RelayView},
     rendezvous::{
         BrowseView, CandidateView, FoundView, RegisterAs, RegisterView, ServerView, ServersView,
@@ -73,10 +77,27 @@ pub enum Command {
         contact: String,
         /// The text, UTF-8, at most 58 KiB with its header.
         text: String,
+        /// The message that it answers: its id, or at least 6 of its first digits.
+        #[serde(default)]
+        reply_to: Option<String>,
         /// The status to wait for.
         wait: Wait,
         /// Milliseconds to wait for it at the most.
         timeout_ms: u64,
+    },
+    /// Does something to a message or a conversation, on both sides; answered as `Send` is.
+    Act {
+        /// What.
+        action: Action,
+        /// The status to wait for.
+        wait: Wait,
+        /// Milliseconds to wait for it at the most.
+        timeout_ms: u64,
+    },
+    /// Erases a message here, and only here.
+    Erase {
+        /// The message's id, 32 hex digits, or at least 6 of the first.
+        msg_id: String,
     },
     /// Events after a number, oldest first; waits for the first if there is none yet.
     Events {
@@ -271,6 +292,9 @@ pub struct ContactView {
     pub request_text: Option<String>,
     /// What the user should know before trusting: a confusable name, a forked or withdrawn identity.
     pub warnings: Vec<String>,
+    /// After how many seconds new messages disappear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer: Option<u32>,
 }
 
 /// A safety number and what became of the comparison.
@@ -285,137 +309,6 @@ pub struct VerifyView {
     pub matches: Option<bool>,
     /// The contact's trust now.
     pub trust: Trust,
-}
-
-/// What became of a message that was sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SentView {
-    /// The message's id, 32 hex digits.
-    pub msg_id: String,
-    /// How far it has come.
-    pub status: Status,
-    /// The way it took, once it has arrived.
-    pub path: Option<Path>,
-    /// Why it has not come as far as was awaited.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
-/// One message of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MessageView {
-    /// History number: orders the messages of one conversation; give it as `before` for the page
-    /// above.
-    pub seq: u64,
-    /// The message's id, 32 hex digits; empty for a notice.
-    pub msg_id: String,
-    /// The contact's id.
-    pub contact: String,
-    /// The contact's alias.
-    pub alias: String,
-    /// What this is.
-    pub kind: MessageKind,
-    /// The text, cleaned of control and bidirectional characters where it is a contact's.
-    pub text: String,
-    /// The sender's time.
-    pub sent_at: Rfc3339,
-    /// When it was received here; absent for one's own.
-    pub received_at: Option<Rfc3339>,
-    /// How far one's own has come.
-    pub status: Option<Status>,
-    /// The way it took.
-    pub path: Option<Path>,
-}
-
-/// What a line of a conversation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MessageKind {
-    /// Written here.
-    Sent,
-    /// Received.
-    Received,
-    /// A grey line of the client's: a renewed session, a missing message.
-    Notice,
-}
-
-/// Something that happened, in the order in which it was committed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
-    /// Sequence number, from 1.
-    pub seq: u64,
-    /// What happened.
-    #[serde(flatten)]
-    pub event: EventKind,
-}
-
-/// The kinds of event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub enum EventKind {
-    /// A message came.
-    Message {
-        /// The message's id, 32 hex digits.
-        msg_id: String,
-        /// The sender's id, 64 hex digits.
-        from: String,
-        /// The sender's alias.
-        alias: String,
-        /// The text, cleaned.
-        text: String,
-        /// The sender's time.
-        sent_at: Rfc3339,
-        /// When it was committed here.
-        received_at: Rfc3339,
-        /// The way it took.
-        path: Path,
-    },
-    /// A message of one's own came further.
-    Status {
-        /// The message's id, 32 hex digits.
-        msg_id: String,
-        /// The contact's alias.
-        alias: String,
-        /// How far it has come.
-        status: Status,
-        /// The way it took.
-        path: Option<Path>,
-        /// When.
-        at: Rfc3339,
-    },
-    /// A stranger asks to be accepted.
-    Request {
-        /// The stranger's id.
-        from: String,
-        /// The name the stranger uses, cleaned.
-        username: String,
-        /// The first text, cleaned.
-        text: String,
-        /// When it was committed here.
-        received_at: Rfc3339,
-    },
-    /// A contact accepted one's request.
-    Accepted {
-        /// The contact's id.
-        from: String,
-        /// The contact's alias.
-        alias: String,
-        /// When.
-        at: Rfc3339,
-    },
-    /// Something about a contact that the user should see.
-    Notice {
-        /// The contact's id.
-        from: String,
-        /// The contact's alias.
-        alias: String,
-        /// What happened, in words.
-        text: String,
-        /// When.
-        at: Rfc3339,
-    },
 }
 
 /// What the client is doing.

@@ -62,6 +62,7 @@ fn send(
     let send = Command::Send {
         contact: contact.to_owned(),
         text: text.to_owned(),
+        reply_to: None,
         wait,
         timeout_ms,
     };

@@ -261,6 +261,10 @@ pub const ENVELOPE_BUCKETS: [usize; 7] = [1_024, 2_048, 4_096, 8_192, 16_384, 32
 pub const MAX_CONTENT: usize = 58 * 1024;
 /// Longest text of a contact request in bytes.
 pub const MAX_REQUEST_TEXT: usize = 4 * 1024;
+/// Shortest time in seconds after which messages disappear; what is shorter counts as this.
+pub const MIN_TIMER: u32 = 30;
+/// How far ahead a TIMER's `sent` may be of its reader's clock; what is further counts as this.
+pub const TIMER_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest reaction in bytes.
 pub const MAX_REACTION: usize = 32;
 /// Message ids in one receipt.

@@ -162,6 +162,7 @@ impl Node {
         Command::Send {
             contact: contact.to_owned(),
             text: text.to_owned(),
+            reply_to: None,
             wait: Wait::Outbox,
             timeout_ms: 0,
         }

@@ -60,7 +60,9 @@ impl World {
     /// The conversation of a node with a contact.
     pub fn history(&mut self, node: NodeIndex, contact: &str) -> Vec<MessageView> {
         let now = self.now();
-        self.nodes[node].history(contact, now, &mut self.rng)
+        let lines = self.nodes[node].history(contact, now, &mut self.rng);
+        self.schedule(node);
+        lines
     }
 
     /// The texts that a node has received from a contact, in the order of its history.
@@ -110,7 +112,9 @@ impl World {
     /// Every event of a node.
     pub fn events(&mut self, node: NodeIndex) -> Vec<Event> {
         let now = self.now();
-        self.nodes[node].events(now, &mut self.rng)
+        let events = self.nodes[node].events(now, &mut self.rng);
+        self.schedule(node);
+        events
     }
 }
 

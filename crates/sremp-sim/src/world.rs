@@ -167,7 +167,7 @@ impl World {
         self.dials
     }
 
-    /// A node's process dies and starts again.
+    /// A node's process dies and starts again; one that had left is back.
     pub fn restart(&mut self, node: NodeIndex) {
         *self.lives.entry(node).or_default() += 1;
         self.flights.retain(|_, flight| flight.to != node);
@@ -179,6 +179,7 @@ impl World {
         if let Some(relay) = node.checked_sub(RELAYS) {
             return self.relays[relay].restart();
         }
+        self.gone.remove(&node);
         self.disconnect_server(node, None);
         let now = self.now_of(node);
         self.nodes[node].restart(now, &mut self.rng);
@@ -331,7 +332,7 @@ impl World {
         self.schedule(node);
     }
 
-    fn schedule(&mut self, node: NodeIndex) {
+    pub(crate) fn schedule(&mut self, node: NodeIndex) {
         let at = self.nodes[node].engine.deadline().get();
         self.deadlines.insert(node, at.max(self.millis + 1));
     }

@@ -70,6 +70,7 @@ fn send(contact: &str, text: &str) -> Command {
     Command::Send {
         contact: contact.to_owned(),
         text: text.to_owned(),
+        reply_to: None,
         wait: Wait::Outbox,
         timeout_ms: 0,
     }

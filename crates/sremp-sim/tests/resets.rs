@@ -231,6 +231,7 @@ fn dialled_instead(ben: &mut Alone, link: sremp_net::LinkId) -> Vec<String> {
     let send = Command::Send {
         contact: "ann".to_owned(),
         text: "where are you?".to_owned(),
+        reply_to: None,
         wait: sremp_client::view::Wait::Outbox,
         timeout_ms: 0,
     };

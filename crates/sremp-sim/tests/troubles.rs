@@ -36,6 +36,7 @@ fn send(contact: &str, text: &str) -> Command {
     Command::Send {
         contact: contact.to_owned(),
         text: text.to_owned(),
+        reply_to: None,
         wait: Wait::Outbox,
         timeout_ms: 0,
     }
@@ -387,6 +388,7 @@ fn a_message_that_waits_for_somebody_turned_away_says_so() {
     let wait = Command::Send {
         contact: "ben".to_owned(),
         text: "please".to_owned(),
+        reply_to: None,
         wait: Wait::Device,
         timeout_ms: 5_000,
     };

@@ -23,9 +23,20 @@ impl Engine {
             Command::Send {
                 contact,
                 text,
+                reply_to,
                 wait,
                 timeout_ms,
-            } => return self.send_text(step, ticket, &contact, text, wait, timeout_ms),
+            } => {
+                let reply_to = reply_to.as_deref();
+                let patience = (wait, timeout_ms);
+                return self.send_text(step, ticket, &contact, text, reply_to, patience);
+            }
+            Command::Act {
+                action,
+                wait,
+                timeout_ms,
+            } => return self.act(step, ticket, &action, wait, timeout_ms),
+            Command::Erase { msg_id } => self.erase_here(step, &msg_id),
             Command::Events {
                 after,
                 limit,

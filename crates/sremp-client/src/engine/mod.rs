@@ -5,12 +5,16 @@
 //! The same store, inputs, times and random bytes give the same outputs.
 
 mod accounting;
+mod acting;
 mod admission;
 mod backoff;
+mod changes;
 mod commands;
 mod contacts;
 mod dialling;
+mod disappearing;
 mod invites;
+mod lines;
 mod links;
 mod naming;
 mod own;
@@ -21,6 +25,7 @@ mod relays;
 mod rendezvous;
 mod requests;
 mod sending;
+mod telling;
 mod views;
 mod waits;
 mod why;
@@ -48,8 +53,8 @@ use sremp_net::{
 };
 
 use self::{
-    accounting::Refusals, dialling::Dialling, links::Links, own::Own, peers::Peers, relays::Relays,
-    rendezvous::Servers, waits::Waits,
+    accounting::Refusals, dialling::Dialling, disappearing::Disappearing, links::Links, own::Own,
+    peers::Peers, relays::Relays, rendezvous::Servers, waits::Waits,
 };
 use crate::{
     config::Config,
@@ -265,6 +270,7 @@ pub struct Engine {
     relays: Relays,
     servers: Servers,
     waits: Waits,
+    disappearing: Disappearing,
     /// Contacts whose outbox has to be moved along at the end of the step.
     to_push: BTreeSet<ContactId>,
     /// Contacts with whom a new session has to be begun with RESET.
@@ -328,6 +334,7 @@ impl Engine {
             links: Links::default(),
             dialling: Dialling::default(),
             waits: Waits::default(),
+            disappearing: Disappearing::load(tx, now)?,
             to_push: BTreeSet::new(),
             resets: BTreeSet::new(),
             resets_begun: BTreeMap::new(),
@@ -365,6 +372,7 @@ impl Engine {
             rng,
             outputs: Vec::new(),
         };
+        self.erase_expired(&mut step)?;
         for input in inputs {
             self.take(&mut step, input)?;
         }
@@ -397,6 +405,7 @@ impl Engine {
             self.dialling.deadline(self.online),
             self.links.deadline(),
             self.waits.deadline(),
+            self.disappearing.deadline(),
             self.relays.deadline(self.online),
             self.servers.deadline(self.online),
         ]

@@ -4,7 +4,7 @@ use sremp_core::{
     channel::P2pMessage,
     constants::{ANSWER_AFTER, MAX_PENDING_REQUESTS},
     error::ErrorCode,
-    id::{ContactId, EnvelopeId, IntroToken, MsgId},
+    id::{ContactId, EnvelopeId, IntroToken},
     session::{
         DecryptError,
         book::{Incoming, SessionBook},
@@ -23,8 +23,6 @@ use crate::{
     view::{EventKind, MessageKind, Standing},
 };
 
-/// Missing messages that get a line each; a longer gap gets one line.
-const MAX_GAP_LINES: u64 = 16;
 /// Envelopes of a stranger that are refused before its connection is.
 const MAX_REFUSED: u32 = 3;
 
@@ -253,7 +251,7 @@ impl Engine {
                 .username()
                 .map(text::clean_line)
                 .unwrap_or_default(),
-            text: clean,
+            text: String::new(),
             received_at: Rfc3339(step.now.wall),
         };
         self.peers.put(peer);
@@ -311,11 +309,11 @@ impl Engine {
             Body::ProfileUpdate(update) => self.apply_update(step, peer, update)?,
             Body::Reset { .. } if fresh => self.handle_reset(step, peer, incoming)?,
             Body::Reset { .. } => {}
-            Body::Edit { .. }
-            | Body::Delete { .. }
-            | Body::Reaction { .. }
-            | Body::Timer { .. }
-            | Body::Unknown(_) => {
+            Body::Edit { .. } | Body::Delete { .. } | Body::Reaction { .. } => {
+                self.handle_change(step, peer, &content)?;
+            }
+            Body::Timer { .. } => self.handle_timer(step, peer, &content)?,
+            Body::Unknown(_) => {
                 let text = "[a message of a kind that needs a newer version of sremp]".to_owned();
                 self.show(step, peer, &content, text, way)?;
             }
@@ -325,159 +323,4 @@ impl Engine {
         }
         Ok(())
     }
-
-    /// Puts a received text into the history and tells the faces, unless it came before under
-    /// another session.
-    fn show(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        peer: &mut Peer,
-        content: &Content,
-        text: String,
-        arrival: Arrival,
-    ) -> Result<(), StoreError> {
-        let now = step.now.wall;
-        let path = arrival.path();
-        let shown = step.tx.insert_message(&NewMessage {
-            contact: peer.record.row,
-            msg_id: Some(content.msg_id),
-            kind: MessageKind::Received,
-            seq: content.seq,
-            text: &text,
-            sent: content.sent,
-            received: Some(now),
-            status: None,
-            path: Some(path),
-        })?;
-        if shown.is_none() {
-            return Ok(());
-        }
-        self.note_arrival(step, shown, arrival)?;
-        self.emit(
-            step,
-            &EventKind::Message {
-                msg_id: content.msg_id.to_string(),
-                from: peer.key().to_string(),
-                alias: peer.name(),
-                text,
-                sent_at: Rfc3339(content.sent),
-                received_at: Rfc3339(now),
-                path,
-            },
-        )
-    }
-
-    /// Remembers by which relay a line came.
-    fn note_arrival(
-        &self,
-        step: &mut Step<'_, '_>,
-        line: Option<i64>,
-        arrival: Arrival,
-    ) -> Result<(), StoreError> {
-        match (line, arrival) {
-            (Some(line), Arrival::Mailbox { relay, stored }) => {
-                step.tx.set_message_relay(line, relay, stored)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Follows the sender's sequence and hash chain (D3.10): what is missing gets a line in its
-    /// place, which goes when the message comes after all.
-    fn note_order(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        peer: &mut Peer,
-        content: &Content,
-        bytes: &[u8],
-    ) -> Result<(), StoreError> {
-        let last = peer.record.peer_seq;
-        let row = peer.record.row;
-        if content.seq <= last {
-            if let Some(gap) = step.tx.message(Some(row), &gap_id(row.0, content.seq))? {
-                step.tx.erase_message(gap.id)?;
-            }
-            return Ok(());
-        }
-        let missing = content.seq - last - 1;
-        if missing == 0 && last > 0 && *content.prev.as_bytes() != peer.record.peer_prev {
-            let text = "[the message before this one is not the one that was received]".to_owned();
-            self.note(step, peer, text, step.now.wall)?;
-        } else if missing > MAX_GAP_LINES {
-            let text = format!("[{missing} messages are missing here]");
-            self.note(step, peer, text, step.now.wall)?;
-        } else {
-            for seq in last + 1..content.seq {
-                step.tx.insert_message(&NewMessage {
-                    contact: row,
-                    msg_id: Some(gap_id(row.0, seq)),
-                    kind: MessageKind::Notice,
-                    seq,
-                    text: "[a message is missing here]",
-                    sent: content.sent,
-                    received: Some(step.now.wall),
-                    status: None,
-                    path: None,
-                })?;
-            }
-        }
-        let record = peer.edit();
-        record.peer_seq = content.seq;
-        record.peer_prev = *ContentHash::of(bytes).as_bytes();
-        Ok(())
-    }
-
-    /// A grey line in the conversation and an event.
-    pub(super) fn note(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        peer: &Peer,
-        text: String,
-        at: sremp_core::time::UnixMillis,
-    ) -> Result<(), StoreError> {
-        step.tx.insert_message(&NewMessage {
-            contact: peer.record.row,
-            msg_id: None,
-            kind: MessageKind::Notice,
-            seq: 0,
-            text: &text,
-            sent: at,
-            received: Some(at),
-            status: None,
-            path: None,
-        })?;
-        self.emit(
-            step,
-            &EventKind::Notice {
-                from: peer.key().to_string(),
-                alias: peer.name(),
-                text,
-                at: Rfc3339(at),
-            },
-        )
-    }
-
-    /// Appends an event for the faces.
-    pub(super) fn emit(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        event: &EventKind,
-    ) -> Result<(), StoreError> {
-        let json = serde_json::to_string(event).unwrap_or_default();
-        self.last_event = step.tx.append_event(&json, step.now.wall)?;
-        Ok(())
-    }
-}
-
-/// The id of the line that stands for a message that has not come.
-fn gap_id(contact: i64, seq: u64) -> MsgId {
-    use sha2::{Digest as _, Sha256};
-    let hash = Sha256::new()
-        .chain_update(b"gap")
-        .chain_update(contact.to_le_bytes())
-        .chain_update(seq.to_le_bytes())
-        .finalize();
-    let mut id = [0; MsgId::LEN];
-    id.copy_from_slice(&hash[..MsgId::LEN]);
-    MsgId::new(id)
 }

@@ -18,14 +18,14 @@ use super::{
     peers::Peer,
 };
 use crate::{
-    store::{NewMessage, NewOutboxItem, OutboxItem, StoreError},
+    store::{ContactRow, NewMessage, NewOutboxItem, OutboxItem, StoreError},
     view::{CommandError, ErrorKind, EventKind, MessageKind, Path, Status, Wait},
 };
 
 /// A message that nobody took is given up after this time.
 pub(super) const OUTBOX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Longest text in bytes: a content less its header.
-const MAX_TEXT: usize = MAX_CONTENT - 128;
+pub(super) const MAX_TEXT: usize = MAX_CONTENT - 128;
 /// Envelopes under way on one connection.
 const WINDOW_ITEMS: usize = 60;
 /// Bytes of envelopes under way on one connection.
@@ -39,8 +39,8 @@ impl Engine {
         ticket: Ticket,
         contact: &str,
         text: String,
-        wait: Wait,
-        timeout_ms: u64,
+        reply_to: Option<&str>,
+        patience: (Wait, u64),
     ) -> Result<(), StoreError> {
         let mut peer = match self.find_contact(step, contact)? {
             Ok(peer) => peer,
@@ -49,21 +49,32 @@ impl Engine {
                 return Ok(());
             }
         };
-        let result = self.queue_text(step, &mut peer, text)?;
+        let result = self.queue_text(step, &mut peer, text, reply_to)?;
         let row = peer.record.row;
         let key = peer.key();
         self.peers.put(peer);
         match result {
-            Ok(msg_id) => {
-                self.wait_for_message(step, ticket, row, msg_id, wait, timeout_ms);
-                self.push_soon(&key);
-                self.dialling.want(key, step.now.tick);
-                self.dialling.hurry(&key, step.now.tick);
-                self.seek_soon(&key, step.now.tick);
-            }
+            Ok(msg_id) => self.see_off(step, ticket, row, key, msg_id, patience),
             Err(error) => step.reply(ticket, Err(error)),
         }
         Ok(())
+    }
+
+    /// What was queued is to go out at once, and whoever wrote it to be answered.
+    pub(super) fn see_off(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        ticket: Ticket,
+        row: ContactRow,
+        key: ContactId,
+        msg_id: MsgId,
+        (wait, timeout_ms): (Wait, u64),
+    ) {
+        self.wait_for_message(step, ticket, row, msg_id, wait, timeout_ms);
+        self.push_soon(&key);
+        self.dialling.want(key, step.now.tick);
+        self.dialling.hurry(&key, step.now.tick);
+        self.seek_soon(&key, step.now.tick);
     }
 
     fn queue_text(
@@ -71,6 +82,7 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         text: String,
+        reply_to: Option<&str>,
     ) -> Result<Result<MsgId, CommandError>, StoreError> {
         if let Err(error) = may_write(peer) {
             return Ok(Err(error));
@@ -86,16 +98,24 @@ impl Engine {
             );
             return Ok(Err(error));
         }
+        let answers = match reply_to {
+            None => None,
+            Some(typed) => match self.answered(step, peer, typed)? {
+                Ok(answers) => Some(answers),
+                Err(error) => return Ok(Err(error)),
+            },
+        };
         let msg_id = self.fresh_msg_id(step);
-        if !peer.record.introduced && text.len() > MAX_REQUEST_TEXT {
-            let request_id = self.fresh_msg_id(step);
-            let request = self.contact_request(step, peer, String::new())?;
-            self.queue(step, peer, request_id, request)?;
+        if answers.is_some() || text.len() > MAX_REQUEST_TEXT {
+            self.introduce(step, peer)?;
         }
-        let body = if peer.record.introduced {
-            Body::Text(text.clone())
-        } else {
-            self.contact_request(step, peer, text.clone())?
+        let body = match answers {
+            Some(msg_id) => Body::Reply {
+                msg_id,
+                text: text.clone(),
+            },
+            None if peer.record.introduced => Body::Text(text.clone()),
+            None => self.contact_request(step, peer, text.clone())?,
         };
         let content = self.next_content(step, peer, msg_id, body);
         let Ok(bytes) = content.encode() else {
@@ -103,7 +123,7 @@ impl Engine {
         };
         let seq = content.seq;
         self.enqueue(step, peer, &content, &bytes)?;
-        step.tx.insert_message(&NewMessage {
+        let line = step.tx.insert_message(&NewMessage {
             contact: peer.record.row,
             msg_id: Some(msg_id),
             kind: MessageKind::Sent,
@@ -114,7 +134,27 @@ impl Engine {
             status: Some(Status::Queued),
             path: None,
         })?;
+        if let Some(line) = line {
+            self.time_line(step, peer.record.row, line, MessageKind::Sent)?;
+            if let Some(answers) = &answers {
+                step.tx.set_answers(line, answers)?;
+            }
+        }
         Ok(Ok(msg_id))
+    }
+
+    /// A contact that was never written to gets an empty request before anything else.
+    pub(super) fn introduce(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+    ) -> Result<(), StoreError> {
+        if peer.record.introduced {
+            return Ok(());
+        }
+        let request_id = self.fresh_msg_id(step);
+        let request = self.contact_request(step, peer, String::new())?;
+        self.queue(step, peer, request_id, request)
     }
 
     pub(super) fn fresh_msg_id(&self, step: &mut Step<'_, '_>) -> MsgId {
@@ -142,7 +182,13 @@ impl Engine {
         }
     }
 
-    fn next_content(&self, step: &Step<'_, '_>, peer: &Peer, msg_id: MsgId, body: Body) -> Content {
+    pub(super) fn next_content(
+        &self,
+        step: &Step<'_, '_>,
+        peer: &Peer,
+        msg_id: MsgId,
+        body: Body,
+    ) -> Content {
         Content {
             msg_id,
             seq: peer.record.next_seq,
@@ -152,7 +198,7 @@ impl Engine {
         }
     }
 
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
@@ -425,7 +471,7 @@ impl Engine {
     }
 }
 
-fn may_write(peer: &Peer) -> Result<(), CommandError> {
+pub(super) fn may_write(peer: &Peer) -> Result<(), CommandError> {
     use sremp_core::identity::Trust;
     let name = peer.name();
     let refusal = if peer.record.trust == Trust::Rejected {

@@ -1,13 +1,19 @@
 //! What faces are shown: plain data, peer text cleaned.
 
-use sremp_core::{identity::confusable, text};
+use sremp_core::{id::MsgId, identity::confusable, text};
 
-use super::{Engine, Step, peers::Peer};
+use super::{Engine, Step, disappearing::is_over, peers::Peer};
 use crate::{
     clock::Rfc3339,
-    store::{ContactName, MessageRecord, StoreError},
-    view::{CommandError, ContactView, MessageView, RegisterAs, Reply, Standing, StatusView},
+    store::{ContactName, ContactRow, MessageRecord, StoreError},
+    view::{
+        CommandError, ContactView, MessageKind, MessageView, ReactionView, RegisterAs, Reply,
+        Standing, StatusView,
+    },
 };
+
+/// Characters of a message that are shown beside its answer.
+const QUOTE: usize = 60;
 
 impl Engine {
     pub(super) fn contact_view(
@@ -39,6 +45,11 @@ impl Engine {
             connected: self.links.active(&record.key).is_some(),
             queued: step.tx.outbox_count(record.row)?,
             request_text,
+            timer: step
+                .tx
+                .timer(record.row)?
+                .map(|t| t.seconds)
+                .filter(|s| *s > 0),
         })
     }
 
@@ -73,11 +84,19 @@ impl Engine {
             Ok(peer) => peer,
             Err(error) => return Ok(Err(error)),
         };
-        let before = before.and_then(|b| i64::try_from(b).ok());
-        let page = step.tx.history(peer.record.row, before, limit)?;
-        let name = peer.name();
-        let messages = page.into_iter().map(|m| message_view(m, &peer, &name));
-        let messages = messages.collect();
+        let mut before = before.and_then(|b| i64::try_from(b).ok());
+        let mut messages = Vec::new();
+        loop {
+            let page = step.tx.history(peer.record.row, before, limit)?;
+            before = page.first().map(|line| line.position);
+            for line in page {
+                messages.extend(self.message_view(step, line, &peer)?);
+            }
+            // a page of which all is about to be erased is not the end of the conversation
+            if before.is_none() || !messages.is_empty() {
+                break;
+            }
+        }
         self.peers.put(peer);
         Ok(Ok(Reply::Messages { messages }))
     }
@@ -94,11 +113,55 @@ impl Engine {
                 continue;
             };
             if let Some(peer) = self.peers.take(step.tx, &record.key)? {
-                messages.push(message_view(found, &peer, &peer.name()));
+                messages.extend(self.message_view(step, found, &peer)?);
                 self.peers.put(peer);
             }
         }
         Ok(Reply::Messages { messages })
+    }
+
+    /// A line as it is shown, with which its time begins, if it has one; `None` if that is over.
+    fn message_view(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        mut line: MessageRecord,
+        peer: &Peer,
+    ) -> Result<Option<MessageView>, StoreError> {
+        if is_over(&line, step.now.wall) {
+            return Ok(None);
+        }
+        self.has_been_read(step, &mut line)?;
+        let quote = match &line.answers {
+            Some(answers) => quoted(step, line.contact, answers)?,
+            None => None,
+        };
+        let reactions = match line.kind {
+            MessageKind::Notice => Vec::new(),
+            _ => step.tx.reactions(line.id)?,
+        };
+        let reactions = reactions.into_iter().map(|reaction| ReactionView {
+            own: reaction.own,
+            reaction: reaction.text,
+            at: Rfc3339(reaction.at),
+        });
+        Ok(Some(MessageView {
+            seq: u64::try_from(line.position).unwrap_or(0),
+            msg_id: line.msg_id.map(|id| id.to_string()).unwrap_or_default(),
+            contact: peer.key().to_string(),
+            alias: peer.name(),
+            kind: line.kind,
+            text: line.text,
+            sent_at: Rfc3339(line.sent),
+            received_at: line.received.map(Rfc3339),
+            status: line.status,
+            path: line.path,
+            edited_at: line.edited.map(Rfc3339),
+            deleted: line.deleted,
+            reply_to: line.answers.map(|id| id.to_string()),
+            quote,
+            reactions: reactions.collect(),
+            disappears_at: line.expiry.and_then(|expiry| expiry.at).map(Rfc3339),
+        }))
     }
 
     pub(super) fn status(&mut self, step: &mut Step<'_, '_>) -> Result<StatusView, StoreError> {
@@ -175,17 +238,21 @@ fn warnings(peer: &Peer, username: &str, names: &[ContactName]) -> Vec<String> {
     warnings
 }
 
-fn message_view(message: MessageRecord, peer: &Peer, name: &str) -> MessageView {
-    MessageView {
-        seq: u64::try_from(message.position).unwrap_or(0),
-        msg_id: message.msg_id.map(|id| id.to_string()).unwrap_or_default(),
-        contact: peer.key().to_string(),
-        alias: name.to_owned(),
-        kind: message.kind,
-        text: message.text,
-        sent_at: Rfc3339(message.sent),
-        received_at: message.received.map(Rfc3339),
-        status: message.status,
-        path: message.path,
-    }
+/// The beginning of an answered message, if it is known here and still there.
+pub(super) fn quoted(
+    step: &mut Step<'_, '_>,
+    contact: ContactRow,
+    answered: &MsgId,
+) -> Result<Option<String>, StoreError> {
+    let found = step.tx.message(Some(contact), answered)?;
+    let found = found.filter(|line| {
+        line.kind != MessageKind::Notice && !line.deleted && !is_over(line, step.now.wall)
+    });
+    Ok(found.map(|line| {
+        let whole = text::clean_line(&line.text);
+        match whole.char_indices().nth(QUOTE) {
+            Some((end, _)) => format!("{}…", &whole[..end]),
+            None => whole,
+        }
+    }))
 }

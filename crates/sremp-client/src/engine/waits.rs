@@ -11,7 +11,7 @@ use sremp_core::{
 use super::{Engine, Step, Ticket};
 use crate::{
     store::{ContactRow, StoreError},
-    view::{CommandError, ErrorKind, Event, Path, Reply, SentView, Status, Wait},
+    view::{CommandError, ErrorKind, Path, Reply, SentView, Status, Wait},
 };
 
 /// Commands that wait at once; one more is refused.
@@ -158,7 +158,10 @@ impl Engine {
                 self.waits.sends.push(wait);
                 continue;
             }
-            let known = step.tx.message(Some(wait.contact), &wait.msg_id)?;
+            let known = match step.tx.message(Some(wait.contact), &wait.msg_id)? {
+                None => step.tx.action(wait.contact, &wait.msg_id)?,
+                known => known,
+            };
             let known_status = known.as_ref().and_then(|m| m.status);
             let sent = SentView {
                 msg_id: wait.msg_id.to_string(),
@@ -173,14 +176,11 @@ impl Engine {
                 self.waits.events.push(wait);
                 continue;
             }
-            let events = step.tx.events(wait.after, wait.limit)?;
-            let events = events
-                .iter()
-                .filter_map(|(seq, json)| parse_event(*seq, json));
-            let reply = Reply::Events {
-                events: events.collect(),
-            };
-            step.reply(wait.ticket, Ok(reply));
+            let mut events = Vec::new();
+            for (seq, json) in step.tx.events(wait.after, wait.limit)? {
+                events.extend(self.tell(step, seq, &json)?);
+            }
+            step.reply(wait.ticket, Ok(Reply::Events { events }));
         }
         Ok(())
     }
@@ -228,9 +228,4 @@ impl Engine {
         };
         Ok(Some(reason))
     }
-}
-
-fn parse_event(seq: u64, json: &str) -> Option<Event> {
-    let event = serde_json::from_str(json).ok()?;
-    Some(Event { seq, event })
 }

@@ -6,11 +6,11 @@ use sremp_core::{
     time::UnixMillis,
 };
 
-use super::{Engine, Step, contacts::Answer, contacts::refuse, peers::Peer, relays::calendar};
+use super::{Engine, Step, contacts::Answer, peers::Peer, relays::calendar};
 use crate::{
     clock::Rfc3339,
     store::{ConfirmationRecord, MessageRecord, ReceiptRecord, StoreError},
-    view::{ErrorKind, MessageKind, Path, Reply, Status, WhyStep, WhyView},
+    view::{CommandError, ErrorKind, MessageKind, Path, Reply, Status, WhyStep, WhyView},
 };
 
 /// Fewest digits of an id that name a message.
@@ -19,24 +19,15 @@ const SHORTEST: usize = 6;
 impl Engine {
     /// `why`: the timeline of a message.
     pub(super) fn why(&mut self, step: &mut Step<'_, '_>, msg_id: &str) -> Answer<Reply> {
-        let Some((lowest, highest)) = ids_that_begin(msg_id) else {
-            let message = "a message is named by its id of 32 hex digits, or at least 6 of the first; \
-                           `sremp history --json` prints them";
-            return refuse(ErrorKind::Usage, message);
+        let (lowest, highest) = match ids_that_begin(msg_id) {
+            Ok(between) => between,
+            Err(error) => return Ok(Err(error)),
         };
-        let found = step.tx.messages_between(&lowest, &highest, 2)?;
-        let message = match found.as_slice() {
-            [one] => one.clone(),
-            [] => {
-                let text = format!(
-                    "there is no message {msg_id}; `sremp history --json` prints the ids of messages"
-                );
-                return refuse(ErrorKind::Usage, text);
-            }
-            _ => {
-                let text = format!("several messages begin with {msg_id}; give more of its digits");
-                return refuse(ErrorKind::Usage, text);
-            }
+        let mut found = step.tx.messages_between(&lowest, &highest, 2)?;
+        found.extend(step.tx.actions_between(&lowest, &highest, 2)?);
+        let message = match only_one(&found, msg_id) {
+            Ok(message) => message,
+            Err(error) => return Ok(Err(error)),
         };
         let record = step.tx.contact(message.contact)?;
         let key = record.ok_or(StoreError::Damaged)?.key;
@@ -206,8 +197,35 @@ fn way_in(step: &mut Step<'_, '_>, message: &MessageRecord) -> Result<Vec<WhySte
     Ok(steps)
 }
 
+/// The one message that was found for what the user typed.
+pub(super) fn only_one(
+    found: &[MessageRecord],
+    typed: &str,
+) -> Result<MessageRecord, CommandError> {
+    let refusal = match found {
+        [one] => return Ok(one.clone()),
+        [] => {
+            format!(
+                "there is no message {typed}; `sremp history --json` prints the ids of messages"
+            )
+        }
+        _ => format!("several messages begin with {typed}; give more of its digits"),
+    };
+    Err(CommandError::new(ErrorKind::Usage, refusal))
+}
+
 /// The lowest and the highest id that begin with these digits.
-fn ids_that_begin(digits: &str) -> Option<(MsgId, MsgId)> {
+pub(super) fn ids_that_begin(digits: &str) -> Result<(MsgId, MsgId), CommandError> {
+    between(digits).ok_or_else(|| {
+        CommandError::new(
+            ErrorKind::Usage,
+            "a message is named by its id of 32 hex digits, or at least 6 of the first; \
+             `sremp history --json` prints them",
+        )
+    })
+}
+
+fn between(digits: &str) -> Option<(MsgId, MsgId)> {
     let digits = digits.to_ascii_lowercase();
     let hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
     if !hex || !(SHORTEST..=2 * MsgId::LEN).contains(&digits.len()) {
@@ -227,13 +245,13 @@ mod tests {
 
     #[test]
     fn a_message_is_named_by_six_digits_or_more() {
-        let (lowest, highest) = ids_that_begin("ABCDEF7").unwrap();
+        let (lowest, highest) = between("ABCDEF7").unwrap();
         assert_eq!(lowest.to_string(), "abcdef70000000000000000000000000");
         assert_eq!(highest.to_string(), "abcdef7fffffffffffffffffffffffff");
         for wrong in ["", "abcde", "abcdeg", &"a".repeat(33)] {
-            assert!(ids_that_begin(wrong).is_none(), "{wrong}");
+            assert!(between(wrong).is_none(), "{wrong}");
         }
         let whole = "0123456789abcdef0123456789abcdef";
-        assert_eq!(ids_that_begin(whole).map(|(a, b)| a == b), Some(true));
+        assert_eq!(between(whole).map(|(a, b)| a == b), Some(true));
     }
 }

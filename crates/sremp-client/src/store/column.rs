@@ -8,7 +8,7 @@ use sremp_core::{
 };
 use zeroize::Zeroizing;
 
-use super::{PrekeyKind, StoreError, error::vendor};
+use super::{ChangeKind, Fate, PrekeyKind, StoreError, error::vendor};
 use crate::view::{MessageKind, Path, Standing, Status};
 
 /// An enum that is stored as a number. The numbers never change their meaning.
@@ -39,6 +39,8 @@ stored_as!(MessageKind { Sent = 0, Received = 1, Notice = 2 });
 // overwritten in place, and no copy of its text is moved about
 stored_as!(Status { Queued = 2, AtRelay = 3, Failed = 4, OnDevice = 5 });
 stored_as!(Path { Direct = 0, Relay = 1 });
+stored_as!(Fate { Edited = 0, TakenBack = 1, Opaque = 2 });
+stored_as!(ChangeKind { Edit = 0, Delete = 1, Reaction = 2 });
 stored_as!(PrekeyKind { DhIdentity = 0, Signed = 1, OneTime = 2, Envelope = 3 });
 
 /// A time as it is stored.

@@ -290,6 +290,15 @@ impl Tx<'_> {
         self.get(select!("WHERE c.key = ?1"), [key.as_bytes()], read)
     }
 
+    /// The number of the contact of a key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn contact_row(&mut self, key: &ContactId) -> Result<Option<ContactRow>> {
+        let sql = "SELECT row FROM contact WHERE key = ?1";
+        self.get(sql, [key.as_bytes()], |row| Ok(ContactRow(row.int(0)?)))
+    }
+
     /// Every contact and request, in the order of adding.
     ///
     /// # Errors

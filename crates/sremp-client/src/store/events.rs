@@ -50,6 +50,15 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Drops an event in whose place a newer one comes; it may be gone already.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn replace_event(&mut self, seq: u64) -> Result<()> {
+        self.execute("DELETE FROM event WHERE seq = ?1", [saturating(seq)])?;
+        Ok(())
+    }
+
     /// The last acknowledged event's number; 0 if none was.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use sremp_core::{
 };
 
 use super::{
-    ContactRow, StoreError, Tx,
+    ContactRow, Expiry, Fate, StoreError, Tx,
     column::{Cells as _, Code as _, saturating, time},
 };
 use crate::view::{MessageKind, Path, Standing, Status};
@@ -52,7 +52,7 @@ pub struct MessageRecord {
     pub msg_id: Option<MsgId>,
     /// The sender's `seq`, at most `i64::MAX`.
     pub seq: u64,
-    /// The text.
+    /// The text; of a message that was taken back empty.
     pub text: String,
     /// The sender's time.
     pub sent: UnixMillis,
@@ -64,6 +64,14 @@ pub struct MessageRecord {
     pub status_at: Option<UnixMillis>,
     /// The way it took.
     pub path: Option<Path>,
+    /// When its author last gave it another text, by the author's clock.
+    pub edited: Option<UnixMillis>,
+    /// Its author has taken it back.
+    pub deleted: bool,
+    /// The message that it answers.
+    pub answers: Option<MsgId>,
+    /// When it disappears.
+    pub expiry: Option<Expiry>,
 }
 
 /// A conversation by its last line.
@@ -86,10 +94,20 @@ pub struct ConversationRecord {
 macro_rules! columns {
     () => {
         "m.id, m.contact, m.position, m.kind, m.msg_id, m.seq, m.text, m.sent, m.received, \
-         m.status, m.status_at, m.path"
+         m.status, m.status_at, m.path, g.fate, g.at, r.answers, x.seconds, x.at"
     };
 }
 pub(super) use columns;
+
+/// `message m` with what belongs to it, for [`columns`].
+macro_rules! lines {
+    () => {
+        "message m LEFT JOIN message_change g ON g.message = m.id
+                   LEFT JOIN message_reply r ON r.message = m.id
+                   LEFT JOIN message_expiry x ON x.message = m.id"
+    };
+}
+pub(super) use lines;
 
 /// As many spaces as the text has bytes. SQLite overwrites a row of the same length in place; one
 /// that is shortened or deleted makes it move neighbours about, and it does not wipe where a moved
@@ -99,8 +117,12 @@ macro_rules! blank {
         "substr(replace(hex(zeroblob(octet_length(text))), '0', ' '), 1, octet_length(text))"
     };
 }
+pub(super) use blank;
 
 pub(super) fn read(row: &Row<'_>) -> Result<MessageRecord> {
+    let fate: Option<Fate> = row.opt_code(12)?;
+    let deleted = fate == Some(Fate::TakenBack);
+    let changed = row.opt_time(13)?;
     Ok(MessageRecord {
         id: row.int(0)?,
         contact: ContactRow(row.int(1)?),
@@ -108,12 +130,25 @@ pub(super) fn read(row: &Row<'_>) -> Result<MessageRecord> {
         kind: row.code(3)?,
         msg_id: row.opt_bytes(4)?.map(MsgId::new),
         seq: row.count(5)?,
-        text: row.text(6)?,
+        text: match deleted {
+            true => String::new(),
+            false => row.text(6)?,
+        },
         sent: row.time(7)?,
         received: row.opt_time(8)?,
         status: row.opt_code(9)?,
         status_at: row.opt_time(10)?,
         path: row.opt_code(11)?,
+        edited: changed.filter(|_| fate == Some(Fate::Edited)),
+        deleted,
+        answers: row.opt_bytes(14)?.map(MsgId::new),
+        expiry: match row.opt_int(15)? {
+            None => None,
+            Some(_) => Some(Expiry {
+                seconds: row.small(15)?,
+                at: row.opt_time(16)?,
+            }),
+        },
     })
 }
 
@@ -180,7 +215,7 @@ impl Tx<'_> {
                 time(at)
             ],
         )?;
-        Ok(changed == 1)
+        Ok(changed == 1 || self.set_action_status(msg_id, contact, status, path, at)?)
     }
 
     /// A message by its id; the first with it if no contact is given.
@@ -195,7 +230,9 @@ impl Tx<'_> {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            " FROM message m WHERE m.msg_id = ?1 AND m.contact = coalesce(?2, m.contact)
+            " FROM ",
+            lines!(),
+            " WHERE m.msg_id = ?1 AND m.contact = coalesce(?2, m.contact)
               AND m.erased = 0 ORDER BY m.contact, m.kind LIMIT 1"
         );
         let contact = contact.map(|c| c.0);
@@ -215,7 +252,9 @@ impl Tx<'_> {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            " FROM message m WHERE m.msg_id BETWEEN ?1 AND ?2 AND m.erased = 0 AND m.kind < 2
+            " FROM ",
+            lines!(),
+            " WHERE m.msg_id BETWEEN ?1 AND ?2 AND m.erased = 0 AND m.kind < 2
               ORDER BY m.msg_id, m.contact, m.kind LIMIT ?3"
         );
         let params = params![lowest.as_bytes(), highest.as_bytes(), limit];
@@ -235,7 +274,9 @@ impl Tx<'_> {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            " FROM message m WHERE m.contact = ?1 AND m.position < ?2 AND m.erased = 0
+            " FROM ",
+            lines!(),
+            " WHERE m.contact = ?1 AND m.position < ?2 AND m.erased = 0
               ORDER BY m.position DESC LIMIT ?3"
         );
         let before = before_position.unwrap_or(i64::MAX);
@@ -258,25 +299,67 @@ impl Tx<'_> {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            " FROM message m WHERE m.contact = ?1 AND m.position > ?2 AND m.erased = 0
+            " FROM ",
+            lines!(),
+            " WHERE m.contact = ?1 AND m.position > ?2 AND m.erased = 0
               ORDER BY m.position LIMIT ?3"
         );
         self.list(sql, params![contact.0, after_position, limit], read)
     }
 
-    /// Erases the text of a message here; tells whether it was there. Its id is kept, so that it
-    /// does not come again.
+    /// Erases the text of a message here, with its reactions; tells whether it was there. Its id is
+    /// kept, so that it does not come again.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
     pub fn erase_message(&mut self, id: i64) -> Result<bool> {
         self.index()?;
+        for sql in [
+            "DELETE FROM reaction WHERE message = ?1",
+            "DELETE FROM message_reply WHERE message = ?1",
+            "DELETE FROM message_change WHERE message = ?1",
+            "DELETE FROM message_expiry WHERE message = ?1",
+        ] {
+            self.execute(sql, [id])?;
+        }
         let sql = concat!(
             "UPDATE message SET erased = 1, text = ",
             blank!(),
             " WHERE id = ?1 AND erased = 0"
         );
         Ok(self.execute(sql, [id])? == 1)
+    }
+
+    /// A received message by its sender's key and its id; `None` also if it is gone.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn received(&mut self, from: &ContactId, msg_id: &MsgId) -> Result<Option<MessageRecord>> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM ",
+            lines!(),
+            " WHERE m.msg_id = ?2 AND m.contact = (SELECT row FROM contact WHERE key = ?1)
+              AND m.kind = 1 AND m.erased = 0"
+        );
+        self.get(sql, params![from.as_bytes(), msg_id.as_bytes()], read)
+    }
+
+    /// The first message of somebody; `None` also if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn first_received(&mut self, from: &ContactId) -> Result<Option<MessageRecord>> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM ",
+            lines!(),
+            " WHERE m.contact = (SELECT row FROM contact WHERE key = ?1)
+              AND m.kind = 1 AND m.erased = 0 ORDER BY m.position LIMIT 1"
+        );
+        self.get(sql, [from.as_bytes()], read)
     }
 
     /// Deletes the lines of a conversation.
@@ -300,20 +383,20 @@ impl Tx<'_> {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            ", c.key, c.alias, c.username, c.standing
-             FROM contact c JOIN message m ON m.id =
-                (SELECT id FROM message WHERE contact = c.row AND erased = 0
-                 ORDER BY position DESC LIMIT 1)
-             ORDER BY m.id DESC"
+            ", c.key, c.alias, c.username, c.standing FROM contact c CROSS JOIN ",
+            lines!(),
+            " WHERE m.id = (SELECT id FROM message WHERE contact = c.row AND erased = 0
+                            ORDER BY position DESC LIMIT 1)
+              ORDER BY m.id DESC"
         );
         self.list(sql, [], |row| {
             let last = read(row)?;
             Ok(ConversationRecord {
                 contact: last.contact,
-                key: row.contact_id(12)?,
-                alias: row.opt_text(13)?,
-                username: row.opt_text(14)?,
-                standing: row.code(15)?,
+                key: row.contact_id(17)?,
+                alias: row.opt_text(18)?,
+                username: row.opt_text(19)?,
+                standing: row.code(20)?,
                 last,
             })
         })

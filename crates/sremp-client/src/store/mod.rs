@@ -5,6 +5,8 @@
 //! A transaction is durable when [`Store::transaction`] returns, so an output may leave the process
 //! only after that (D3.14).
 
+mod actions;
+mod changes;
 mod column;
 mod contacts;
 mod error;
@@ -20,6 +22,7 @@ mod relays;
 mod rendezvous;
 mod search;
 mod sessions;
+mod timers;
 mod tx;
 
 use std::path::Path;
@@ -27,6 +30,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig, limits::Limit};
 use zeroize::Zeroizing;
 
+pub use changes::{ChangeKind, Fate, MAX_EARLY, MessageChange, MessageTarget, ReactionRecord};
 pub use contacts::{ContactRecord, ContactRow, NewContact};
 pub use error::StoreError;
 pub use events::EVENTS_KEPT;
@@ -40,13 +44,18 @@ pub use relays::{ReadItem, RelayRecord, RelayRow};
 pub use rendezvous::FoundPlaces;
 pub use search::MAX_SEARCH_WORDS;
 pub use sessions::{KEY_USE_AGE, KeyUse};
+pub use timers::{Expiry, TimerRecord};
 pub use tx::Tx;
 
 use error::vendor;
 use sremp_core::wire::bytes::Hex;
 
 /// The version of the schema, and what leads to it: entry `n` makes version `n + 1` of version `n`.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("rendezvous.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("schema.sql"),
+    include_str!("rendezvous.sql"),
+    include_str!("content.sql"),
+];
 /// Newest version of the database known here.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
 
@@ -59,7 +68,7 @@ const LOG_KEPT: i64 = 8 * 1024 * 1024;
 /// Longest single value in bytes.
 const MAX_VALUE: i32 = 16 * 1024 * 1024;
 /// Prepared statements that are kept: more than there are.
-const STATEMENTS: usize = 128;
+const STATEMENTS: usize = 192;
 
 /// A random key that encrypts a database.
 pub(crate) type DatabaseKey = Zeroizing<[u8; 32]>;

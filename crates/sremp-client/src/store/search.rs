@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::{
     MessageRecord, StoreError, Tx,
-    messages::{columns, read},
+    messages::{columns, lines, read},
 };
 
 /// Words of a search that count; further ones are ignored.
@@ -25,8 +25,9 @@ impl Tx<'_> {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            " FROM message_text t JOIN message m ON m.id = t.rowid
-              WHERE t.message_text MATCH ?1 ORDER BY t.rowid DESC LIMIT ?2"
+            " FROM message_text t CROSS JOIN ",
+            lines!(),
+            " WHERE m.id = t.rowid AND t.message_text MATCH ?1 ORDER BY t.rowid DESC LIMIT ?2"
         );
         self.list(sql, params![query, limit], read)
     }

@@ -8,9 +8,9 @@ use clap::{
 };
 
 use super::{
-    add, bench, browse, chat, completions, config, contacts, export, find, history, id, identity,
-    init, invite, man, recv, register, relay, rendezvous, search, send, servers, status, trust, up,
-    verify, why,
+    add, bench, browse, chat, completions, config, contacts, delete, edit, export, find, history,
+    id, identity, init, invite, man, react, recv, register, relay, rendezvous, search, send,
+    servers, status, timer, trust, up, verify, why,
 };
 
 const AFTER_HELP: &str = "\
@@ -96,6 +96,14 @@ pub(crate) enum Verb {
     Reject(trust::RejectArgs),
     /// Send a text
     Send(send::Args),
+    /// Give a message of yours another text
+    Edit(edit::Args),
+    /// Take a message of yours back, or erase one here
+    Delete(delete::Args),
+    /// React to a message
+    React(react::Args),
+    /// Let new messages of a conversation disappear
+    Timer(timer::Args),
     /// Write with a contact, line by line
     Chat(chat::Args),
     /// Print what happened: messages, confirmations, requests

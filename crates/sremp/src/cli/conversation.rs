@@ -151,6 +151,7 @@ impl<'a> Conversation<'a> {
         let sent = self.face.ask::<SentView>(&Command::Send {
             contact: self.id.clone(),
             text,
+            reply_to: None,
             wait: Wait::Outbox,
             timeout_ms: 0,
         });
@@ -195,6 +196,10 @@ impl<'a> Conversation<'a> {
             EventKind::Message { from, .. }
             | EventKind::Request { from, .. }
             | EventKind::Accepted { from, .. }
+            | EventKind::Edited { from, .. }
+            | EventKind::Deleted { from, .. }
+            | EventKind::Reaction { from, .. }
+            | EventKind::Timer { from, .. }
             | EventKind::Notice { from, .. } => *from == self.id,
             EventKind::Status { alias, .. } => *alias == self.alias,
         }
@@ -205,10 +210,17 @@ impl<'a> Conversation<'a> {
         let here = self.concerns(event);
         let name = peer::line(&self.alias);
         match event {
-            EventKind::Message { text, sent_at, .. } if here => Some(format!(
+            EventKind::Message {
+                text,
+                sent_at,
+                gone,
+                reply_to,
+                quote,
+                ..
+            } if here => Some(format!(
                 "{} {name}: {}",
                 words::clock(*sent_at),
-                words::indented(text)
+                words::came(text, *gone, reply_to.as_deref(), quote.as_deref())
             )),
             // The rest is for a person: a program reads events with --json.
             _ if !self.live => None,
@@ -228,6 +240,8 @@ impl<'a> Conversation<'a> {
             EventKind::Notice { text, at, .. } if here => {
                 Some(format!("{} - {}", words::clock(*at), words::indented(text)))
             }
+            _ if here && words::done(event).is_some() => words::done(event)
+                .map(|(at, _, what)| format!("{} - {name} {what}", words::clock(at))),
             EventKind::Request { username, .. } => Some(format!(
                 "- {} asks to be accepted; see `sremp contacts --requests`",
                 peer::line(username)

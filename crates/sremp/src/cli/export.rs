@@ -166,10 +166,38 @@ fn markdown(
         }
         MessageKind::Notice => writeln!(to, "*notice* {hour}\n")?,
     }
-    for line in peer::text(&message.text).split('\n') {
-        writeln!(to, "> {}", escaped(line))?;
+    let answers = words::answers(message.reply_to.as_deref(), message.quote.as_deref());
+    if !answers.is_empty() {
+        writeln!(to, "> {}", escaped(answers.trim_end()))?;
     }
+    if message.deleted {
+        writeln!(to, "> *message deleted*")?;
+    } else {
+        for line in peer::text(&message.text).split('\n') {
+            writeln!(to, "> {}", escaped(line))?;
+        }
+    }
+    markdown_marks(to, message)?;
     writeln!(to)
+}
+
+/// What was done to a message, below its text.
+fn markdown_marks(to: &mut dyn Write, message: &MessageView) -> io::Result<()> {
+    if let Some(at) = message.edited_at {
+        writeln!(to, "\n*edited {}*", words::moment(at))?;
+    }
+    for reaction in &message.reactions {
+        let who = match reaction.own {
+            true => "you".to_owned(),
+            false => escaped(&peer::line(&message.alias)),
+        };
+        writeln!(
+            to,
+            "\n*{who}: {}*",
+            escaped(&peer::line(&reaction.reaction))
+        )?;
+    }
+    Ok(())
 }
 
 /// A text that Markdown shows as it is: nobody writes headings, links or markup into somebody

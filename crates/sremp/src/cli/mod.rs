@@ -21,7 +21,9 @@ mod chat;
 mod completions;
 mod config;
 mod contacts;
+mod delete;
 mod detach;
+mod edit;
 mod export;
 mod find;
 mod history;
@@ -30,6 +32,7 @@ mod identity;
 mod init;
 mod invite;
 mod man;
+mod react;
 mod recv;
 mod register;
 mod relay;
@@ -39,6 +42,7 @@ mod send;
 mod server;
 mod servers;
 mod status;
+mod timer;
 mod trust;
 mod up;
 mod verify;
@@ -107,6 +111,10 @@ fn run(typed: Typed) -> Ending {
         Verb::Trust(args) => args.run(&context),
         Verb::Reject(args) => args.run(&context),
         Verb::Send(args) => args.run(&context),
+        Verb::Edit(args) => args.run(&context),
+        Verb::Delete(args) => args.run(&context),
+        Verb::React(args) => args.run(&context),
+        Verb::Timer(args) => args.run(&context),
         Verb::Chat(args) => args.run(&context),
         Verb::Recv(args) => args.run(&context),
         Verb::History(args) => args.run(&context),

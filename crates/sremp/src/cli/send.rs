@@ -1,9 +1,9 @@
-//! `sremp send`: one message.
+//! `sremp send`: one message; and how long the verbs that send wait.
 
 use std::io::{self, Read as _};
 
 use clap::ValueEnum;
-use sremp_client::view::{Command, ErrorKind, SentView, Status, Wait};
+use sremp_client::view::{Action, Command, ErrorKind, SentView, Status, Wait};
 
 use super::{
     DONE, Ending, Failure,
@@ -22,6 +22,7 @@ const MAX_INPUT: u64 = 64 * 1024;
 Examples:
   sremp send ben 'See you at eight'
   sremp send ben 'On my way' --wait device --timeout 10
+  sremp send ben 'At nine' --reply-to 5f0c2a7e
   uptime | sremp send ben -
 
 Exit code 3 says that the awaited status was not reached in time: the message stays queued and goes
@@ -32,6 +33,16 @@ pub(crate) struct Args {
     /// The text; - reads it from standard input
     #[arg(value_name = "TEXT|-")]
     text: String,
+    /// The message that this one answers: its id, or at least 6 of its first digits
+    #[arg(long, value_name = "MSG_ID")]
+    reply_to: Option<String>,
+    #[command(flatten)]
+    delivery: Delivery,
+}
+
+/// How long to wait, and for what.
+#[derive(clap::Args)]
+pub(crate) struct Delivery {
     /// What to wait for
     #[arg(long, value_enum, default_value_t = Until::Outbox)]
     wait: Until,
@@ -63,13 +74,31 @@ impl Until {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Ending {
-        let (wait, awaited) = self.wait.meant();
-        let command = Command::Send {
-            contact: self.contact,
-            text: text(self.text)?,
+        let (contact, reply_to) = (self.contact, self.reply_to);
+        let text = text(self.text)?;
+        self.delivery.of(context, |wait, timeout_ms| Command::Send {
+            contact,
+            text,
+            reply_to,
             wait,
-            timeout_ms: u64::from(self.timeout) * 1000,
-        };
+            timeout_ms,
+        })
+    }
+}
+
+impl Delivery {
+    /// Does something to a message or a conversation and prints what became of it.
+    pub(crate) fn act(self, context: &Context, action: Action) -> Ending {
+        self.of(context, |wait, timeout_ms| Command::Act {
+            action,
+            wait,
+            timeout_ms,
+        })
+    }
+
+    fn of(self, context: &Context, command: impl FnOnce(Wait, u64) -> Command) -> Ending {
+        let (wait, awaited) = self.wait.meant();
+        let command = command(wait, u64::from(self.timeout) * 1000);
         let send = |client: &Client| {
             let sent: SentView = client.face.ask(&command)?;
             Ok((sent, client.ours))
@@ -107,7 +136,7 @@ const fn code(reached: Status, awaited: Status) -> u8 {
 }
 
 /// The text itself, or standard input without its last line end.
-fn text(typed: String) -> Result<String, Failure> {
+pub(crate) fn text(typed: String) -> Result<String, Failure> {
     let text = if typed == "-" { from_input()? } else { typed };
     if text.is_empty() {
         return Err(Failure::new(

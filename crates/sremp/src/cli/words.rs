@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use sremp_client::{
-    clock::Rfc3339,
+    clock::{Rfc3339, period},
     view::{
         Event, EventKind, MessageKind, MessageView, Path, RelayState, Standing, Status, Trust,
         VerifiedVia,
@@ -94,7 +94,7 @@ pub(crate) fn short(id: &str) -> String {
 
 /// One message of a conversation, `14:52 ann: text`; further lines are indented.
 pub(crate) fn message(view: &MessageView, time: &str, plain: bool) -> String {
-    let text = indented(&view.text);
+    let text = said(view);
     match view.kind {
         MessageKind::Received => format!("{time} {}: {text}", peer::line(&view.alias)),
         MessageKind::Sent => {
@@ -104,6 +104,120 @@ pub(crate) fn message(view: &MessageView, time: &str, plain: bool) -> String {
                 .to_owned()
         }
         MessageKind::Notice => format!("{time} - {text}"),
+    }
+}
+
+/// The text of a message with what was done to it: `[> "the other"] text (edited …) [you: 👍]`.
+fn said(view: &MessageView) -> String {
+    if view.deleted {
+        return "[message deleted]".to_owned();
+    }
+    let answers = answers(view.reply_to.as_deref(), view.quote.as_deref());
+    let mut text = format!("{answers}{}", indented(&view.text));
+    if let Some(at) = view.edited_at {
+        text.push_str(&format!(" (edited {})", moment(at)));
+    }
+    for reaction in &view.reactions {
+        let who = match reaction.own {
+            true => "you".to_owned(),
+            false => peer::line(&view.alias),
+        };
+        text.push_str(&format!(" [{who}: {}]", peer::line(&reaction.reaction)));
+    }
+    if let Some(at) = view.disappears_at {
+        text.push_str(&format!(" (until {})", moment(at)));
+    }
+    text
+}
+
+/// What a message answers, before its text.
+pub(crate) fn answers(reply_to: Option<&str>, quote: Option<&str>) -> String {
+    match (reply_to, quote) {
+        (None, _) => String::new(),
+        (Some(_), None) => "[> an earlier message] ".to_owned(),
+        (Some(_), Some(quote)) => format!("[> \"{}\"] ", peer::line(quote)),
+    }
+}
+
+/// What a contact has done to a message or the conversation; `None` for other events.
+pub(crate) fn done(event: &EventKind) -> Option<(Rfc3339, &str, String)> {
+    Some(match event {
+        EventKind::Edited {
+            msg_id,
+            alias,
+            text,
+            gone,
+            at,
+            ..
+        } => {
+            let text = match gone {
+                true => "[message gone]".to_owned(),
+                false => indented(text),
+            };
+            (
+                *at,
+                alias,
+                format!("edited message {}: {text}", short(msg_id)),
+            )
+        }
+        EventKind::Deleted {
+            msg_id, alias, at, ..
+        } => (*at, alias, format!("deleted message {}", short(msg_id))),
+        EventKind::Reaction {
+            msg_id,
+            alias,
+            gone: true,
+            at,
+            ..
+        } => {
+            let what = format!("reacted to message {}, which is gone", short(msg_id));
+            (*at, alias, what)
+        }
+        EventKind::Reaction {
+            msg_id,
+            alias,
+            reaction,
+            at,
+            ..
+        } if reaction.is_empty() => {
+            let what = format!("took back the reaction to message {}", short(msg_id));
+            (*at, alias, what)
+        }
+        EventKind::Reaction {
+            msg_id,
+            alias,
+            reaction,
+            at,
+            ..
+        } => {
+            let reaction = peer::line(reaction);
+            (
+                *at,
+                alias,
+                format!("reacted {reaction} to message {}", short(msg_id)),
+            )
+        }
+        EventKind::Timer {
+            alias,
+            seconds: 0,
+            at,
+            ..
+        } => (*at, alias, "lets new messages stay".to_owned()),
+        EventKind::Timer {
+            alias, seconds, at, ..
+        } => {
+            let what = format!("lets new messages disappear after {}", period(*seconds));
+            (*at, alias, what)
+        }
+        _ => return None,
+    })
+}
+
+/// The text of a message that came, if it is still there.
+pub(crate) fn came(text: &str, gone: bool, reply_to: Option<&str>, quote: Option<&str>) -> String {
+    match gone {
+        true => "[message gone]".to_owned(),
+        false => format!("{}{}", answers(reply_to, quote), indented(text)),
     }
 }
 
@@ -117,14 +231,26 @@ pub(crate) fn event(to: &mut dyn Write, event: &Event) -> io::Result<()> {
             alias,
             text,
             sent_at,
+            gone,
+            reply_to,
+            quote,
             ..
         } => writeln!(
             to,
             "{} {}: {}",
             moment(*sent_at),
             peer::line(alias),
-            indented(text)
+            came(text, *gone, reply_to.as_deref(), quote.as_deref())
         ),
+        EventKind::Edited { .. }
+        | EventKind::Deleted { .. }
+        | EventKind::Reaction { .. }
+        | EventKind::Timer { .. } => match done(&event.event) {
+            Some((at, alias, what)) => {
+                writeln!(to, "{} {} {what}", moment(at), peer::line(alias))
+            }
+            None => Ok(()),
+        },
         EventKind::Status {
             msg_id,
             alias,
@@ -202,6 +328,8 @@ pub(crate) fn table<const N: usize>(to: &mut dyn Write, rows: &[[String; N]]) ->
 
 #[cfg(test)]
 mod tests {
+    use sremp_client::view::ReactionView;
+
     use super::*;
 
     fn time() -> Rfc3339 {
@@ -214,22 +342,57 @@ mod tests {
         assert_eq!(clock(time()), "14:52");
     }
 
-    #[test]
-    fn a_second_line_cannot_pose_as_a_message() {
-        let view = MessageView {
+    fn from_eve(text: &str) -> MessageView {
+        MessageView {
             seq: 1,
             msg_id: String::new(),
             contact: String::new(),
             alias: "eve".to_owned(),
             kind: MessageKind::Received,
-            text: "hi\n14:53 you: I owe eve 100".to_owned(),
+            text: text.to_owned(),
             sent_at: time(),
             received_at: None,
             status: None,
             path: None,
-        };
+            edited_at: None,
+            deleted: false,
+            reply_to: None,
+            quote: None,
+            reactions: Vec::new(),
+            disappears_at: None,
+        }
+    }
+
+    #[test]
+    fn a_second_line_cannot_pose_as_a_message() {
+        let view = from_eve("hi\n14:53 you: I owe eve 100");
         let shown = message(&view, "14:52", true);
         assert_eq!(shown, "14:52 eve: hi\n    14:53 you: I owe eve 100");
+    }
+
+    #[test]
+    fn what_was_done_to_a_message_is_said_in_words_on_its_line() {
+        let mut view = from_eve("nine");
+        view.reply_to = Some("21".repeat(16));
+        let shown = |view: &MessageView| message(view, "14:52", true);
+        assert_eq!(shown(&view), "14:52 eve: [> an earlier message] nine");
+        view.quote = Some("when?\n14:53 you: yes".to_owned());
+        view.edited_at = Some(time());
+        view.disappears_at = Some(time());
+        view.reactions = [(true, "👍"), (false, "ha\n14:53 you: no")]
+            .map(|(own, reaction)| ReactionView {
+                own,
+                reaction: reaction.to_owned(),
+                at: time(),
+            })
+            .to_vec();
+        assert_eq!(
+            shown(&view),
+            "14:52 eve: [> \"when? 14:53 you: yes\"] nine (edited 2026-11-22 14:52:55Z) [you: 👍] \
+             [eve: ha 14:53 you: no] (until 2026-11-22 14:52:55Z)"
+        );
+        view.deleted = true;
+        assert_eq!(shown(&view), "14:52 eve: [message deleted]");
     }
 
     #[test]

@@ -81,6 +81,7 @@ fn say(face: &Face, contact: String, text: String) -> Result<(), CommandError> {
     face.ask::<SentView>(&Command::Send {
         contact,
         text,
+        reply_to: None,
         wait: Wait::Outbox,
         timeout_ms: 0,
     })?;

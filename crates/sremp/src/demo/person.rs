@@ -198,6 +198,7 @@ impl Person {
         self.face()?.ask(&Command::Send {
             contact: alias.to_owned(),
             text: text.to_owned(),
+            reply_to: None,
             wait,
             timeout_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
         })

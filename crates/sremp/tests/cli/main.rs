@@ -2,6 +2,7 @@
 //! scripting contract.
 
 mod contacts;
+mod contents;
 mod conversation;
 mod crash;
 mod demo;

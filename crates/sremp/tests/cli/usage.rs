@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::support::{Home, parse_lines};
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 25] = [
     "init",
     "id",
     "invite",
@@ -14,6 +14,10 @@ const VERBS: [&str; 21] = [
     "trust",
     "reject",
     "send",
+    "edit",
+    "delete",
+    "react",
+    "timer",
     "chat",
     "recv",
     "history",
@@ -68,6 +72,12 @@ fn wrong_use_exits_with_2_and_says_what_is_wrong() {
         &["send", "ben", "hi", "--wait", "forever"],
         &["send", "ben", "hi", "--timeout", "-1"],
         &["send", "ben", ""],
+        &["edit", "5f0c2a7e"],
+        &["delete", "5f0c2a7e", "--here", "--wait", "device"],
+        &["react", "5f0c2a7e"],
+        &["react", "5f0c2a7e", "x", "--remove"],
+        &["timer", "ben"],
+        &["timer", "ben", "0"],
         &["history", "ben", "--limit", "many"],
         &["search"],
         &["search", " "],

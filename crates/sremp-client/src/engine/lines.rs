@@ -1,0 +1,190 @@
+//! Lines of a conversation as they come in: texts in their place, what is missing between them, and
+//! grey lines; and the events that tell of them.
+
+use sremp_core::{
+    id::MsgId,
+    session::content::{Body, Content, ContentHash},
+};
+
+use super::{Engine, Step, peers::Peer, relays::Arrival};
+use crate::{
+    clock::Rfc3339,
+    store::{NewMessage, StoreError},
+    view::{EventKind, MessageKind},
+};
+
+/// Missing messages that get a line each; a longer gap gets one line.
+const MAX_GAP_LINES: u64 = 16;
+
+impl Engine {
+    /// Puts a received text into the history and tells the faces, unless it came before under
+    /// another session.
+    pub(super) fn show(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        content: &Content,
+        text: String,
+        arrival: Arrival,
+    ) -> Result<(), StoreError> {
+        let now = step.now.wall;
+        let path = arrival.path();
+        let shown = step.tx.insert_message(&NewMessage {
+            contact: peer.record.row,
+            msg_id: Some(content.msg_id),
+            kind: MessageKind::Received,
+            seq: content.seq,
+            text: &text,
+            sent: content.sent,
+            received: Some(now),
+            status: None,
+            path: Some(path),
+        })?;
+        let Some(line) = shown else {
+            return Ok(());
+        };
+        self.note_arrival(step, shown, arrival)?;
+        self.time_line(step, peer.record.row, line, MessageKind::Received)?;
+        let mut reply_to = None;
+        match &content.body {
+            Body::Reply { msg_id, .. } => {
+                step.tx.set_answers(line, msg_id)?;
+                reply_to = Some(msg_id.to_string());
+            }
+            Body::Unknown(_) => step.tx.mark_opaque(line)?,
+            _ => {}
+        }
+        // the text is added when the event is told, if it is still there
+        self.emit(
+            step,
+            &EventKind::Message {
+                msg_id: content.msg_id.to_string(),
+                from: peer.key().to_string(),
+                alias: peer.name(),
+                text: String::new(),
+                reply_to,
+                quote: None,
+                gone: false,
+                disappears_at: None,
+                sent_at: Rfc3339(content.sent),
+                received_at: Rfc3339(now),
+                path,
+            },
+        )?;
+        self.change_late(step, peer, content)
+    }
+
+    /// Remembers by which relay a line came.
+    pub(super) fn note_arrival(
+        &self,
+        step: &mut Step<'_, '_>,
+        line: Option<i64>,
+        arrival: Arrival,
+    ) -> Result<(), StoreError> {
+        match (line, arrival) {
+            (Some(line), Arrival::Mailbox { relay, stored }) => {
+                step.tx.set_message_relay(line, relay, stored)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Follows the sender's sequence and hash chain (D3.10): what is missing gets a line in its
+    /// place, which goes when the message comes after all.
+    pub(super) fn note_order(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        content: &Content,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        let last = peer.record.peer_seq;
+        let row = peer.record.row;
+        if content.seq <= last {
+            if let Some(gap) = step.tx.message(Some(row), &gap_id(row.0, content.seq))? {
+                step.tx.erase_message(gap.id)?;
+            }
+            return Ok(());
+        }
+        let missing = content.seq - last - 1;
+        if missing == 0 && last > 0 && *content.prev.as_bytes() != peer.record.peer_prev {
+            let text = "[the message before this one is not the one that was received]".to_owned();
+            self.note(step, peer, text, step.now.wall)?;
+        } else if missing > MAX_GAP_LINES {
+            let text = format!("[{missing} messages are missing here]");
+            self.note(step, peer, text, step.now.wall)?;
+        } else {
+            for seq in last + 1..content.seq {
+                step.tx.insert_message(&NewMessage {
+                    contact: row,
+                    msg_id: Some(gap_id(row.0, seq)),
+                    kind: MessageKind::Notice,
+                    seq,
+                    text: "[a message is missing here]",
+                    sent: content.sent,
+                    received: Some(step.now.wall),
+                    status: None,
+                    path: None,
+                })?;
+            }
+        }
+        let record = peer.edit();
+        record.peer_seq = content.seq;
+        record.peer_prev = *ContentHash::of(bytes).as_bytes();
+        Ok(())
+    }
+
+    /// A grey line in the conversation and an event.
+    pub(super) fn note(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        text: String,
+        at: sremp_core::time::UnixMillis,
+    ) -> Result<(), StoreError> {
+        step.tx.insert_message(&NewMessage {
+            contact: peer.record.row,
+            msg_id: None,
+            kind: MessageKind::Notice,
+            seq: 0,
+            text: &text,
+            sent: at,
+            received: Some(at),
+            status: None,
+            path: None,
+        })?;
+        self.emit(
+            step,
+            &EventKind::Notice {
+                from: peer.key().to_string(),
+                alias: peer.name(),
+                text,
+                at: Rfc3339(at),
+            },
+        )
+    }
+
+    /// Appends an event for the faces.
+    pub(super) fn emit(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        event: &EventKind,
+    ) -> Result<(), StoreError> {
+        let json = serde_json::to_string(event).unwrap_or_default();
+        self.last_event = step.tx.append_event(&json, step.now.wall)?;
+        Ok(())
+    }
+}
+
+/// The id of the line that stands for a message that has not come.
+fn gap_id(contact: i64, seq: u64) -> MsgId {
+    use sha2::{Digest as _, Sha256};
+    let hash = Sha256::new()
+        .chain_update(b"gap")
+        .chain_update(contact.to_le_bytes())
+        .chain_update(seq.to_le_bytes())
+        .finalize();
+    let mut id = [0; MsgId::LEN];
+    id.copy_from_slice(&hash[..MsgId::LEN]);
+    MsgId::new(id)
+}
