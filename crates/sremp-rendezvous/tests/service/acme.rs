@@ -1,6 +1,11 @@
 //! Certificates from an authority.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 
 use sremp_net::tls::{ConnectError, Trust, connect};
 use sremp_rendezvous::{
@@ -26,7 +31,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = free_port().await;
+        let port = own_port().await;
         let authority = Authority::start(port).await;
         let settings = authority.settings(dir.path(), &["localhost", "rdv.example"]);
         let config = format!(
@@ -56,6 +61,20 @@ impl World {
     }
 }
 
+/// A port that nobody else takes while the server restarts: below those that systems give out, and
+/// another for each process and test.
+async fn own_port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 10_000).unwrap() + 20_000;
+    loop {
+        let port = first + TAKEN.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A port at which nobody listens.
 async fn free_port() -> u16 {
     let bound = TcpListener::bind("127.0.0.1:0").await.unwrap();
     bound.local_addr().unwrap().port()
