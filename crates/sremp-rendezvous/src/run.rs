@@ -352,7 +352,9 @@ impl Running {
     pub async fn shutdown(mut self) {
         self.readiness.set(false);
         self.tasks.shutdown().await;
-        drop(self.listening);
+        if let Some(listening) = Arc::into_inner(self.listening) {
+            listening.close().await;
+        }
         let keeper = self.keeper;
         let stopped = tokio::task::spawn_blocking(move || keeper.stop());
         let _ = stopped.await;

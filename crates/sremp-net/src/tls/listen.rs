@@ -17,7 +17,7 @@ use sremp_core::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::AbortHandle,
+    task::JoinHandle,
     time::{Duration, sleep, sleep_until, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -89,7 +89,7 @@ pub struct TlsLimits {
 #[derive(Debug)]
 pub struct TlsListening {
     local_addr: SocketAddr,
-    task: AbortHandle,
+    task: JoinHandle<()>,
     _leave: watch::Sender<()>,
     counts: Counts,
 }
@@ -107,6 +107,13 @@ impl TlsListening {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Stops it; its port is free when this returns.
+    pub async fn close(mut self) {
+        self.task.abort();
+        // what it says is that it was aborted
+        let _ = (&mut self.task).await;
     }
 }
 
@@ -152,7 +159,7 @@ pub fn listen<T: TlsServe>(
         leaving,
         server,
     };
-    let task = tokio::spawn(door.accept(listener)).abort_handle();
+    let task = tokio::spawn(door.accept(listener));
     Ok(TlsListening {
         local_addr,
         task,
