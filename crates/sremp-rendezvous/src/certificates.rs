@@ -1,13 +1,10 @@
 //! The certificate that is shown: the operator's files, one of the server's own, or an authority's.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::{fmt, fs, path::PathBuf};
 
 use sremp_core::rendezvous::SpkiHash;
 use sremp_net::tls::{Certificate, CertificateError};
+use zeroize::Zeroizing;
 
 #[cfg(feature = "acme")]
 use crate::acme::Authority;
@@ -29,8 +26,8 @@ pub enum CertificatesError {
     Make(String),
 }
 
-impl std::fmt::Display for CertificatesError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for CertificatesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(path, error) => write!(f, "{} cannot be read: {error}", path.display()),
             Self::Bad(path, error) => write!(f, "{}: {error}", path.display()),
@@ -53,23 +50,50 @@ pub(crate) struct Certificates {
 enum Source {
     /// Nobody has signed it.
     Own,
-    Files(CertificateFiles, Changed),
+    Files(CertificateFiles, Pem),
     /// Until it is asked.
     #[cfg(feature = "acme")]
     Authority(Option<Box<Authority>>),
 }
 
-/// Also the lengths: two writes can have the same time.
-type Changed = [Option<(SystemTime, u64)>; 2];
+/// What is in the files. Compared as a whole: two writes can have the same time.
+#[derive(PartialEq, Eq)]
+struct Pem {
+    chain: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pem")
+    }
+}
+
+impl Pem {
+    fn read(files: &CertificateFiles) -> Result<Self, CertificatesError> {
+        let read = |path: &PathBuf| {
+            fs::read(path).map_err(|error| CertificatesError::Read(path.clone(), error))
+        };
+        Ok(Self {
+            chain: read(&files.chain)?,
+            key: Zeroizing::new(read(&files.key)?),
+        })
+    }
+
+    fn certificate(&self, files: &CertificateFiles) -> Result<Certificate, CertificatesError> {
+        let made = Certificate::from_pem(&self.chain, &self.key);
+        made.map_err(|error| CertificatesError::Bad(files.chain.clone(), error))
+    }
+}
 
 impl Certificates {
     /// The certificate of a server with these settings.
     pub(crate) fn load(home: &RendezvousHome, config: &Config) -> Result<Self, CertificatesError> {
         if let Some(files) = &config.certificate {
-            let seen = changed(files);
+            let pem = Pem::read(files)?;
             return Ok(Self {
-                current: read(files)?,
-                source: Source::Files(files.clone(), seen),
+                current: pem.certificate(files)?,
+                source: Source::Files(files.clone(), pem),
             });
         }
         #[cfg(feature = "acme")]
@@ -106,38 +130,25 @@ impl Certificates {
         }
     }
 
-    /// Reads the files again if they have changed; whether there is another certificate now. One that
+    /// Reads the files again; whether there is another certificate now. One that
     /// is bad is tried again, and the one before stays in use.
     pub(crate) fn reload(&mut self) -> Result<bool, CertificatesError> {
         let Source::Files(files, seen) = &mut self.source else {
             return Ok(false);
         };
-        let now = changed(files);
+        let now = Pem::read(files)?;
         if now == *seen {
             return Ok(false);
         }
-        let next = read(files)?;
+        self.current.replace(&now.certificate(files)?);
         *seen = now;
-        self.current.replace(&next);
         Ok(true)
     }
 }
 
-fn changed(files: &CertificateFiles) -> Changed {
-    let seen = |path: &Path| {
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
-    };
-    [seen(&files.chain), seen(&files.key)]
-}
-
 /// The certificate in these files, as it is now.
 pub(crate) fn read(files: &CertificateFiles) -> Result<Certificate, CertificatesError> {
-    let read = |path: &PathBuf| {
-        fs::read(path).map_err(|error| CertificatesError::Read(path.clone(), error))
-    };
-    let made = Certificate::from_pem(&read(&files.chain)?, &read(&files.key)?);
-    made.map_err(|error| CertificatesError::Bad(files.chain.clone(), error))
+    Pem::read(files)?.certificate(files)
 }
 
 /// A certificate for this host that nobody has signed but itself.

@@ -155,10 +155,10 @@ async fn a_certificate_that_is_replaced_is_shown_to_whoever_comes_and_a_broken_o
     // half of a renewal: the certificate is there, its key not yet
     let second = MadeCertificate::new();
     files.write_chain(&second);
-    a_minute_later(|| counted("refused") == 1).await;
+    a_minute_later(|| counted("refused")).await;
     assert_eq!(first.is_shown_by(&running).await, Ok(()));
     files.write(&second);
-    a_minute_later(|| counted("shown") == 1).await;
+    a_minute_later(|| counted("shown")).await;
     assert_eq!(second.is_shown_by(&running).await, Ok(()));
     assert_eq!(
         first.is_shown_by(&running).await,
@@ -166,19 +166,21 @@ async fn a_certificate_that_is_replaced_is_shown_to_whoever_comes_and_a_broken_o
     );
 
     fs::write(chain, "-----BEGIN CERTIFICATE-----\nnothing").unwrap();
-    a_minute_later(|| counted("refused") == 2).await;
+    a_minute_later(|| counted("refused")).await;
     assert_eq!(second.is_shown_by(&running).await, Ok(()));
     fs::remove_file(key).unwrap();
-    a_minute_later(|| counted("refused") == 3).await;
+    a_minute_later(|| counted("refused")).await;
     assert_eq!(second.is_shown_by(&running).await, Ok(()));
 }
 
-/// Lets the server's clock go on, and waits for what it does then.
-async fn a_minute_later(done: impl Fn() -> bool) {
+/// Lets the server's clock go on, and waits until this has been counted once more. How often is not
+/// asked: the first look, at the start, may come as late.
+async fn a_minute_later(counted: impl Fn() -> u64) {
+    let before = counted();
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(60)).await;
     tokio::time::resume();
-    until("the server has looked", done).await;
+    until("the server has looked", || counted() > before).await;
 }
 
 /// Where an operator's certificate lies.
