@@ -182,7 +182,7 @@ impl Engine {
         let (msg_id, seq) = self.queue_action(step, peer, body, sent)?;
         match (action, message) {
             (Action::Timer { seconds, .. }, _) => {
-                self.set_own_timer(step, peer, *seconds, sent)?;
+                self.settle_timer(step, peer, (*seconds, sent), None)?;
             }
             (_, Some(message)) => do_here(step, message.id, seq, action)?,
             (_, None) => {}

@@ -8,10 +8,10 @@ use sremp_core::{
     time::{Tick, UnixMillis},
 };
 
-use super::{Engine, Now, Step, peers::Peer};
+use super::{Engine, Now, Step, lines::grey_line, peers::Peer};
 use crate::{
     clock::{Rfc3339, period},
-    store::{ContactRow, Expiry, MessageRecord, NewMessage, StoreError, TimerRecord, Tx},
+    store::{ContactRow, Expiry, MessageRecord, StoreError, TimerRecord, Tx},
     view::{EventKind, MessageKind},
 };
 
@@ -137,23 +137,7 @@ impl Engine {
         if known.is_some_and(|known| (sent, seconds) <= (known.sent, known.seconds)) {
             return Ok(());
         }
-        let mut timer = TimerRecord {
-            seconds,
-            sent,
-            line: known.and_then(|known| known.line),
-            event: known.and_then(|known| known.event),
-        };
-        if known.map_or(0, |known| known.seconds) != seconds {
-            timer.line = self.timer_line(step, peer, timer.line, seconds, &peer.name())?;
-            let event = EventKind::Timer {
-                from: peer.key().to_string(),
-                alias: peer.name(),
-                seconds,
-                at: Rfc3339(step.now.wall),
-            };
-            timer.event = Some(self.emit_instead(step, timer.event, &event)?);
-        }
-        step.tx.set_timer(peer.record.row, &timer)
+        self.settle_timer(step, peer, (seconds, sent), Some(&peer.name()))
     }
 
     /// When the user's own TIMER is to say that it was sent: after whichever holds now.
@@ -167,15 +151,16 @@ impl Engine {
         Ok(after.map_or(step.now.wall, |after| after.max(step.now.wall)))
     }
 
-    /// The user sets the timer.
-    pub(super) fn set_own_timer(
+    /// The timer is this from now on; `by` is the contact's name, or it was the user.
+    pub(super) fn settle_timer(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &Peer,
-        seconds: u32,
-        sent: UnixMillis,
+        (seconds, sent): (u32, UnixMillis),
+        by: Option<&str>,
     ) -> Result<(), StoreError> {
-        let known = step.tx.timer(peer.record.row)?;
+        let row = peer.record.row;
+        let known = step.tx.timer(row)?;
         let mut timer = TimerRecord {
             seconds,
             sent,
@@ -183,44 +168,42 @@ impl Engine {
             event: known.and_then(|known| known.event),
         };
         if known.map_or(0, |known| known.seconds) != seconds {
-            timer.line = self.timer_line(step, peer, timer.line, seconds, "you")?;
+            let name = by.unwrap_or("you");
+            timer.line = timer_line(step, row, timer.line, seconds, name)?;
+            if let Some(alias) = by {
+                let event = EventKind::Timer {
+                    from: peer.key().to_string(),
+                    alias: alias.to_owned(),
+                    seconds,
+                    at: Rfc3339(step.now.wall),
+                };
+                timer.event = Some(self.emit_instead(step, timer.event, &event)?);
+            }
         }
-        step.tx.set_timer(peer.record.row, &timer)
+        step.tx.set_timer(row, &timer)
     }
+}
 
-    /// The grey line that tells of a timer. One that is still the last of its conversation gives way:
-    /// timers alone make no conversation longer.
-    fn timer_line(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        peer: &Peer,
-        earlier: Option<i64>,
-        seconds: u32,
-        by: &str,
-    ) -> Result<Option<i64>, StoreError> {
-        let row = peer.record.row;
-        if let Some(earlier) = earlier
-            && step.tx.is_last_line(row, earlier)?
-        {
-            step.tx.delete_notice(earlier)?;
-        }
-        let text = match seconds {
-            0 => format!("new messages do not disappear any more, set by {by}"),
-            _ => format!(
-                "new messages disappear after {}, set by {by}",
-                period(seconds)
-            ),
-        };
-        step.tx.insert_message(&NewMessage {
-            contact: row,
-            msg_id: None,
-            kind: MessageKind::Notice,
-            seq: 0,
-            text: &text,
-            sent: step.now.wall,
-            received: Some(step.now.wall),
-            status: None,
-            path: None,
-        })
+/// The grey line that tells of a timer. One that is still the last of its conversation gives way:
+/// timers alone make no conversation longer.
+fn timer_line(
+    step: &mut Step<'_, '_>,
+    contact: ContactRow,
+    earlier: Option<i64>,
+    seconds: u32,
+    by: &str,
+) -> Result<Option<i64>, StoreError> {
+    if let Some(earlier) = earlier
+        && step.tx.is_last_line(contact, earlier)?
+    {
+        step.tx.delete_notice(earlier)?;
     }
+    let text = match seconds {
+        0 => format!("new messages do not disappear any more, set by {by}"),
+        _ => format!(
+            "new messages disappear after {}, set by {by}",
+            period(seconds)
+        ),
+    };
+    grey_line(step, contact, &text, step.now.wall)
 }

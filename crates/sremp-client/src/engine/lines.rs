@@ -4,12 +4,13 @@
 use sremp_core::{
     id::MsgId,
     session::content::{Body, Content, ContentHash},
+    time::UnixMillis,
 };
 
 use super::{Engine, Step, peers::Peer, relays::Arrival};
 use crate::{
     clock::Rfc3339,
-    store::{NewMessage, StoreError},
+    store::{ContactRow, NewMessage, StoreError},
     view::{EventKind, MessageKind},
 };
 
@@ -140,19 +141,9 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &Peer,
         text: String,
-        at: sremp_core::time::UnixMillis,
+        at: UnixMillis,
     ) -> Result<(), StoreError> {
-        step.tx.insert_message(&NewMessage {
-            contact: peer.record.row,
-            msg_id: None,
-            kind: MessageKind::Notice,
-            seq: 0,
-            text: &text,
-            sent: at,
-            received: Some(at),
-            status: None,
-            path: None,
-        })?;
+        grey_line(step, peer.record.row, &text, at)?;
         self.emit(
             step,
             &EventKind::Notice {
@@ -174,6 +165,26 @@ impl Engine {
         self.last_event = step.tx.append_event(&json, step.now.wall)?;
         Ok(())
     }
+}
+
+/// A line that no person wrote; its number.
+pub(super) fn grey_line(
+    step: &mut Step<'_, '_>,
+    contact: ContactRow,
+    text: &str,
+    at: UnixMillis,
+) -> Result<Option<i64>, StoreError> {
+    step.tx.insert_message(&NewMessage {
+        contact,
+        msg_id: None,
+        kind: MessageKind::Notice,
+        seq: 0,
+        text,
+        sent: at,
+        received: Some(at),
+        status: None,
+        path: None,
+    })
 }
 
 /// The id of the line that stands for a message that has not come.

@@ -166,36 +166,18 @@ pub(crate) fn done(event: &EventKind) -> Option<(Rfc3339, &str, String)> {
         EventKind::Reaction {
             msg_id,
             alias,
-            gone: true,
+            reaction,
+            gone,
             at,
             ..
         } => {
-            let what = format!("reacted to message {}, which is gone", short(msg_id));
+            let message = short(msg_id);
+            let what = match reaction.as_str() {
+                _ if *gone => format!("reacted to message {message}, which is gone"),
+                "" => format!("took back the reaction to message {message}"),
+                reaction => format!("reacted {} to message {message}", peer::line(reaction)),
+            };
             (*at, alias, what)
-        }
-        EventKind::Reaction {
-            msg_id,
-            alias,
-            reaction,
-            at,
-            ..
-        } if reaction.is_empty() => {
-            let what = format!("took back the reaction to message {}", short(msg_id));
-            (*at, alias, what)
-        }
-        EventKind::Reaction {
-            msg_id,
-            alias,
-            reaction,
-            at,
-            ..
-        } => {
-            let reaction = peer::line(reaction);
-            (
-                *at,
-                alias,
-                format!("reacted {reaction} to message {}", short(msg_id)),
-            )
         }
         EventKind::Timer {
             alias,
