@@ -40,6 +40,29 @@ fn servers_of_which_others_tell_are_shown_and_not_used() {
 }
 
 #[test]
+fn a_server_of_a_lan_is_still_known_after_a_run_that_may_not_use_it() {
+    let mut world = World::new(41);
+    let (server, inside) = (
+        world.open_rendezvous("rdv"),
+        world.open_rendezvous("192.168.7.7"),
+    );
+    let now = world.now().wall;
+    let told = world.rendezvous(inside).record(now);
+    world.rendezvous(server).others = vec![told];
+    let ann = join(&mut world, "ann", &[server]);
+    for allowed in [true, false, true] {
+        world.configure(ann, |config| config.allow_private_addresses = allowed);
+        world.run(MINUTE);
+        let Reply::Servers(view) = world.command(ann, Command::Servers) else {
+            panic!("no servers");
+        };
+        assert_eq!(view.candidates.len(), usize::from(allowed));
+        // from now on nobody tells of it
+        world.rendezvous(server).others.clear();
+    }
+}
+
+#[test]
 fn servers_that_dns_names_are_used_and_asked_again_when_dns_fails() {
     let mut world = World::new(18);
     let server = world.open_rendezvous("rdv");

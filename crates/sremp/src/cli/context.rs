@@ -67,7 +67,11 @@ impl Context {
         &self,
         work: impl FnOnce(&Client) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.with(&StartOptions::default(), work)
+        let options = StartOptions {
+            allow_private_addresses: private_addresses_allowed(),
+            ..StartOptions::default()
+        };
+        self.with(&options, work)
     }
 
     /// Does work with the running client, or else runs one in this process. `serve` lets other

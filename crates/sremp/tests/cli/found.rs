@@ -268,6 +268,11 @@ fn a_client_learns_of_other_servers_and_told_to_uses_one_when_its_own_is_dead() 
     running_one.kill();
     client.signal("TERM");
     assert_eq!(client.end().0, 0);
+    // still known, also after a verb that may not use what is on loopback
+    ann.ok(&["status"]);
+    let shown = anywhere(&ann, &["servers", "--json"]).output().unwrap();
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["candidates"].as_array().unwrap().len(), 2, "{shown}");
     let path = ann.path().join("config.toml");
     let settings = std::fs::read_to_string(&path).unwrap();
     let (old, new) = (

@@ -23,7 +23,8 @@ use sremp_core::{
     contact_card::Endpoint,
     id::ContactId,
     rendezvous::{
-        Candidates, PageCursor, RendezvousClient, Seq, ServerRecord, Source, SpkiHash, Visibility,
+        Candidates, NotKept, PageCursor, RendezvousClient, Seq, ServerRecord, Source, SpkiHash,
+        Visibility,
     },
     time::{Tick, UnixMillis},
 };
@@ -210,7 +211,8 @@ impl Servers {
         Ok(servers)
     }
 
-    /// What others told of in earlier runs.
+    /// What others told of in earlier runs. What only this run may not use is kept for the next, which
+    /// may have other settings.
     pub(super) fn load_candidates(
         &mut self,
         tx: &mut Tx<'_>,
@@ -218,9 +220,9 @@ impl Servers {
     ) -> Result<(), StoreError> {
         for (source, record) in tx.candidates()? {
             let server = record.server();
-            let kept = self.candidates.offer(Source::Server(source), record, now);
-            if kept.is_err() {
-                tx.forget_candidate(&server)?;
+            match self.candidates.offer(Source::Server(source), record, now) {
+                Ok(()) | Err(NotKept::PrivateAddress) => {}
+                Err(_) => tx.forget_candidate(&server)?,
             }
         }
         Ok(())
