@@ -45,7 +45,9 @@ impl Engine {
         let (row, key) = (peer.record.row, peer.key());
         self.peers.put(peer);
         match done? {
-            Ok(msg_id) => self.see_off(step, ticket, row, key, msg_id, (wait, timeout_ms)),
+            Ok(msg_id) => {
+                return self.see_off(step, ticket, row, key, msg_id, (wait, timeout_ms));
+            }
             Err(error) => step.reply(ticket, Err(error)),
         }
         Ok(())

@@ -129,9 +129,7 @@ impl Engine {
                 })?;
             }
         }
-        let record = peer.edit();
-        record.peer_seq = content.seq;
-        record.peer_prev = *ContentHash::of(bytes).as_bytes();
+        follow_from(peer, content, bytes);
         Ok(())
     }
 
@@ -165,6 +163,13 @@ impl Engine {
         self.last_event = step.tx.append_event(&json, step.now.wall)?;
         Ok(())
     }
+}
+
+/// The contact's next content follows this one.
+pub(super) fn follow_from(peer: &mut Peer, content: &Content, bytes: &[u8]) {
+    let record = peer.edit();
+    record.peer_seq = content.seq;
+    record.peer_prev = *ContentHash::of(bytes).as_bytes();
 }
 
 /// A line that no person wrote; its number.

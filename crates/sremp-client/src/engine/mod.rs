@@ -24,6 +24,8 @@ mod receiving;
 mod relays;
 mod rendezvous;
 mod requests;
+mod resending;
+mod restoring;
 mod sending;
 mod telling;
 mod views;
@@ -54,7 +56,8 @@ use sremp_net::{
 
 use self::{
     accounting::Refusals, dialling::Dialling, disappearing::Disappearing, links::Links, own::Own,
-    peers::Peers, relays::Relays, rendezvous::Servers, waits::Waits,
+    peers::Peers, relays::Relays, rendezvous::Servers,
+    restoring::Renewals, waits::Waits,
 };
 use crate::{
     config::Config,
@@ -281,6 +284,10 @@ pub struct Engine {
     resets_taken: BTreeMap<ContactId, Tick>,
     /// Contacts who have just withdrawn their identity: their connections are closed.
     withdrawn: BTreeSet<ContactId>,
+    /// Contacts of this restored home that have not answered since.
+    renewals: Renewals,
+    /// When a restored contact was last sent what it lacks.
+    resent: BTreeMap<ContactId, Tick>,
     refusals: Refusals,
     started: Tick,
     next_maintenance: Tick,
@@ -318,6 +325,10 @@ impl Engine {
         now: Now,
         rng: &mut dyn CryptoRng,
     ) -> Result<Self, StoreError> {
+        let restored = tx.is_restored()?;
+        if restored {
+            restoring::renew_identity(tx, now.wall, rng)?;
+        }
         let own = Own::load(tx, now.wall, rng)?;
         let online = mode != Mode::Offline;
         let resident = mode == Mode::Resident;
@@ -340,12 +351,23 @@ impl Engine {
             resets_begun: BTreeMap::new(),
             resets_taken: BTreeMap::new(),
             withdrawn: BTreeSet::new(),
+            renewals: Renewals::default(),
+            resent: BTreeMap::new(),
             refusals: Refusals::default(),
             started: now.tick,
             next_maintenance: now.tick,
             last_maintenance: None,
             last_event: tx.last_event()?,
         };
+        if restored {
+            engine.begin_anew(&mut Step {
+                tx,
+                now,
+                rng,
+                outputs: Vec::new(),
+            })?;
+        }
+        engine.renewals = Renewals::load(tx, now, rng)?;
         for (row, _) in tx.outbox_contacts()? {
             if let Some(contact) = tx.contact(row)? {
                 engine.push_soon(&contact.key);
@@ -406,6 +428,7 @@ impl Engine {
             self.links.deadline(),
             self.waits.deadline(),
             self.disappearing.deadline(),
+            self.renewals.deadline(self.online),
             self.relays.deadline(self.online),
             self.servers.deadline(self.online),
         ]
@@ -482,6 +505,7 @@ impl Engine {
         self.expire_candidates(step);
         self.expire_strangers(step);
         self.retry_unanswered(step);
+        self.run_renewals(step)?;
         if step.now.tick >= self.next_maintenance {
             self.maintain(step)?;
         }

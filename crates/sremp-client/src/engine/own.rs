@@ -25,7 +25,7 @@ use crate::store::{PrekeyKind, StoreError, Tx};
 /// The calendar at the last maintenance, `u64` little-endian, and the hours for which it is doubted.
 const CALENDAR: &str = "calendar";
 /// When the noise key was made, `u64` little-endian.
-const NOISE_KEY_MADE: &str = "noise-key-made";
+pub(super) const NOISE_KEY_MADE: &str = "noise-key-made";
 /// Time from the start to the first maintenance that ends anything.
 const SETTLING: Duration = Duration::from_secs(10 * 60);
 /// Time between maintenances.

@@ -17,7 +17,7 @@ use sremp_core::{
     time::Tick,
 };
 
-use super::{Engine, Step, peers::Peer};
+use super::{Engine, Step, peers::Peer, restoring::beyond};
 use crate::{config::Direct, store::StoreError};
 
 /// The revision of one's own profile (`u64` little-endian) and the hash of what it says.
@@ -114,6 +114,23 @@ impl Engine {
         ))
     }
 
+    /// Contacts may know of a newer profile than this restored home does: the next one is newer still.
+    pub(super) fn forget_profile(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        let (rev, _) = self.profile_rev(step)?;
+        let rev = beyond(rev, step.now.wall);
+        step.tx.set_setting(PROFILE, &rev.to_le_bytes())
+    }
+
+    /// One's own profile for a contact.
+    pub(super) fn newest_profile(
+        &self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+    ) -> Result<ProfileUpdate, StoreError> {
+        let (rev, _) = self.profile_rev(step)?;
+        self.own_profile(step.tx, rev, peer.record.trust)
+    }
+
     /// Tells contacts when one's identity, envelope key, endpoint or relays have changed.
     pub(super) fn refresh_profile(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
         let mut hash = Sha256::new();
@@ -168,8 +185,8 @@ impl Engine {
         peer: &mut Peer,
         kind: fn(ProfileUpdate) -> Body,
     ) -> Result<(), StoreError> {
-        let (rev, _) = self.profile_rev(step)?;
-        let profile = self.own_profile(step.tx, rev, peer.record.trust)?;
+        let profile = self.newest_profile(step, peer)?;
+        let rev = profile.rev;
         let msg_id = self.fresh_msg_id(step);
         self.queue(step, peer, msg_id, kind(profile))?;
         peer.edit().sent_profile_rev = rev;
@@ -451,6 +468,7 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         incoming: &Incoming,
+        (reason, last_seq): (ResetReason, u64),
     ) -> Result<(), StoreError> {
         let now = step.now.wall;
         peer.book.handle_reset(&incoming.session_id, now);
@@ -462,7 +480,14 @@ impl Engine {
             return Ok(());
         }
         self.resets_taken.insert(peer.key(), step.now.tick);
-        let again = self.seal_anew(step, peer)?;
+        let lost = match reason {
+            ResetReason::RESTORED => self.send_lost(step, peer, last_seq)?,
+            _ => None,
+        };
+        let again = match lost {
+            Some(again) => again,
+            None => self.seal_anew(step, peer)?,
+        };
         let own = self.resets_begun.remove(&peer.key());
         if own.is_some_and(|at| step.now.tick.since(at) < RESET_AFTER) {
             // the two crossed: it is one renewal, which has its line

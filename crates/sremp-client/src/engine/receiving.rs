@@ -8,14 +8,14 @@ use sremp_core::{
     session::{
         DecryptError,
         book::{Incoming, SessionBook},
-        content::{Body, Content, ContentHash},
+        content::{Body, Content, ContentHash, ResetReason},
         envelope::{self, EnvelopePlaintext},
     },
     text,
 };
 use sremp_net::LinkId;
 
-use super::{Engine, Output, Step, own::Prekeys, peers::Peer, relays::Arrival};
+use super::{Engine, Output, Step, lines::follow_from, own::Prekeys, peers::Peer, relays::Arrival};
 use crate::{
     clock::Rfc3339,
     config::Strangers,
@@ -277,7 +277,14 @@ impl Engine {
         };
         // a control content acts once, although it may come again under another session
         let fresh = content.seq > peer.record.peer_seq || incoming.started;
-        self.note_order(step, peer, &content, &incoming.content)?;
+        let restored = matches!(&content.body, Body::Reset { reason, .. }
+            if fresh && *reason == ResetReason::RESTORED);
+        if self.heard_again(step, peer)? || restored {
+            // one of the two has gone back to an older state: what is missing is sent again
+            follow_from(peer, &content, &incoming.content);
+        } else {
+            self.note_order(step, peer, &content, &incoming.content)?;
+        }
         let line = |text: &str| text::clean(text);
         match &content.body {
             Body::Text(text) => self.show(step, peer, &content, line(text), way)?,
@@ -307,7 +314,9 @@ impl Engine {
                 }
             }
             Body::ProfileUpdate(update) => self.apply_update(step, peer, update)?,
-            Body::Reset { .. } if fresh => self.handle_reset(step, peer, incoming)?,
+            Body::Reset { reason, last_seq } if fresh => {
+                self.handle_reset(step, peer, incoming, (*reason, *last_seq))?;
+            }
             Body::Reset { .. } => {}
             Body::Edit { .. } | Body::Delete { .. } | Body::Reaction { .. } => {
                 self.handle_change(step, peer, &content)?;

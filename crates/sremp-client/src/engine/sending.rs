@@ -54,7 +54,7 @@ impl Engine {
         let key = peer.key();
         self.peers.put(peer);
         match result {
-            Ok(msg_id) => self.see_off(step, ticket, row, key, msg_id, patience),
+            Ok(msg_id) => return self.see_off(step, ticket, row, key, msg_id, patience),
             Err(error) => step.reply(ticket, Err(error)),
         }
         Ok(())
@@ -69,12 +69,14 @@ impl Engine {
         key: ContactId,
         msg_id: MsgId,
         (wait, timeout_ms): (Wait, u64),
-    ) {
+    ) -> Result<(), StoreError> {
         self.wait_for_message(step, ticket, row, msg_id, wait, timeout_ms);
+        self.release(step, &key)?;
         self.push_soon(&key);
         self.dialling.want(key, step.now.tick);
         self.dialling.hurry(&key, step.now.tick);
         self.seek_soon(&key, step.now.tick);
+        Ok(())
     }
 
     fn queue_text(
@@ -205,18 +207,30 @@ impl Engine {
         content: &Content,
         bytes: &[u8],
     ) -> Result<(), StoreError> {
-        peer.unanswered = 0;
-        let record = peer.edit();
-        record.next_seq += 1;
-        record.prev = *ContentHash::of(bytes).as_bytes();
-        let item = step.tx.push_outbox(&NewOutboxItem {
+        let now = step.now.wall;
+        let new = NewOutboxItem {
             contact: peer.record.row,
             msg_id: content.msg_id,
             content: bytes,
-            created: step.now.wall,
-            expires: step.now.wall.plus(OUTBOX_AGE),
-        })?;
-        self.seal(step, peer, item, bytes)?;
+            created: now,
+            expires: now.plus(OUTBOX_AGE),
+        };
+        self.append(step, peer, &new)
+    }
+
+    /// Appends the content of the next `seq`.
+    pub(super) fn append(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        new: &NewOutboxItem<'_>,
+    ) -> Result<(), StoreError> {
+        peer.unanswered = 0;
+        let record = peer.edit();
+        record.next_seq += 1;
+        record.prev = *ContentHash::of(new.content).as_bytes();
+        let item = step.tx.push_outbox(new)?;
+        self.seal(step, peer, item, new.content)?;
         Ok(())
     }
 
@@ -280,7 +294,13 @@ impl Engine {
 
     /// Over the contact's connection if there is one, else by dialling.
     fn push(&mut self, step: &mut Step<'_, '_>, key: &ContactId) -> Result<(), StoreError> {
-        let Some(link) = self.links.active(key) else {
+        let link = self.links.active(key);
+        if link.is_some() {
+            self.release(step, key)?;
+        } else if self.renewals.holds(key) {
+            return Ok(());
+        }
+        let Some(link) = link else {
             self.dialling.want(*key, step.now.tick);
             if let Some(peer) = self.peers.take(step.tx, key)? {
                 self.route_later(step, &peer);

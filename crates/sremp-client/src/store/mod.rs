@@ -9,6 +9,8 @@ mod actions;
 mod changes;
 mod column;
 mod contacts;
+mod copying;
+mod epoch;
 mod error;
 mod events;
 mod invites;
@@ -20,6 +22,7 @@ mod place;
 mod receipts;
 mod relays;
 mod rendezvous;
+mod restoring;
 mod search;
 mod sessions;
 mod timers;
@@ -32,6 +35,7 @@ use zeroize::Zeroizing;
 
 pub use changes::{ChangeKind, Fate, MAX_EARLY, MessageChange, MessageTarget, ReactionRecord};
 pub use contacts::{ContactRecord, ContactRow, NewContact};
+pub use epoch::{Epoch, Epochs};
 pub use error::StoreError;
 pub use events::EVENTS_KEPT;
 pub use invites::InviteRecord;
@@ -42,6 +46,7 @@ pub use own::PrekeyKind;
 pub use receipts::{AttemptRecord, ConfirmationRecord, NewConfirmation, NewReceipt, ReceiptRecord};
 pub use relays::{ReadItem, RelayRecord, RelayRow};
 pub use rendezvous::FoundPlaces;
+pub use restoring::Renewal;
 pub use search::MAX_SEARCH_WORDS;
 pub use sessions::{KEY_USE_AGE, KeyUse};
 pub use timers::{Expiry, TimerRecord};
@@ -51,10 +56,11 @@ use error::vendor;
 use sremp_core::wire::bytes::Hex;
 
 /// The version of the schema, and what leads to it: entry `n` makes version `n + 1` of version `n`.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("schema.sql"),
     include_str!("rendezvous.sql"),
     include_str!("content.sql"),
+    include_str!("restoring.sql"),
 ];
 /// Newest version of the database known here.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
@@ -76,7 +82,8 @@ pub(crate) type DatabaseKey = Zeroizing<[u8; 32]>;
 /// The open database.
 pub struct Store {
     conn: Connection,
-    encrypted: bool,
+    /// None: not encrypted.
+    key: Option<DatabaseKey>,
     stopped: bool,
 }
 
@@ -133,12 +140,8 @@ impl Store {
         // parsed anew whenever it is run: 5 % of all time
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
             .map_err(vendor)?;
-        pragma(&conn, "cipher_log_level = NONE")?;
         if let Some(key) = key {
-            let sql = Zeroizing::new(format!("PRAGMA key = \"x'{}'\"", Hex(key.as_slice())));
-            conn.execute_batch(&sql).map_err(vendor)?;
-            // 5 µs a page against 13 with the default SHA-512 where the processor knows SHA-256
-            pragma(&conn, "cipher_hmac_algorithm = HMAC_SHA256")?;
+            unlock(&conn, key)?;
         }
         // no other process, hence no shared memory file; and nothing in files but what is encrypted
         pragma(&conn, "locking_mode = EXCLUSIVE")?;
@@ -158,7 +161,7 @@ impl Store {
         migrate(&mut conn, found)?;
         Ok(Self {
             conn,
-            encrypted: key.is_some(),
+            key: key.cloned(),
             stopped: false,
         })
     }
@@ -209,7 +212,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] if anything is not as it was written.
     pub fn integrity_check(&mut self) -> Result<(), StoreError> {
-        if self.encrypted && !report(&self.conn, "PRAGMA cipher_integrity_check")?.is_empty() {
+        if self.key.is_some() && !report(&self.conn, "PRAGMA cipher_integrity_check")?.is_empty() {
             return Err(StoreError::Damaged);
         }
         if report(&self.conn, "PRAGMA integrity_check(1)")? != ["ok"] {
@@ -262,6 +265,15 @@ fn connect(path: &Path, create: bool) -> Result<Connection, StoreError> {
         return Err(StoreError::ReadOnly);
     }
     Ok(conn)
+}
+
+/// Gives a connection the key of its database.
+fn unlock(conn: &Connection, key: &DatabaseKey) -> Result<(), StoreError> {
+    pragma(conn, "cipher_log_level = NONE")?;
+    let sql = Zeroizing::new(format!("PRAGMA key = \"x'{}'\"", Hex(key.as_slice())));
+    conn.execute_batch(&sql).map_err(vendor)?;
+    // 5 µs a page against 13 with the default SHA-512 where the processor knows SHA-256
+    pragma(conn, "cipher_hmac_algorithm = HMAC_SHA256")
 }
 
 fn log_path(database: &Path) -> std::path::PathBuf {

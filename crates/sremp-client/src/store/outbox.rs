@@ -155,6 +155,15 @@ impl Tx<'_> {
         self.list(sql, params![contact.0, after, limit], read)
     }
 
+    /// The number of a contact's newest item, 0 for none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn last_outbox(&mut self, contact: ContactRow) -> Result<i64> {
+        let sql = "SELECT coalesce(max(id), 0) FROM outbox WHERE contact = ?1";
+        self.one(sql, [contact.0], |row| row.int(0))
+    }
+
     /// A contact's items after a number that no relay keeps, in the order of making.
     ///
     /// # Errors

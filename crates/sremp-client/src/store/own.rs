@@ -77,6 +77,15 @@ impl Tx<'_> {
         )
     }
 
+    /// Removes a setting; one that is not there is no error.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn delete_setting(&mut self, key: &str) -> Result<()> {
+        self.execute("DELETE FROM setting WHERE key = ?1", [key])?;
+        Ok(())
+    }
+
     /// Stores a private prekey.
     ///
     /// # Errors

@@ -64,6 +64,7 @@ impl Tx<'_> {
         session: &SessionId,
         state: &[u8],
     ) -> Result<()> {
+        self.note_move();
         self.execute_one(
             "INSERT INTO session (id, contact, state) VALUES (?1, ?2, ?3)
              ON CONFLICT (id) DO UPDATE SET contact = excluded.contact, state = excluded.state",

@@ -13,6 +13,7 @@ pub struct Tx<'s> {
     broken: Option<StoreError>,
     /// The first message of this transaction that is not in the search index yet.
     unindexed: Option<i64>,
+    moved: bool,
 }
 
 impl<'s> Tx<'s> {
@@ -21,6 +22,7 @@ impl<'s> Tx<'s> {
             conn,
             broken: None,
             unindexed: None,
+            moved: false,
         }
     }
 
@@ -39,6 +41,16 @@ impl<'s> Tx<'s> {
             self.execute(sql, [first])?;
         }
         Ok(())
+    }
+
+    /// A session has been changed.
+    pub(super) fn note_move(&mut self) {
+        self.moved = true;
+    }
+
+    /// Whether this transaction changes a session.
+    pub(crate) const fn moves_sessions(&self) -> bool {
+        self.moved
     }
 
     pub(super) fn broken(self) -> Option<StoreError> {

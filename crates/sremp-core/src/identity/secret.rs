@@ -137,6 +137,39 @@ impl SecretIdentity {
         Ok(self.next(noise_key, identity))
     }
 
+    /// The identity from what a backup holds of it, which is no noise key (D3.13). Its version is
+    /// beyond those that were published since the backup was made: at least the Unix time in seconds,
+    /// since versions are made less often than once a second.
+    ///
+    /// # Errors
+    /// [`IdentityError`] if the document does not verify, belongs to another key, or is withdrawn.
+    pub fn restored(
+        identity_seed: &[u8; 32],
+        document: &[u8],
+        noise_key: NoiseSecret,
+        now: UnixMillis,
+    ) -> Result<Self, IdentityError> {
+        let before = Identity::verify(document)?;
+        let identity_key = SigningKey::from_bytes(identity_seed);
+        if ContactId::of(&identity_key) != before.id() {
+            return Err(IdentityError::Key);
+        }
+        if before.is_tombstone() {
+            return Err(IdentityError::Version);
+        }
+        let mut data = before.data();
+        data.version = data.version.saturating_add(1).max(now.get() / 1_000);
+        data.created = now;
+        data.noise_key = noise_key.public();
+        let sign = |bytes: &[u8]| signature::sign(&identity_key, SignatureLabel::Identity, bytes);
+        let identity = Identity::sign(data, sign)?;
+        Ok(Self {
+            identity_key,
+            noise_key,
+            identity,
+        })
+    }
+
     /// The next version with another profile.
     ///
     /// # Errors

@@ -1,0 +1,312 @@
+//! A home goes back to an older state: sessions begin anew, nothing is lost, no key is used twice.
+
+use std::collections::BTreeSet;
+
+use sremp_client::{
+    store::{Store, StoreError},
+    view::{Command, MessageKind, MessageView, Reply, Status, Trust},
+};
+use sremp_core::{id::SessionId, identity::VerifiedVia};
+use sremp_sim::World;
+
+const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const ANN: usize = 0;
+const BEN: usize = 1;
+
+/// Seeds per test; `SREMP_SEEDS` asks for more.
+fn seeds(default: u64) -> std::ops::Range<u64> {
+    let asked = std::env::var("SREMP_SEEDS").ok();
+    0..asked.and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+/// Two people who trust each other, in the middle of a conversation, each with a mailbox.
+fn ann_and_ben(seed: u64) -> World {
+    let mut world = World::new(seed);
+    let relay = world.open_relay("relay");
+    for name in ["ann", "ben"] {
+        world.join_at(name, &[relay]);
+    }
+    world.run(MINUTE);
+    world.add(ANN, BEN);
+    world.add(BEN, ANN);
+    for (node, contact) in [(ANN, "ben"), (BEN, "ann")] {
+        let trust = Command::SetTrust {
+            contact: contact.to_owned(),
+            trust: Trust::Trusted,
+        };
+        world.command(node, trust);
+    }
+    for n in 0..3 {
+        world.send(ANN, "ben", &format!("ann before {n}"));
+        world.run(5_000);
+        world.send(BEN, "ann", &format!("ben before {n}"));
+        world.run(5_000);
+    }
+    world
+}
+
+/// What a backup of now holds.
+fn backup(world: &mut World, node: usize) -> Store {
+    let mut copy = world.node(node).store.copy().unwrap();
+    copy.strip("").unwrap();
+    copy
+}
+
+/// The home is lost and the backup is in its place; what was on the lost disk comes back.
+fn restore(world: &mut World, node: usize, backup: Store) -> Store {
+    let lost = std::mem::replace(&mut world.node(node).store, backup);
+    world.restart(node);
+    lost
+}
+
+/// The sessions with which a state has encrypted anything.
+fn sending_sessions(store: &mut Store) -> BTreeSet<SessionId> {
+    let sessions = store.transaction(|tx| {
+        let mut found = BTreeSet::new();
+        for contact in tx.contacts()? {
+            for (session, _) in tx.sessions(contact.row)? {
+                if !tx.key_uses(&session, None, 1)?.is_empty() {
+                    found.insert(session);
+                }
+            }
+        }
+        Ok::<_, StoreError>(found)
+    });
+    sessions.unwrap()
+}
+
+fn notices(world: &mut World, node: usize, contact: &str) -> Vec<String> {
+    let lines = world.history(node, contact).into_iter();
+    let notices = lines.filter(|line| line.kind == MessageKind::Notice);
+    notices.map(|line| line.text).collect()
+}
+
+fn trusted(world: &mut World, node: usize) -> bool {
+    match world.command(node, Command::Contacts { requests: false }) {
+        Reply::Contacts { contacts } => contacts
+            .iter()
+            .all(|c| c.trust == Trust::Trusted && c.verified_via == VerifiedVia::None),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn texts(who: &str, n: u64) -> impl Iterator<Item = String> + '_ {
+    (0..n).map(move |n| format!("{who} {n}"))
+}
+
+#[test]
+fn a_week_old_backup_loses_nothing_and_uses_no_key_twice() {
+    for seed in seeds(60) {
+        let mut world = ann_and_ben(seed);
+        let old = backup(&mut world, BEN);
+        // the week that the backup knows nothing of: both write, and each confirms
+        let (told, waiting) = (1 + seed % 7, 1 + seed % 3);
+        for n in 0..told {
+            world.send(ANN, "ben", &format!("ann week {n}"));
+            world.run(DAY / 4);
+            world.send(BEN, "ann", &format!("ben week {n}"));
+            world.run(DAY / 4);
+        }
+        // Ben's device is lost, Ann goes on writing
+        world.set_reachable(BEN, false);
+        for n in 0..waiting {
+            world.send(ANN, "ben", &format!("ann after {n}"));
+            world.run(HOUR);
+        }
+        world.run(7 * DAY - told * DAY / 2);
+        let mut lost = restore(&mut world, BEN, old);
+        world.set_reachable(BEN, true);
+        world.send(BEN, "ann", "ben again");
+        world.run(2 * HOUR);
+
+        let mut expected: Vec<String> = texts("ann before", 3).collect();
+        expected.extend(texts("ann week", told));
+        expected.extend(texts("ann after", waiting));
+        assert_eq!(world.received(BEN, "ann"), expected, "seed {seed}");
+        let mut expected: Vec<String> = texts("ben before", 3).collect();
+        expected.extend(texts("ben week", told));
+        expected.push("ben again".to_owned());
+        assert_eq!(world.received(ANN, "ben"), expected, "seed {seed}");
+        for (node, other) in [(ANN, "ben"), (BEN, "ann")] {
+            let lines = notices(&mut world, node, other);
+            assert_eq!(lines.len(), 1, "seed {seed}: {lines:?}");
+            let statuses = world.statuses(node, other);
+            assert!(statuses.iter().all(|s| *s == Status::OnDevice), "seed {seed}");
+            assert!(trusted(&mut world, node), "seed {seed}");
+        }
+        let before = sending_sessions(&mut lost);
+        let after = sending_sessions(&mut world.node(BEN).store);
+        assert!(!before.is_empty() && !after.is_empty(), "seed {seed}");
+        assert!(before.is_disjoint(&after), "seed {seed}");
+
+        // and it is an ordinary conversation again
+        world.send(ANN, "ben", "at last");
+        world.run(MINUTE);
+        assert_eq!(world.received(BEN, "ann").last().unwrap(), "at last");
+        assert_eq!(notices(&mut world, ANN, "ben").len(), 1, "seed {seed}");
+        assert_eq!(notices(&mut world, BEN, "ann").len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_restored_home_tells_its_contacts_by_itself_within_ten_minutes() {
+    for seed in seeds(20) {
+        let mut world = ann_and_ben(seed);
+        let old = backup(&mut world, BEN);
+        world.send(ANN, "ben", "only the lost device has this");
+        world.run(HOUR);
+        restore(&mut world, BEN, old);
+        world.run(11 * MINUTE);
+        let last = world.received(BEN, "ann").pop().unwrap();
+        assert_eq!(last, "only the lost device has this", "seed {seed}");
+        // nothing goes on after that
+        let before = world.messages();
+        world.run(HOUR);
+        assert!(world.messages() - before < 12, "seed {seed}");
+    }
+}
+
+#[test]
+fn contacts_are_not_told_all_at_once() {
+    let mut world = World::new(7);
+    let ben = world.join("ben");
+    let friends: Vec<usize> = (0..12).map(|n| world.join(&format!("friend{n}"))).collect();
+    for friend in &friends {
+        world.add(ben, *friend);
+        world.add(*friend, ben);
+        world.send(*friend, "ben", "hello");
+        world.run(1_000);
+    }
+    world.run(10_000);
+    let old = backup(&mut world, ben);
+    for friend in &friends {
+        world.set_reachable(*friend, false);
+    }
+    world.run(1_000);
+    for friend in &friends {
+        world.set_reachable(*friend, true);
+    }
+    restore(&mut world, ben, old);
+    let told = |world: &mut World| {
+        let lines = friends.iter();
+        lines
+            .filter(|friend| !notices(world, **friend, "ben").is_empty())
+            .count()
+    };
+    world.run(MINUTE);
+    assert!(told(&mut world) < friends.len() / 2);
+    world.run(10 * MINUTE);
+    assert_eq!(told(&mut world), friends.len());
+}
+
+#[test]
+fn a_restoration_that_dies_between_any_two_steps_ends_the_same() {
+    for seed in seeds(40) {
+        let mut world = ann_and_ben(seed);
+        let old = backup(&mut world, BEN);
+        world.send(ANN, "ben", "in between");
+        world.run(HOUR);
+        restore(&mut world, BEN, old);
+        world.faults.die_before_commit = 60;
+        world.faults.die_after_commit = 60;
+        world.send(BEN, "ann", "again");
+        world.run(30 * MINUTE);
+        world.faults = Default::default();
+        world.run(2 * HOUR);
+        assert_eq!(world.received(BEN, "ann").last().unwrap(), "in between", "seed {seed}");
+        assert_eq!(world.received(ANN, "ben").last().unwrap(), "again", "seed {seed}");
+        assert!(notices(&mut world, BEN, "ann").len() <= 1, "seed {seed}");
+        assert!(notices(&mut world, ANN, "ben").len() <= 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn both_are_restored_at_once_and_find_together_again() {
+    for seed in seeds(40) {
+        let mut world = ann_and_ben(seed);
+        let olds = [backup(&mut world, ANN), backup(&mut world, BEN)];
+        world.send(ANN, "ben", "lost by both");
+        world.run(DAY);
+        for (node, old) in [ANN, BEN].into_iter().zip(olds) {
+            restore(&mut world, node, old);
+        }
+        world.run(12 * MINUTE);
+        world.send(ANN, "ben", "ann");
+        world.send(BEN, "ann", "ben");
+        world.run(2 * HOUR);
+        assert_eq!(world.received(BEN, "ann").last().unwrap(), "ann", "seed {seed}");
+        assert_eq!(world.received(ANN, "ben").last().unwrap(), "ben", "seed {seed}");
+        for (node, other) in [(ANN, "ben"), (BEN, "ann")] {
+            let statuses = world.statuses(node, other);
+            assert!(statuses.iter().all(|s| *s == Status::OnDevice), "seed {seed}");
+            // one of its own restoration, and one of the other's unless the two crossed
+            assert!(notices(&mut world, node, other).len() <= 2, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_request_that_waited_in_the_backup_can_be_answered_after_it() {
+    for seed in seeds(20) {
+        let mut world = World::new(seed);
+        let (ann, ben) = (world.join("ann"), world.join("ben"));
+        world.add(ben, ann);
+        world.set_reachable(ann, false);
+        world.send(ben, "ann", "may I?");
+        world.run(MINUTE);
+        let old = backup(&mut world, ben);
+        world.set_reachable(ann, true);
+        world.run(30 * MINUTE);
+        restore(&mut world, ben, old);
+        world.run(MINUTE);
+        let accept = Command::Add {
+            who: "ben".to_owned(),
+            alias: None,
+            despite_confusable: false,
+        };
+        world.command(ann, accept);
+        world.run(HOUR);
+        world.send(ann, "ben", "you may");
+        world.run(HOUR);
+        assert_eq!(world.received(ben, "ann"), ["you may"], "seed {seed}");
+        assert_eq!(world.received(ann, "ben"), ["may I?"], "seed {seed}");
+    }
+}
+
+#[test]
+fn what_was_edited_or_taken_back_meanwhile_is_so_in_the_restored_home_too() {
+    for seed in seeds(10) {
+        let mut world = ann_and_ben(seed);
+        let old = backup(&mut world, BEN);
+        let sent: Vec<MessageView> = world.history(ANN, "ben");
+        let of = |text: &str| {
+            let line = sent.iter().find(|line| line.text == text).unwrap();
+            line.msg_id.clone()
+        };
+        let act = |action| Command::Act {
+            action,
+            wait: sremp_client::view::Wait::Outbox,
+            timeout_ms: 0,
+        };
+        use sremp_client::view::Action;
+        let edit = Action::Edit {
+            msg_id: of("ann before 1"),
+            text: "ann after all".to_owned(),
+        };
+        let delete = Action::Delete {
+            msg_id: of("ann before 2"),
+        };
+        world.command(ANN, act(edit));
+        world.command(ANN, act(delete));
+        world.run(HOUR);
+        restore(&mut world, BEN, old);
+        world.run(HOUR);
+        assert_eq!(
+            world.received(BEN, "ann"),
+            ["ann before 0", "ann after all", ""],
+            "seed {seed}"
+        );
+    }
+}
