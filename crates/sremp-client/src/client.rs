@@ -12,8 +12,8 @@ use crate::{
     config::{Config, check_relays, check_rendezvous},
     control::{ControlServer, Remote},
     engine::Mode,
-    home::{Home, HomeLock, Passphrase},
-    runtime::Runtime,
+    home::{EpochKeeper, Home, HomeLock, Passphrase},
+    runtime::{Kept, Runtime},
     view::{Command, CommandError, ErrorKind, IdView, Reply},
 };
 
@@ -66,8 +66,25 @@ pub fn init(home: &Home, params: &InitParams) -> Result<IdView, CommandError> {
     let now = wall();
     let identity = SecretIdentity::generate(&name, now, &mut rng);
     home.create(&params.passphrase, &config, &identity, now, &mut rng)?;
-    let options = StartOptions::default();
-    let face = Face::start(home, &params.passphrase, &options)?;
+    id_of(home, &params.passphrase)
+}
+
+/// Makes a home of a backup. Its sessions begin anew with this; contacts are told once it is online.
+///
+/// # Errors
+/// [`CommandError`]: no backup, a wrong passphrase, a home that is there already, a damaged file, a
+/// disk that is full. Nothing is left half made.
+pub fn restore(
+    home: &Home,
+    from: &std::path::Path,
+    passphrase: &Passphrase,
+) -> Result<IdView, CommandError> {
+    home.restore(from, passphrase, &mut rand::rng())?;
+    id_of(home, passphrase)
+}
+
+fn id_of(home: &Home, passphrase: &Passphrase) -> Result<IdView, CommandError> {
+    let face = Face::start(home, passphrase, &StartOptions::default())?;
     match face.call(&Command::Id)? {
         Reply::Id(view) => Ok(view),
         _ => Err(CommandError::new(ErrorKind::Failed, "no identity was made")),
@@ -103,6 +120,9 @@ pub struct StartOptions {
     pub serve: bool,
     /// Stays: is to be found through rendezvous servers, as a client that serves always is.
     pub resident: bool,
+    /// A directory outside the home, and outside what is copied with it, where the home's epoch is
+    /// kept (protocol D3.13); `None`: a copy of the home is not noticed.
+    pub state: Option<std::path::PathBuf>,
     /// Dials private addresses that contacts name, whatever the config says (protocol D5.4).
     pub allow_private_addresses: bool,
 }
@@ -147,14 +167,20 @@ impl Face {
         let lock = home.lock()?;
         let mut config = home.config()?;
         config.allow_private_addresses |= options.allow_private_addresses;
-        let store = home.open(&lock, passphrase)?;
+        let mut store = home.open(&lock, passphrase)?;
+        let epoch = EpochKeeper::check(&mut store, options.state.as_deref())?;
         let listen = options.listen.clone().or_else(|| config.listen.clone());
         let mode = match (options.online, options.serve || options.resident) {
             (false, _) => Mode::Offline,
             (true, false) => Mode::Visiting,
             (true, true) => Mode::Resident,
         };
-        let runtime = Runtime::start(store, config, listen.as_deref(), mode)?;
+        let kept = Kept {
+            home: home.clone(),
+            store,
+            epoch,
+        };
+        let runtime = Runtime::start(kept, config, listen.as_deref(), mode)?;
         let runtime = Arc::new(runtime);
         let control = match options.serve {
             true => Some(serve(home, &runtime)?),

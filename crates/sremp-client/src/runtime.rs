@@ -1,6 +1,7 @@
 //! Carries out what the engine decides: one thread for the engine and its store, one small tokio
 //! runtime for the network. The only asynchronous part of this crate.
 
+mod backing_up;
 mod ended;
 mod listen;
 mod servers;
@@ -33,6 +34,7 @@ use self::{
 use crate::{
     config::{Config, Direct},
     engine::{Engine, Input, Mode, Now, Output, Ticket},
+    home::{EpochKeeper, Home},
     store::{Store, StoreError},
     view::{Command, CommandError, ErrorKind, Reply},
 };
@@ -44,6 +46,10 @@ const BATCH: usize = 256;
 
 /// How long the end waits for rendezvous servers to be told.
 const LEAVE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What `status` says where a copy of the home would not be noticed.
+const UNWATCHED: &str = "this system has no directory for state outside the home, so a copy of it that is used \
+     would not be noticed: name one in SREMP_STATE_DIR";
 
 /// The answer to a command.
 type Answer = Result<Reply, CommandError>;
@@ -67,7 +73,7 @@ pub(crate) struct Runtime {
 impl Runtime {
     /// Starts the engine of a store; online, it listens and dials.
     pub(crate) fn start(
-        mut store: Store,
+        kept: Kept,
         config: Config,
         listen: Option<&str>,
         mode: Mode,
@@ -79,6 +85,11 @@ impl Runtime {
             .build()
             .map_err(|e| failed(&format!("the network cannot be started: {e}")))?;
         let clock = Clock::start();
+        let Kept {
+            home,
+            mut store,
+            epoch,
+        } = kept;
         let engine = load(&mut store, &config, mode, now(clock))?;
         let (identity, identity_seen) = watch::channel(Arc::new(LocalIdentity::new(engine.own())));
         let (link_events, mut from_links) = mpsc::channel(QUEUE);
@@ -112,7 +123,9 @@ impl Runtime {
             .map(|port| servers.map(port, config.allow_private_addresses));
         let ended = Arc::new(Ended::default());
         let shell = Shell {
+            home,
             store,
+            epoch,
             engine,
             config,
             mode,
@@ -131,6 +144,7 @@ impl Runtime {
             answers: HashMap::new(),
             links: HashMap::new(),
             stop: false,
+            retired: false,
         };
         let signal = Arc::clone(&ended);
         let engine = std::thread::Builder::new()
@@ -192,6 +206,13 @@ impl Drop for Runtime {
     }
 }
 
+/// The home that a client works with.
+pub(crate) struct Kept {
+    pub(crate) home: Home,
+    pub(crate) store: Store,
+    pub(crate) epoch: EpochKeeper,
+}
+
 /// Both clocks.
 fn now(clock: Clock) -> Now {
     Now {
@@ -210,7 +231,9 @@ struct Known {
 
 /// The engine's thread.
 struct Shell {
+    home: Home,
     store: Store,
+    epoch: EpochKeeper,
     engine: Engine,
     config: Config,
     mode: Mode,
@@ -231,6 +254,8 @@ struct Shell {
     answers: HashMap<LinkId, oneshot::Sender<Admission>>,
     links: HashMap<LinkId, Known>,
     stop: bool,
+    /// The identity has moved elsewhere: what came after that is not for this home.
+    retired: bool,
 }
 
 impl Shell {
@@ -239,14 +264,23 @@ impl Shell {
         while !self.stop {
             self.last_step = self.next_ticket;
             let inputs = self.next_inputs();
+            if self.retired {
+                break;
+            }
             let now = now(self.clock);
-            let engine = &mut self.engine;
-            let step = self
-                .store
-                .transaction(|tx| engine.step(tx, inputs, now, &mut rand::rng()));
+            let (engine, epoch) = (&mut self.engine, &mut self.epoch);
+            let step = self.store.transaction(|tx| {
+                let outputs = engine.step(tx, inputs, now, &mut rand::rng())?;
+                let renewal = epoch.renew(tx, &mut rand::rng())?;
+                Ok::<_, StoreError>((outputs, renewal))
+            });
             match step {
-                Ok(outputs) => outputs.into_iter().for_each(|output| self.perform(output)),
+                Ok((outputs, renewal)) => {
+                    self.epoch.settle(renewal);
+                    outputs.into_iter().for_each(|output| self.perform(output));
+                }
                 Err(error) => {
+                    self.epoch.undo();
                     if let Err(fatal) = self.recover(&error) {
                         result = Err(fatal);
                         break;
@@ -286,6 +320,10 @@ impl Shell {
 
     fn translate(&mut self, work: Work) -> Option<Input> {
         match work {
+            Work::Command(Command::Backup { file, retire }, answer) => {
+                self.back_up(&file, retire, answer);
+                None
+            }
             Work::Command(command, answer) => {
                 self.next_ticket += 1;
                 let ticket = Ticket(self.next_ticket);
@@ -361,7 +399,12 @@ impl Shell {
 
     fn perform(&mut self, output: Output) {
         match output {
-            Output::Reply { ticket, result } => {
+            Output::Reply { ticket, mut result } => {
+                if let Ok(Reply::Status(view)) = result.as_mut()
+                    && !self.epoch.watches()
+                {
+                    view.warnings.push(UNWATCHED.to_owned());
+                }
                 if let Some(face) = self.asked.remove(&ticket) {
                     let _ = face.send(*result);
                 }

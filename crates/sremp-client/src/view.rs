@@ -157,6 +157,13 @@ pub enum Command {
     Servers,
     /// A new noise key at the next version of the identity.
     RotateNoiseKey,
+    /// Writes a backup while the client runs.
+    Backup {
+        /// The file, an absolute path, which must not be there.
+        file: String,
+        /// The identity moves with it: this home sends nothing any more, and the client ends.
+        retire: bool,
+    },
     /// Ends the client.
     Stop,
 }
@@ -217,6 +224,7 @@ pub enum Reply {
     Browse(BrowseView),
     Servers(ServersView),
     Register(RegisterView),
+    Backup(BackupView),
     Invites { invites: Vec<InviteView> },
     Contacts { contacts: Vec<ContactView> },
     Events { events: Vec<Event> },
@@ -238,6 +246,18 @@ pub struct IdView {
     pub safety_prefix: String,
     /// Version of the identity.
     pub version: u64,
+}
+
+/// A backup that was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupView {
+    /// The file, an absolute path.
+    pub file: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Whether a passphrase has to be known to read it.
+    pub encrypted: bool,
 }
 
 /// An invite.

@@ -3,7 +3,7 @@
 use sremp_client::{
     client::Face,
     view::{
-        BrowseView, Command, CommandError, ContactView, ErrorKind, Event, FoundView, IdView,
+        BackupView, BrowseView, Command, CommandError, ContactView, ErrorKind, Event, FoundView, IdView,
         InviteView, MessageView, RegisterView, Reply, SentView, ServersView, StatusView,
         VerifyView, WhyView,
     },
@@ -51,6 +51,7 @@ macro_rules! answer {
 
 answer! {
     IdView: Reply::Id(view) => view;
+    BackupView: Reply::Backup(view) => view;
     InviteView: Reply::Invite(view) => view;
     ContactView: Reply::Contact(view) => view;
     VerifyView: Reply::Verify(view) => view;

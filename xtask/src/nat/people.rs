@@ -31,6 +31,7 @@ impl<'a> Home<'a> {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = self.place.command(self.sremp);
         command.args(args).env("SREMP_HOME", &self.path);
+        command.env("SREMP_STATE_DIR", self.path.with_extension("state"));
         command
     }
 

@@ -3,7 +3,7 @@
 use super::{Engine, Output, Step, Ticket};
 use crate::{
     store::StoreError,
-    view::{Command, Reply},
+    view::{Command, CommandError, ErrorKind, Reply},
 };
 
 /// Most lines in one reply.
@@ -79,6 +79,11 @@ impl Engine {
             }
             Command::Register { visibility } => return self.register(step, ticket, visibility),
             Command::Servers => Ok(Ok(Reply::Servers(self.servers_view(step.now)))),
+            // the shell's business, which has the files
+            Command::Backup { .. } => Ok(Err(CommandError::new(
+                ErrorKind::Failed,
+                "a backup is made of a home on a disk",
+            ))),
             Command::Stop => {
                 step.outputs.push(Output::Stop);
                 Ok(Ok(Reply::Done {}))

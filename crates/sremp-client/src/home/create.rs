@@ -35,11 +35,20 @@ impl Drop for Draft {
     }
 }
 
-/// Builds the home beside its place, makes it durable, and moves it there in one step.
+/// Makes a home with these contents.
 pub(super) fn create<R: CryptoRng + ?Sized>(
     place: &Path,
     contents: &Contents<'_>,
     rng: &mut R,
+) -> Result<(), HomeError> {
+    in_one_step(place, rng, |draft, rng| fill(draft, contents, rng))
+}
+
+/// Builds a home beside its place, makes it durable, and moves it there in one step.
+pub(super) fn in_one_step<R: CryptoRng + ?Sized>(
+    place: &Path,
+    rng: &mut R,
+    fill: impl FnOnce(&Path, &mut R) -> Result<(), HomeError>,
 ) -> Result<(), HomeError> {
     refuse_occupied(place)?;
     let parent = match place.parent() {
@@ -50,7 +59,7 @@ pub(super) fn create<R: CryptoRng + ?Sized>(
     let mut draft = Draft(Some(draft_path(place, parent, rng)));
     if let Some(path) = &draft.0 {
         directory(path, false)?;
-        fill(path, contents, rng)?;
+        fill(path, rng)?;
         sync_directory(path)?;
         // replaces nothing but an empty directory: whoever was faster keeps what they made
         fs::rename(path, place).map_err(|e| match e.kind() {
@@ -86,7 +95,7 @@ fn draft_path<R: CryptoRng + ?Sized>(place: &Path, parent: &Path, rng: &mut R) -
     parent.join(format!(".{name}.new-{:016x}", rng.next_u64()))
 }
 
-fn directory(path: &Path, with_parents: bool) -> Result<(), HomeError> {
+pub(super) fn directory(path: &Path, with_parents: bool) -> Result<(), HomeError> {
     let mut builder = DirBuilder::new();
     builder.mode(0o700).recursive(with_parents);
     let made = builder.create(path);
@@ -122,7 +131,7 @@ fn fill_database(
 }
 
 /// Writes a new file that only its owner may read, durably.
-fn file(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
+pub(super) fn file(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     let written = options.open(path).and_then(|mut file| {
@@ -138,8 +147,16 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
     // of a write that was broken off
     let _ = fs::remove_file(&new);
     file(&new, bytes)?;
-    fs::rename(&new, path).map_err(|e| HomeError::io("writing", path, e))?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
+    move_over(&new, path)
+}
+
+/// Moves a file into the place of another, durably.
+pub(super) fn move_over(new: &Path, path: &Path) -> Result<(), HomeError> {
+    fs::rename(new, path).map_err(|e| HomeError::io("writing", path, e))?;
+    sync_directory(match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    })
 }
 
 fn sync_directory(path: &Path) -> Result<(), HomeError> {

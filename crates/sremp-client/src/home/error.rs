@@ -43,6 +43,14 @@ pub enum HomeError {
     DiskFull,
     /// The home or the place for it cannot be written.
     ReadOnly(PathBuf),
+    /// The identity has moved elsewhere with the backup in this file.
+    Moved(String),
+    /// There is a file where a backup was to be written.
+    BackupExists(PathBuf),
+    /// The file is no backup, or not there.
+    NoBackup(PathBuf),
+    /// The backup is not as it was written.
+    DamagedBackup(PathBuf),
     /// The config file does not make sense.
     Config(PathBuf, ConfigError),
     /// The system failed.
@@ -108,6 +116,25 @@ impl std::fmt::Display for HomeError {
                 "{} cannot be written: make its disk and permissions writable and try again",
                 path.display()
             ),
+            Self::Moved(file) => write!(
+                f,
+                "this identity has moved elsewhere with the file {file}, and lives once: use it where it is now; to take it back here, `sremp restore {file} --home` with a new directory"
+            ),
+            Self::BackupExists(path) => write!(
+                f,
+                "{} is there already and is left as it is: give another name",
+                path.display()
+            ),
+            Self::NoBackup(path) => write!(
+                f,
+                "{} is no backup that `sremp backup` made: name its file",
+                path.display()
+            ),
+            Self::DamagedBackup(path) => write!(
+                f,
+                "{} is cut off or damaged, nothing was restored: copy it anew, or take another backup",
+                path.display()
+            ),
             Self::Config(path, error) => {
                 write!(f, "{}, {error}: correct it and try again", path.display())
             }
@@ -162,13 +189,17 @@ impl From<HomeError> for CommandError {
             HomeError::DiskFull | HomeError::ReadOnly(_) | HomeError::Io { .. } => {
                 ErrorKind::Storage
             }
-            HomeError::Config(..) => ErrorKind::Usage,
+            HomeError::Config(..) | HomeError::BackupExists(_) | HomeError::NoBackup(_) => {
+                ErrorKind::Usage
+            }
             HomeError::Store(store) => return store.clone().into(),
             HomeError::NotFound(_)
             | HomeError::Exists(_)
             | HomeError::Occupied(_)
             | HomeError::InUse { .. }
             | HomeError::NewerVersion { .. }
+            | HomeError::Moved(_)
+            | HomeError::DamagedBackup(_)
             | HomeError::Damaged(_) => ErrorKind::Home,
         };
         Self::new(kind, error.to_string())

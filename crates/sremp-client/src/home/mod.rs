@@ -10,7 +10,9 @@
 //!
 //! The directory has mode 0700, its files 0600.
 
+mod backup;
 mod create;
+mod epoch;
 mod error;
 mod key_file;
 mod lock;
@@ -24,6 +26,7 @@ use std::{
 use sremp_core::{identity::SecretIdentity, rand_core::CryptoRng, time::UnixMillis};
 use zeroize::Zeroizing;
 
+pub(crate) use epoch::EpochKeeper;
 pub use error::HomeError;
 pub use lock::HomeLock;
 
@@ -42,6 +45,9 @@ const MAX_CONFIG: u64 = 256 * 1024;
 
 /// The setting that tells when the home was made, Unix milliseconds as 8 little-endian bytes.
 pub const CREATED: &str = "home.created";
+
+/// The setting of a home that moved elsewhere: the name of the file that it moved into.
+pub(crate) const MOVED: &str = "moved";
 
 /// What opens a home.
 pub enum Passphrase {
@@ -150,7 +156,7 @@ impl Home {
     /// Opens the store of a locked home; the lock has to be kept as long as the store. Takes about 0.2 s and 64 MiB of memory with a passphrase.
     ///
     /// # Errors
-    /// [`HomeError::WrongPassphrase`], [`HomeError::PassphraseNeeded`],
+    /// [`HomeError::WrongPassphrase`], [`HomeError::PassphraseNeeded`], [`HomeError::Moved`],
     /// [`HomeError::NewerVersion`], [`HomeError::Damaged`], or what the disk said.
     pub fn open(&self, lock: &HomeLock, passphrase: &Passphrase) -> Result<Store, HomeError> {
         if !lock.is_of(&self.path) {
@@ -161,7 +167,13 @@ impl Home {
         if !path.exists() {
             return Err(HomeError::Damaged("the database"));
         }
-        Store::open(&path, &key).map_err(|e| HomeError::store(&path, e))
+        self.remove_copies();
+        let mut store = Store::open(&path, &key).map_err(|e| HomeError::store(&path, e))?;
+        let moved = store.transaction(|tx| tx.setting(MOVED));
+        match moved.map_err(HomeError::Store)? {
+            Some(file) => Err(HomeError::Moved(String::from_utf8_lossy(&file).into_owned())),
+            None => Ok(store),
+        }
     }
 
     /// The settings; the defaults if there is no file.

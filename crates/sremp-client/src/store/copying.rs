@@ -5,10 +5,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, backup, limits::Limit};
 
-use super::{DatabaseKey, Store, StoreError, connect, error::vendor, unlock};
+use super::{DatabaseKey, Store, StoreError, Tx, connect, error::vendor, unlock};
 
 /// The setting of a backup that holds the text of the home's config file.
-pub(crate) const CONFIG: &str = "backup.config";
+const CONFIG: &str = "backup.config";
 
 impl Store {
     /// Copies every page into a file that exists and is empty, under the same key. The store is not
@@ -66,5 +66,17 @@ impl Store {
     /// The key of the database.
     pub(crate) fn key(&self) -> Option<&DatabaseKey> {
         self.key.as_ref()
+    }
+}
+
+impl Tx<'_> {
+    /// The text of the config file that a backup brought. `None`: there is none, or this is no backup.
+    pub(crate) fn take_backup_config(&mut self) -> Result<Option<String>, StoreError> {
+        let found = self.setting(CONFIG)?;
+        let restored = self.is_restored()?;
+        self.delete_setting(CONFIG)?;
+        Ok(found
+            .filter(|_| restored)
+            .and_then(|bytes| String::from_utf8(bytes).ok()))
     }
 }

@@ -8,8 +8,8 @@ use clap::{
 };
 
 use super::{
-    add, bench, browse, chat, completions, config, contacts, delete, edit, export, find, history,
-    id, identity, init, invite, man, react, recv, register, relay, rendezvous, search, send,
+    add, backup, bench, browse, chat, completions, config, contacts, delete, edit, export, find, history,
+    id, identity, init, invite, man, r#move, react, recv, register, relay, rendezvous, restore, search, send,
     servers, status, timer, trust, up, verify, why,
 };
 
@@ -130,6 +130,12 @@ pub(crate) enum Verb {
     Status(status::Args),
     /// Show or change the settings of the home
     Config(config::Args),
+    /// Write identity, contacts and history to one encrypted file
+    Backup(backup::Args),
+    /// Make a home of a backup
+    Restore(restore::Args),
+    /// Write a backup to go on with elsewhere, and close this home
+    Move(r#move::Args),
     /// Manage the identity's keys
     Identity(identity::Args),
     /// Run a relay for yourself and others

@@ -32,6 +32,8 @@ pub(crate) struct Context {
     pub(crate) home: Home,
     /// Where its passphrase comes from.
     pub(crate) unlock: Unlock,
+    /// Where what is kept outside of homes lies.
+    pub(crate) state: Option<PathBuf>,
     /// How results are printed.
     pub(crate) out: Out,
 }
@@ -55,6 +57,7 @@ impl Context {
             home: Home::at(&path),
             path,
             unlock: Unlock::meant(shared.passphrase_file),
+            state: state_path(),
             out,
         })
     }
@@ -69,6 +72,7 @@ impl Context {
     ) -> Result<T, Failure> {
         let options = StartOptions {
             allow_private_addresses: private_addresses_allowed(),
+            state: self.state.clone(),
             ..StartOptions::default()
         };
         self.with(&options, work)
@@ -89,6 +93,7 @@ impl Context {
             online: true,
             serve,
             resident: false,
+            state: self.state.clone(),
             allow_private_addresses: private_addresses_allowed(),
         };
         self.with(&options, work)
@@ -187,6 +192,18 @@ pub(crate) fn home_path(given: Option<&Path>) -> Result<PathBuf, CommandError> {
             .join("sremp"),
     };
     std::path::absolute(path).map_err(|error| nowhere(&error.to_string()))
+}
+
+/// The directory for what is kept outside of homes; `None` if the platform has none.
+pub(crate) fn state_path() -> Option<PathBuf> {
+    let given = std::env::var_os("SREMP_STATE_DIR").filter(|path| !path.is_empty());
+    match given {
+        Some(path) => std::path::absolute(path).ok(),
+        None => {
+            let platform = etcetera::choose_base_strategy().ok()?;
+            Some(platform.state_dir()?.join("sremp"))
+        }
+    }
 }
 
 /// A script that sets a variable from another one that is not set does not want the platform's home.

@@ -15,6 +15,7 @@ mod welcome;
 mod words;
 
 mod add;
+mod backup;
 mod bench;
 mod browse;
 mod chat;
@@ -32,11 +33,13 @@ mod identity;
 mod init;
 mod invite;
 mod man;
+mod r#move;
 mod react;
 mod recv;
 mod register;
 mod relay;
 mod rendezvous;
+mod restore;
 mod search;
 mod send;
 mod server;
@@ -128,6 +131,9 @@ fn run(typed: Typed) -> Ending {
         Verb::Servers(args) => args.run(&context),
         Verb::Status(args) => args.run(&context),
         Verb::Config(args) => args.run(&context),
+        Verb::Backup(args) => args.run(&context),
+        Verb::Restore(args) => args.run(&context),
+        Verb::Move(args) => args.run(&context),
         Verb::Demo
         | Verb::Completions(_)
         | Verb::Man(_)

@@ -93,6 +93,7 @@ impl Args {
             online: true,
             resident: true,
             serve: true,
+            state: context.state.clone(),
             allow_private_addresses: private_addresses_allowed(),
         };
         let client = context.unlock.open(&context.home, |passphrase| {
