@@ -66,10 +66,11 @@ pub fn init(home: &Home, params: &InitParams) -> Result<IdView, CommandError> {
     let now = wall();
     let identity = SecretIdentity::generate(&name, now, &mut rng);
     home.create(&params.passphrase, &config, &identity, now, &mut rng)?;
-    id_of(home, &params.passphrase)
+    id_of(home, &params.passphrase, StartOptions::default())
 }
 
 /// Makes a home of a backup. Its sessions begin anew with this; contacts are told once it is online.
+/// `state` is where the home's epoch is kept ([`StartOptions::state`]).
 ///
 /// # Errors
 /// [`CommandError`]: no backup, a wrong passphrase, a home that is there already, a damaged file, a
@@ -78,13 +79,22 @@ pub fn restore(
     home: &Home,
     from: &std::path::Path,
     passphrase: &Passphrase,
+    state: Option<std::path::PathBuf>,
 ) -> Result<IdView, CommandError> {
     home.restore(from, passphrase, &mut rand::rng())?;
-    id_of(home, passphrase)
+    let options = StartOptions {
+        state,
+        ..StartOptions::default()
+    };
+    id_of(home, passphrase, options)
 }
 
-fn id_of(home: &Home, passphrase: &Passphrase) -> Result<IdView, CommandError> {
-    let face = Face::start(home, passphrase, &StartOptions::default())?;
+fn id_of(
+    home: &Home,
+    passphrase: &Passphrase,
+    options: StartOptions,
+) -> Result<IdView, CommandError> {
+    let face = Face::start(home, passphrase, &options)?;
     match face.call(&Command::Id)? {
         Reply::Id(view) => Ok(view),
         _ => Err(CommandError::new(ErrorKind::Failed, "no identity was made")),

@@ -133,7 +133,10 @@ fn a_week_old_backup_loses_nothing_and_uses_no_key_twice() {
             let lines = notices(&mut world, node, other);
             assert_eq!(lines.len(), 1, "seed {seed}: {lines:?}");
             let statuses = world.statuses(node, other);
-            assert!(statuses.iter().all(|s| *s == Status::OnDevice), "seed {seed}");
+            assert!(
+                statuses.iter().all(|s| *s == Status::OnDevice),
+                "seed {seed}"
+            );
             assert!(trusted(&mut world, node), "seed {seed}");
         }
         let before = sending_sessions(&mut lost);
@@ -215,8 +218,16 @@ fn a_restoration_that_dies_between_any_two_steps_ends_the_same() {
         world.run(30 * MINUTE);
         world.faults = Default::default();
         world.run(2 * HOUR);
-        assert_eq!(world.received(BEN, "ann").last().unwrap(), "in between", "seed {seed}");
-        assert_eq!(world.received(ANN, "ben").last().unwrap(), "again", "seed {seed}");
+        assert_eq!(
+            world.received(BEN, "ann").last().unwrap(),
+            "in between",
+            "seed {seed}"
+        );
+        assert_eq!(
+            world.received(ANN, "ben").last().unwrap(),
+            "again",
+            "seed {seed}"
+        );
         assert!(notices(&mut world, BEN, "ann").len() <= 1, "seed {seed}");
         assert!(notices(&mut world, ANN, "ben").len() <= 1, "seed {seed}");
     }
@@ -236,11 +247,22 @@ fn both_are_restored_at_once_and_find_together_again() {
         world.send(ANN, "ben", "ann");
         world.send(BEN, "ann", "ben");
         world.run(2 * HOUR);
-        assert_eq!(world.received(BEN, "ann").last().unwrap(), "ann", "seed {seed}");
-        assert_eq!(world.received(ANN, "ben").last().unwrap(), "ben", "seed {seed}");
+        assert_eq!(
+            world.received(BEN, "ann").last().unwrap(),
+            "ann",
+            "seed {seed}"
+        );
+        assert_eq!(
+            world.received(ANN, "ben").last().unwrap(),
+            "ben",
+            "seed {seed}"
+        );
         for (node, other) in [(ANN, "ben"), (BEN, "ann")] {
             let statuses = world.statuses(node, other);
-            assert!(statuses.iter().all(|s| *s == Status::OnDevice), "seed {seed}");
+            assert!(
+                statuses.iter().all(|s| *s == Status::OnDevice),
+                "seed {seed}"
+            );
             // one of its own restoration, and one of the other's unless the two crossed
             assert!(notices(&mut world, node, other).len() <= 2, "seed {seed}");
         }

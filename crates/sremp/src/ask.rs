@@ -3,8 +3,8 @@
 use sremp_client::{
     client::Face,
     view::{
-        BackupView, BrowseView, Command, CommandError, ContactView, ErrorKind, Event, FoundView, IdView,
-        InviteView, MessageView, RegisterView, Reply, SentView, ServersView, StatusView,
+        BackupView, BrowseView, Command, CommandError, ContactView, ErrorKind, Event, FoundView,
+        IdView, InviteView, MessageView, RegisterView, Reply, SentView, ServersView, StatusView,
         VerifyView, WhyView,
     },
 };

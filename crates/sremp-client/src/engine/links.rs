@@ -182,7 +182,7 @@ impl Links {
             .retain(|_, (given, _)| now.since(*given) < PREKEY_REQUEST_INTERVAL);
         match self.prekeys_given.get(peer) {
             Some((_, bundle)) if !bundle.is_empty() => Given::Already(bundle.clone()),
-            Some(_) => Given::TooSoon,
+            Some(_) => Given::Used,
             None if self.prekeys_given.len() >= MAX_PREKEY_ASKERS => Given::TooSoon,
             None => Given::NotYet,
         }
@@ -221,7 +221,9 @@ pub(super) enum Given {
     NotYet,
     /// This one, which it has not used.
     Already(Vec<u8>),
-    /// One that it has used, or too many others have asked.
+    /// One that it has used.
+    Used,
+    /// None, and too many others have asked.
     TooSoon,
 }
 

@@ -56,8 +56,7 @@ use sremp_net::{
 
 use self::{
     accounting::Refusals, dialling::Dialling, disappearing::Disappearing, links::Links, own::Own,
-    peers::Peers, relays::Relays, rendezvous::Servers,
-    restoring::Renewals, waits::Waits,
+    peers::Peers, relays::Relays, rendezvous::Servers, restoring::Renewals, waits::Waits,
 };
 use crate::{
     config::Config,

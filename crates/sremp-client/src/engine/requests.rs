@@ -97,8 +97,10 @@ impl Engine {
         key: &ContactId,
         req_id: u32,
     ) -> Result<(), StoreError> {
-        match self.links.given_prekeys(key, step.now.tick) {
-            Given::NotYet => {}
+        let fresh = match self.links.given_prekeys(key, step.now.tick) {
+            Given::NotYet => true,
+            // it has just been restored, say: a session it may begin, but no one-time prekey is used up
+            Given::Used => false,
             Given::Already(bundle) => {
                 let message = P2pMessage::PrekeyBundle(bundle).to_message(req_id);
                 step.outputs.push(Output::Send { link, message });
@@ -109,7 +111,7 @@ impl Engine {
                 refuse(step, link, req_id, ErrorCode::RateLimited, 60);
                 return Ok(());
             }
-        }
+        };
         // strangers without an invite get no one-time prekey: they could use them all up
         let invited = self.links.get(link).and_then(|l| l.intro);
         let invited = self.invite_is_open(step, invited.as_ref())?;
@@ -119,10 +121,12 @@ impl Engine {
         let now = step.now.wall;
         match self
             .own
-            .bundle(step.tx, accepted || invited, now, step.rng)?
+            .bundle(step.tx, fresh && (accepted || invited), now, step.rng)?
         {
             Some(bundle) => {
-                self.links.gave_prekeys(*key, bundle.clone(), step.now.tick);
+                if fresh {
+                    self.links.gave_prekeys(*key, bundle.clone(), step.now.tick);
+                }
                 let message = P2pMessage::PrekeyBundle(bundle).to_message(req_id);
                 step.outputs.push(Output::Send { link, message });
             }

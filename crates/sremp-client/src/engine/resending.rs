@@ -33,9 +33,7 @@ impl Engine {
         let row = peer.record.row;
         let since = step.now.wall.minus(OUTBOX_AGE);
         let lost = step.tx.confirmed_after(row, last_seq, since, MOST)?;
-        let changed = step
-            .tx
-            .changed_after(row, last_seq, since, MOST_CHANGES)?;
+        let changed = step.tx.changed_after(row, last_seq, since, MOST_CHANGES)?;
         let timer = step.tx.timer(row)?;
         let mut first = Vec::new();
         if let Some(timer) = timer {

@@ -275,11 +275,7 @@ pub(super) struct Said {
 }
 
 impl Said {
-    pub(super) const fn new(
-        msg_id: sremp_core::id::MsgId,
-        sent: UnixMillis,
-        body: Body,
-    ) -> Self {
+    pub(super) const fn new(msg_id: sremp_core::id::MsgId, sent: UnixMillis, body: Body) -> Self {
         Self {
             msg_id,
             sent,

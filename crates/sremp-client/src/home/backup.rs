@@ -121,10 +121,11 @@ impl Home {
             create::file(&draft.join(KEY), key_text.as_bytes())?;
             let database = draft.join(DATABASE);
             copy_rest(&mut file, &database)?;
-            let config = finish(&database, &key).map_err(|e| match HomeError::store(&database, e) {
-                HomeError::Damaged(_) => HomeError::DamagedBackup(from.to_owned()),
-                error => error,
-            })?;
+            let config =
+                finish(&database, &key).map_err(|e| match HomeError::store(&database, e) {
+                    HomeError::Damaged(_) => HomeError::DamagedBackup(from.to_owned()),
+                    error => error,
+                })?;
             create::file(&draft.join(super::CONFIG), config.as_bytes())
         })
     }
@@ -137,9 +138,8 @@ impl Copied {
     /// # Errors
     /// [`HomeError`] as the disk said; nothing is left behind.
     pub(crate) fn finish(mut self) -> Result<u64, HomeError> {
-        let stripped = Store::open(&self.copy, &self.key).and_then(|mut copy| {
-            copy.strip(&self.config)
-        });
+        let stripped =
+            Store::open(&self.copy, &self.key).and_then(|mut copy| copy.strip(&self.config));
         stripped.map_err(|e| HomeError::store(&self.copy, e))?;
         let part = part(&self.to);
         let written = self.write(&part);
@@ -153,7 +153,11 @@ impl Copied {
         // of a backup that was broken off
         let _ = fs::remove_file(part);
         let mut options = OpenOptions::new();
-        let file = options.write(true).create_new(true).mode(0o600).open(part)?;
+        let file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(part)?;
         let mut to = BufWriter::with_capacity(CHUNK, file);
         let length = u32::try_from(self.key_file.len()).map_err(io::Error::other)?;
         to.write_all(MAGIC)?;

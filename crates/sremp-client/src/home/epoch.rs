@@ -156,9 +156,7 @@ impl EpochKeeper {
                 let beside = witness.path.with_extension("new");
                 write(&beside, &witness.mark(&epoch)).map(|()| Renewal::Beside(epoch, beside))
             }
-            None => {
-                write(&witness.path, &witness.mark(&epoch)).map(|()| Renewal::InPlace(epoch))
-            }
+            None => write(&witness.path, &witness.mark(&epoch)).map(|()| Renewal::InPlace(epoch)),
         };
         let renewal = match renewal {
             Ok(renewal) => renewal,

@@ -171,7 +171,9 @@ impl Home {
         let mut store = Store::open(&path, &key).map_err(|e| HomeError::store(&path, e))?;
         let moved = store.transaction(|tx| tx.setting(MOVED));
         match moved.map_err(HomeError::Store)? {
-            Some(file) => Err(HomeError::Moved(String::from_utf8_lossy(&file).into_owned())),
+            Some(file) => Err(HomeError::Moved(
+                String::from_utf8_lossy(&file).into_owned(),
+            )),
             None => Ok(store),
         }
     }

@@ -122,7 +122,10 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if it cannot be written.
     pub fn release_renewal(&mut self, contact: ContactRow) -> Result<()> {
-        self.execute("UPDATE renewal SET held = 0 WHERE contact = ?1", [contact.0])?;
+        self.execute(
+            "UPDATE renewal SET held = 0 WHERE contact = ?1",
+            [contact.0],
+        )?;
         Ok(())
     }
 

@@ -8,9 +8,9 @@ use clap::{
 };
 
 use super::{
-    add, backup, bench, browse, chat, completions, config, contacts, delete, edit, export, find, history,
-    id, identity, init, invite, man, r#move, react, recv, register, relay, rendezvous, restore, search, send,
-    servers, status, timer, trust, up, verify, why,
+    add, backup, bench, browse, chat, completions, config, contacts, delete, edit, export, find,
+    history, id, identity, init, invite, man, r#move, react, recv, register, relay, rendezvous,
+    restore, search, send, servers, status, timer, trust, up, verify, why,
 };
 
 const AFTER_HELP: &str = "\

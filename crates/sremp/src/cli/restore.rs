@@ -36,7 +36,8 @@ impl Args {
             ));
         }
         let id: IdView = context.unlock.open(&context.home, |passphrase| {
-            client::restore(&context.home, &self.file, passphrase)
+            let state = context.state.clone();
+            client::restore(&context.home, &self.file, passphrase, state)
         })?;
         context.out.one(&id, |to| {
             writeln!(to, "{} is restored and lies in {path}.", peer::line(&id.username))?;

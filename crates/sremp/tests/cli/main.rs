@@ -20,6 +20,7 @@ mod relay_trace;
 mod relayed;
 mod rendezvous;
 mod rendezvous_load;
+mod restored;
 mod support;
 mod up;
 mod usage;

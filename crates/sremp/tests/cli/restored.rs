@@ -1,0 +1,206 @@
+//! Backups, homes that are restored from them, homes that are copied, homes that move.
+
+use std::{path::Path, process::Command};
+
+use crate::support::{Home, Ran, acquainted, text};
+
+/// The texts that a home has received, in the order of its history.
+fn received(home: &Home, contact: &str) -> Vec<String> {
+    let lines = home.objects(&["history", contact]);
+    let lines = lines.iter().filter(|line| line["kind"] == "received");
+    lines.map(|line| text(line, "text")).collect()
+}
+
+fn grey(home: &Home, contact: &str) -> Vec<String> {
+    let lines = home.objects(&["history", contact]);
+    let lines = lines.iter().filter(|line| line["kind"] == "notice");
+    lines.map(|line| text(line, "text")).collect()
+}
+
+fn version(home: &Home) -> u64 {
+    home.json(&["id"])["version"].as_u64().unwrap()
+}
+
+fn backup_file(home: &Home) -> String {
+    let path = home.beside().join("sremp.backup");
+    path.into_os_string().into_string().unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn arrives(home: &Home, contact: &str, message: &str) {
+    let args = [
+        "send",
+        contact,
+        message,
+        "--wait",
+        "device",
+        "--timeout",
+        "60",
+    ];
+    assert_eq!(text(&home.json(&args), "status"), "on-device");
+}
+
+#[test]
+fn a_home_restored_from_a_backup_of_before_gets_what_it_missed() {
+    let (ann, ben) = acquainted();
+    let (_ann, ben_up) = (ann.up(), ben.up());
+    arrives(&ann, "ben", "before");
+    arrives(&ben, "ann", "from ben");
+    let file = backup_file(&ben);
+    let written = ben.json(&["backup", &file]);
+    assert_eq!(text(&written, "file"), file);
+    assert!(written["bytes"].as_u64().unwrap() > 10_000);
+    assert_eq!(mode(Path::new(&file)), 0o600);
+    arrives(&ann, "ben", "after the backup");
+    let before = version(&ben);
+    ben_up.kill();
+    std::fs::rename(ben.path(), ben.beside().join("lost")).unwrap();
+
+    let restored = ben.json(&["restore", &file]);
+    assert_eq!(text(&restored, "username"), "Ben");
+    assert_eq!(mode(&ben.path()), 0o700);
+    assert!(restored["version"].as_u64().unwrap() > before);
+    let _ben = ben.up();
+    arrives(&ann, "ben", "after the restoration");
+    arrives(&ben, "ann", "again");
+    assert_eq!(
+        received(&ben, "ann"),
+        ["before", "after the backup", "after the restoration"]
+    );
+    assert_eq!(received(&ann, "ben"), ["from ben", "again"]);
+    assert_eq!(grey(&ben, "ann").len(), 1);
+    assert_eq!(grey(&ann, "ben").len(), 1);
+    // nothing of the way is left beside the home
+    let mut names: Vec<_> = std::fs::read_dir(ben.beside()).unwrap().collect();
+    names.retain(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        !["home", "lost", "sremp.backup", ".local"].contains(&name.to_str().unwrap())
+    });
+    assert!(names.is_empty(), "{names:?}");
+}
+
+#[test]
+fn a_copied_home_begins_its_sessions_anew_before_it_sends() {
+    let (ann, ben) = acquainted();
+    let _ann = ann.up();
+    arrives(&ben, "ann", "one");
+    let copy = ben.beside().join("copy");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(ben.path())
+        .arg(&copy)
+        .status();
+    assert!(copied.unwrap().success());
+    arrives(&ben, "ann", "two");
+    let before = version(&ben);
+    // the copy knows nothing of the second message, and would use its key once more
+    std::fs::remove_dir_all(ben.path()).unwrap();
+    std::fs::rename(&copy, ben.path()).unwrap();
+    arrives(&ben, "ann", "three");
+    assert!(version(&ben) > before);
+    assert_eq!(received(&ann, "ben"), ["one", "two", "three"]);
+    assert_eq!(grey(&ann, "ben").len(), 1);
+    assert_eq!(grey(&ben, "ann").len(), 1);
+    // noticed once, not at every start
+    let after = version(&ben);
+    arrives(&ben, "ann", "four");
+    assert_eq!(version(&ben), after);
+    assert_eq!(grey(&ann, "ben").len(), 1);
+}
+
+#[test]
+fn a_home_on_another_machine_is_taken_for_a_copy() {
+    let (ann, ben) = acquainted();
+    let _ann = ann.up();
+    arrives(&ben, "ann", "one");
+    let before = version(&ben);
+    let elsewhere = |args: &[&str]| {
+        let mut command = ben.command(args);
+        let ran = Ran::of(command.env("SREMP_STATE_DIR", ben.beside().join("other")));
+        assert_eq!(ran.code, 0, "{ran:?}");
+    };
+    elsewhere(&["send", "ann", "two", "--wait", "device", "--timeout", "60"]);
+    assert!(version(&ben) > before);
+    assert_eq!(received(&ann, "ben"), ["one", "two"]);
+}
+
+#[test]
+fn a_home_that_moved_sends_nothing_any_more_and_goes_on_elsewhere() {
+    let (ann, ben) = acquainted();
+    let (_ann, ben_up) = (ann.up(), ben.up());
+    arrives(&ann, "ben", "before");
+    let file = backup_file(&ben);
+    ben.json(&["move", &file]);
+    let (code, _) = ben_up.end();
+    assert_eq!(code, 0);
+    for verb in [&["id"][..], &["send", "ann", "from the old home"], &["up"]] {
+        ben.run(verb).refused(5, "has moved elsewhere");
+    }
+    let new = Home::none();
+    new.ok(&["restore", &file]);
+    let _new = new.up();
+    arrives(&ann, "ben", "after");
+    assert_eq!(received(&new, "ann"), ["before", "after"]);
+}
+
+#[test]
+fn a_backup_needs_the_passphrase_of_its_home() {
+    let ann = Home::none();
+    let with = |passphrase: &str, args: &[&str]| {
+        let mut command = ann.command(args);
+        Ran::of(command.env("SREMP_PASSPHRASE", passphrase))
+    };
+    assert_eq!(with("right", &["init", "--name", "Ann"]).code, 0);
+    let file = backup_file(&ann);
+    let made = with("right", &["backup", &file]);
+    assert_eq!((made.code, made.stderr.as_str()), (0, ""), "{made:?}");
+    std::fs::rename(ann.path(), ann.beside().join("lost")).unwrap();
+    with("wrong", &["restore", &file]).refused(4, "passphrase");
+    ann.run(&["restore", &file]).refused(4, "passphrase");
+    assert!(!ann.path().exists());
+    assert_eq!(with("right", &["restore", &file]).code, 0);
+    assert_eq!(with("right", &["id"]).code, 0);
+}
+
+#[test]
+fn a_file_that_is_no_whole_backup_restores_nothing() {
+    let ann = Home::of("Ann");
+    let file = backup_file(&ann);
+    let made = ann.run(&["backup", &file]);
+    assert_eq!(made.code, 0);
+    assert!(made.stderr.contains("no passphrase"), "{made:?}");
+    ann.run(&["backup", &file]).refused(2, "is there already");
+    ann.run(&["restore", &file]).refused(5, "already holds");
+    std::fs::rename(ann.path(), ann.beside().join("lost")).unwrap();
+
+    let whole = std::fs::read(&file).unwrap();
+    let mut cases = vec![
+        (Vec::new(), 2, "is no backup"),
+        (b"SREMP backup 02\n".repeat(100), 2, "is no backup"),
+        (whole[..30].to_vec(), 2, "is no backup"),
+        (whole[..whole.len() / 2].to_vec(), 5, "cut off or damaged"),
+        (
+            whole[..whole.len() - 4096].to_vec(),
+            5,
+            "cut off or damaged",
+        ),
+    ];
+    for place in [5_000, whole.len() / 2, whole.len() - 100] {
+        let mut flipped = whole.clone();
+        flipped[place] ^= 1;
+        cases.push((flipped, 5, "cut off or damaged"));
+    }
+    for (bytes, code, word) in cases {
+        std::fs::write(&file, bytes).unwrap();
+        ann.run(&["restore", &file]).refused(code, word);
+        assert!(!ann.path().exists());
+    }
+    ann.run(&["restore", "/no/such/file"])
+        .refused(2, "is no backup");
+    std::fs::write(&file, whole).unwrap();
+    ann.ok(&["restore", &file]);
+}
