@@ -61,7 +61,8 @@ fn has_libcrypto() -> bool {
 /// Makes sure that the C parts of the tree can be built: installs what is missing as root with
 /// apt-get, else says which command does it.
 pub(crate) fn ensure_build_tools() -> Outcome {
-    let mut wanted = vec![("cc", "gcc")];
+    // one of the examples is a script that a test runs
+    let mut wanted = vec![("cc", "gcc"), ("python3", "python3")];
     if !has_libcrypto() {
         // OpenSSL's own build
         wanted.extend([("make", "make"), ("perl", "perl")]);

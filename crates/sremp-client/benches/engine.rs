@@ -64,6 +64,7 @@ fn send(contact: &str, n: usize, wait: Wait) -> Command {
         contact: contact.to_owned(),
         text,
         reply_to: None,
+        key: None,
         wait,
         timeout_ms: 30_000,
     }
@@ -215,7 +216,7 @@ fn next_message(face: &Face, after: &mut u64) -> usize {
             limit: 100,
             wait_ms: 30_000,
         };
-        let Ok(Reply::Events { events }) = face.call(&command) else {
+        let Ok(Reply::Events { events, .. }) = face.call(&command) else {
             panic!("no events");
         };
         *after = events.last().map_or(*after, |e| e.seq);

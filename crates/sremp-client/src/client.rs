@@ -1,6 +1,9 @@
 //! The handle that faces hold: a client in this process, or the socket of one that runs already.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use sremp_core::{
     contact_card::RelayLink,
@@ -10,10 +13,10 @@ use sremp_net::clock::wall;
 
 use crate::{
     config::{Config, check_relays, check_rendezvous},
-    control::{ControlServer, Remote},
+    control::{Client, ControlServer, Remote, dial},
     engine::Mode,
     home::{EpochKeeper, Home, HomeLock, Passphrase},
-    runtime::{Kept, Runtime},
+    runtime::{FaceId, Kept, Respond, Runtime, STOPPED},
     view::{Command, CommandError, ErrorKind, IdView, Reply},
 };
 
@@ -241,17 +244,33 @@ impl Face {
     }
 }
 
+impl Client for Weak<Runtime> {
+    fn ask(&self, face: FaceId, command: Command, respond: Respond) {
+        match self.upgrade() {
+            Some(runtime) => runtime.ask(face, command, respond),
+            None => respond(Err(CommandError::new(ErrorKind::Failed, STOPPED))),
+        }
+    }
+
+    fn left(&self, face: FaceId) {
+        if let Some(runtime) = self.upgrade() {
+            runtime.left(face);
+        }
+    }
+}
+
 fn serve(home: &Home, runtime: &Arc<Runtime>) -> Result<ControlServer, CommandError> {
-    let weak = Arc::downgrade(runtime);
-    let handler = move |command| match weak.upgrade() {
-        Some(runtime) => runtime.call(command),
-        None => Err(CommandError::new(
-            ErrorKind::Failed,
-            "the client is stopping; start it again",
-        )),
-    };
-    ControlServer::open(&home.socket_path(), Arc::new(handler)).map_err(|e| {
+    let client = Arc::new(Arc::downgrade(runtime));
+    ControlServer::open(&home.socket_path(), client).map_err(|e| {
         let message = format!("the socket in the home cannot be opened: {e}");
         CommandError::new(ErrorKind::Home, message)
     })
+}
+
+/// A connection to the socket of a home's running client, for whoever speaks JSON-RPC 2.0 on it.
+///
+/// # Errors
+/// Those of connecting: there is no such client, or not for this user.
+pub fn connect(home: &Home) -> std::io::Result<std::os::unix::net::UnixStream> {
+    dial(&home.socket_path())
 }

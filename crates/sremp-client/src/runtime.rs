@@ -1,6 +1,7 @@
 //! Carries out what the engine decides: one thread for the engine and its store, one small tokio
 //! runtime for the network. The only asynchronous part of this crate.
 
+mod asking;
 mod backing_up;
 mod ended;
 mod listen;
@@ -10,10 +11,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     num::NonZeroU16,
-    sync::{
-        Arc, PoisonError,
-        mpsc::{SyncSender, sync_channel},
-    },
+    sync::{Arc, PoisonError},
     thread::JoinHandle,
 };
 
@@ -27,6 +25,7 @@ use sremp_net::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
+    asking::Asker,
     ended::{BROKEN, Ended, Signal},
     listen::{listen_on, parse_listen, remembered},
     servers::ServerTasks,
@@ -38,6 +37,8 @@ use crate::{
     store::{Store, StoreError},
     view::{Command, CommandError, ErrorKind, Reply},
 };
+
+pub(crate) use self::asking::{Answer, FaceId, Respond, STOPPED};
 
 /// Inputs that wait for the engine; whoever brings more waits.
 const QUEUE: usize = 1_024;
@@ -51,11 +52,9 @@ const LEAVE: std::time::Duration = std::time::Duration::from_secs(2);
 const UNWATCHED: &str = "this system has no directory for state outside the home, so a copy of it that is used \
      would not be noticed: name one in SREMP_STATE_DIR";
 
-/// The answer to a command.
-type Answer = Result<Reply, CommandError>;
-
 enum Work {
-    Command(Command, SyncSender<Answer>),
+    Command(Command, Asker),
+    Left(FaceId),
     Link(Box<LinkEvent>),
     Listening(SocketAddr),
     Server(Box<Input>),
@@ -162,16 +161,6 @@ impl Runtime {
         })
     }
 
-    /// Asks the engine and waits for the answer.
-    pub(crate) fn call(&self, command: Command) -> Answer {
-        let (answer, reply) = sync_channel(1);
-        let gone = || failed("the client has stopped; start it again");
-        self.work
-            .blocking_send(Work::Command(command, answer))
-            .map_err(|_| gone())?;
-        reply.recv().map_err(|_| gone())?
-    }
-
     /// Waits until the client has ended, at most so long; `None`: it is still running.
     pub(crate) fn wait(&self, timeout: std::time::Duration) -> Option<Result<(), CommandError>> {
         let reason = self
@@ -250,7 +239,7 @@ struct Shell {
     next_ticket: u64,
     /// The last ticket before the step that is under way.
     last_step: u64,
-    asked: HashMap<Ticket, SyncSender<Answer>>,
+    asked: HashMap<Ticket, Asker>,
     answers: HashMap<LinkId, oneshot::Sender<Admission>>,
     links: HashMap<LinkId, Known>,
     stop: bool,
@@ -320,15 +309,19 @@ impl Shell {
 
     fn translate(&mut self, work: Work) -> Option<Input> {
         match work {
-            Work::Command(Command::Backup { file, retire }, answer) => {
-                self.back_up(&file, retire, answer);
+            Work::Command(Command::Backup { file, retire }, asker) => {
+                self.back_up(&file, retire, asker);
                 None
             }
-            Work::Command(command, answer) => {
+            Work::Command(command, asker) => {
                 self.next_ticket += 1;
                 let ticket = Ticket(self.next_ticket);
-                self.asked.insert(ticket, answer);
+                self.asked.insert(ticket, asker);
                 Some(Input::Command { ticket, command })
+            }
+            Work::Left(face) => {
+                let asked = self.asked.iter().filter(|(_, asker)| asker.face == face);
+                Some(Input::Left(asked.map(|(ticket, _)| *ticket).collect()))
             }
             Work::Listening(address) => Some(Input::Listening(Some(address))),
             Work::Shutdown => {
@@ -405,8 +398,8 @@ impl Shell {
                 {
                     view.warnings.push(UNWATCHED.to_owned());
                 }
-                if let Some(face) = self.asked.remove(&ticket) {
-                    let _ = face.send(*result);
+                if let Some(asker) = self.asked.remove(&ticket) {
+                    (asker.respond)(*result);
                 }
             }
             Output::Dial(target) => self.dial(*target),
@@ -464,10 +457,10 @@ impl Shell {
         let told = CommandError::from(error.clone());
         let waiting = "the disk failed meanwhile; a message that was accepted before stays queued";
         let waiting = CommandError::new(ErrorKind::Storage, waiting);
-        for (ticket, face) in self.asked.drain() {
+        for (ticket, asker) in self.asked.drain() {
             let of_this_step = ticket.0 > self.last_step;
             let answer = if of_this_step { &told } else { &waiting };
-            let _ = face.send(Err(answer.clone()));
+            (asker.respond)(Err(answer.clone()));
         }
         for (_, answer) in self.answers.drain() {
             let _ = answer.send(Admission::Close(ErrorCode::Busy));
@@ -503,8 +496,8 @@ impl Shell {
     fn end(mut self, result: Result<(), CommandError>) {
         let stopped = failed("the client was stopped before it could answer");
         let told = result.err().unwrap_or(stopped);
-        for (_, face) in self.asked.drain() {
-            let _ = face.send(Err(told.clone()));
+        for (_, asker) in self.asked.drain() {
+            (asker.respond)(Err(told.clone()));
         }
         self.take_leave();
         let (servers, network) = (&mut self.servers, &self.network);

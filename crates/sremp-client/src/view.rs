@@ -4,6 +4,8 @@
 mod error;
 mod event;
 mod message;
+#[cfg(test)]
+mod openrpc;
 mod relay;
 mod rendezvous;
 mod why;
@@ -25,7 +27,13 @@ use crate::clock::Rfc3339;
 
 /// What a face asks of the client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "method", content = "params", rename_all = "snake_case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(
+    tag = "method",
+    content = "params",
+    rename_all = "snake_case",
+    deny_unknown_fields
+)]
 pub enum Command {
     /// One's own identity and reusable card.
     Id,
@@ -49,11 +57,13 @@ pub enum Command {
         /// What the user calls the contact.
         alias: Option<String>,
         /// Adds a contact although its name looks like another's.
+        #[serde(default)]
         despite_confusable: bool,
     },
     /// Contacts, or the requests of strangers.
     Contacts {
         /// Requests instead of contacts.
+        #[serde(default)]
         requests: bool,
     },
     /// The safety number with a contact; with a number, the comparison, which makes the contact
@@ -69,6 +79,7 @@ pub enum Command {
         /// Alias, unique name, or at least 6 digits of the id.
         contact: String,
         /// The trust to set.
+        #[cfg_attr(test, schemars(with = "openrpc::TrustWord"))]
         trust: Trust,
     },
     /// Sends a text; answered when it is durable in the outbox or the awaited status is reached.
@@ -80,9 +91,15 @@ pub enum Command {
         /// The message that it answers: its id, or at least 6 of its first digits.
         #[serde(default)]
         reply_to: Option<String>,
+        /// Names this sending, at most 128 bytes: the same key sends nothing to this contact a second
+        /// time, and is answered with the message that it named first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
         /// The status to wait for.
+        #[serde(default)]
         wait: Wait,
         /// Milliseconds to wait for it at the most.
+        #[serde(default = "half_a_minute")]
         timeout_ms: u64,
     },
     /// Does something to a message or a conversation, on both sides; answered as `Send` is.
@@ -90,8 +107,10 @@ pub enum Command {
         /// What.
         action: Action,
         /// The status to wait for.
+        #[serde(default)]
         wait: Wait,
         /// Milliseconds to wait for it at the most.
+        #[serde(default = "half_a_minute")]
         timeout_ms: u64,
     },
     /// Erases a message here, and only here.
@@ -104,10 +123,19 @@ pub enum Command {
         /// Events after this sequence number; after the last acknowledged one if absent.
         after: Option<u64>,
         /// Most events in the reply.
+        #[serde(default = "a_page")]
         limit: u32,
         /// Milliseconds to wait while there is none.
+        #[serde(default)]
         wait_ms: u64,
     },
+    /// Lets every event after a number follow on this connection, each in a notification `event`.
+    Subscribe {
+        /// Events after this sequence number; after the last acknowledged one if absent.
+        after: Option<u64>,
+    },
+    /// Ends the subscription of this connection.
+    Unsubscribe,
     /// Acknowledges every event up to a number: they do not come again unasked.
     Ack {
         /// The sequence number.
@@ -120,6 +148,7 @@ pub enum Command {
         /// Only messages before this history number.
         before: Option<u64>,
         /// Most messages in the reply.
+        #[serde(default = "a_page")]
         limit: u32,
     },
     /// Messages that contain all words, newest first.
@@ -127,6 +156,7 @@ pub enum Command {
         /// The words.
         words: String,
         /// Most messages in the reply.
+        #[serde(default = "a_page")]
         limit: u32,
     },
     /// The way of one message.
@@ -146,6 +176,7 @@ pub enum Command {
         /// Only names that contain this.
         name: Option<String>,
         /// Most people in the reply.
+        #[serde(default = "a_page")]
         limit: u32,
     },
     /// Who may find one while the client runs; answered when one's own servers know.
@@ -168,8 +199,50 @@ pub enum Command {
     Stop,
 }
 
+impl Command {
+    /// What the commands are called.
+    pub const METHODS: [&str; 25] = [
+        "id",
+        "invite",
+        "invites",
+        "revoke_invite",
+        "add",
+        "contacts",
+        "verify",
+        "set_trust",
+        "send",
+        "act",
+        "erase",
+        "events",
+        "subscribe",
+        "unsubscribe",
+        "ack",
+        "history",
+        "search",
+        "why",
+        "status",
+        "find",
+        "browse",
+        "register",
+        "servers",
+        "rotate_noise_key",
+        "stop",
+    ];
+}
+
+/// Unless said otherwise.
+const fn half_a_minute() -> u64 {
+    30_000
+}
+
+/// Unless said otherwise.
+const fn a_page() -> u32 {
+    100
+}
+
 /// How far a message has to come before `send` answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Wait {
     /// Durable in the local outbox.
@@ -183,6 +256,7 @@ pub enum Wait {
 
 /// How far a message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// Durable in the local outbox.
@@ -197,6 +271,7 @@ pub enum Status {
 
 /// The way a message took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Path {
     /// Over a connection between the two.
@@ -207,6 +282,7 @@ pub enum Path {
 
 /// What the client answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 #[allow(
     missing_docs,
@@ -225,15 +301,28 @@ pub enum Reply {
     Servers(ServersView),
     Register(RegisterView),
     Backup(BackupView),
-    Invites { invites: Vec<InviteView> },
-    Contacts { contacts: Vec<ContactView> },
-    Events { events: Vec<Event> },
-    Messages { messages: Vec<MessageView> },
+    Invites {
+        invites: Vec<InviteView>,
+    },
+    Contacts {
+        contacts: Vec<ContactView>,
+    },
+    Events {
+        events: Vec<Event>,
+        /// The number up to which this tells: ask for those after it.
+        #[serde(default)]
+        upto: u64,
+    },
+    Subscribed(SubscribedView),
+    Messages {
+        messages: Vec<MessageView>,
+    },
     Done {},
 }
 
 /// One's own identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct IdView {
     /// `identity_key`, 64 hex digits.
@@ -250,6 +339,7 @@ pub struct IdView {
 
 /// A backup that was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BackupView {
     /// The file, an absolute path.
@@ -260,8 +350,23 @@ pub struct BackupView {
     pub encrypted: bool,
 }
 
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SubscribedView {
+    /// Events after this number follow.
+    pub after: u64,
+    /// The last event's number now.
+    pub last: u64,
+    /// Events were asked for that are not kept any more: all up to this number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten: Option<u64>,
+}
+
 /// An invite.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InviteView {
     /// Names the invite: the first 8 hex digits of its token's SHA-256.
@@ -274,6 +379,7 @@ pub struct InviteView {
 
 /// Where a contact stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// Added or accepted.
@@ -284,6 +390,7 @@ pub enum Standing {
 
 /// A contact, or a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ContactView {
     /// `identity_key`, 64 hex digits.
@@ -295,8 +402,10 @@ pub struct ContactView {
     /// Where the contact stands.
     pub standing: Standing,
     /// The user's assessment.
+    #[cfg_attr(test, schemars(with = "openrpc::TrustWord"))]
     pub trust: Trust,
     /// How trust was made.
+    #[cfg_attr(test, schemars(with = "openrpc::VerifiedWord"))]
     pub verified_via: VerifiedVia,
     /// When trust was set.
     pub trusted_at: Option<Rfc3339>,
@@ -319,6 +428,7 @@ pub struct ContactView {
 
 /// A safety number and what became of the comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VerifyView {
     /// The contact's alias.
@@ -328,11 +438,13 @@ pub struct VerifyView {
     /// Whether the number that was given is the same; absent if none was given.
     pub matches: Option<bool>,
     /// The contact's trust now.
+    #[cfg_attr(test, schemars(with = "openrpc::TrustWord"))]
     pub trust: Trust,
 }
 
 /// What the client is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StatusView {
     /// One's own id.

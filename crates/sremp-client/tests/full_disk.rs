@@ -63,6 +63,7 @@ fn send(
         contact: contact.to_owned(),
         text: text.to_owned(),
         reply_to: None,
+        key: None,
         wait,
         timeout_ms,
     };
@@ -97,7 +98,7 @@ fn receive(face: &Face, wanted: usize) {
             limit: 1_000,
             wait_ms: A_MINUTE,
         };
-        let Reply::Events { events } = face.call(&events).unwrap() else {
+        let Reply::Events { events, .. } = face.call(&events).unwrap() else {
             panic!("no events");
         };
         assert!(!events.is_empty(), "{received} of {wanted} in time");

@@ -153,7 +153,7 @@ impl Node {
             wait_ms: 0,
         };
         match self.ask(command, now, rng) {
-            Reply::Events { events } => events,
+            Reply::Events { events, .. } => events,
             other => panic!("{other:?}"),
         }
     }
@@ -163,6 +163,7 @@ impl Node {
             contact: contact.to_owned(),
             text: text.to_owned(),
             reply_to: None,
+            key: None,
             wait: Wait::Outbox,
             timeout_ms: 0,
         }

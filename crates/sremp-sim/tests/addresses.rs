@@ -71,6 +71,7 @@ fn send(contact: &str, text: &str) -> Command {
         contact: contact.to_owned(),
         text: text.to_owned(),
         reply_to: None,
+        key: None,
         wait: Wait::Outbox,
         timeout_ms: 0,
     }

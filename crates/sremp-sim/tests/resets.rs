@@ -232,6 +232,7 @@ fn dialled_instead(ben: &mut Alone, link: sremp_net::LinkId) -> Vec<String> {
         contact: "ann".to_owned(),
         text: "where are you?".to_owned(),
         reply_to: None,
+        key: None,
         wait: sremp_client::view::Wait::Outbox,
         timeout_ms: 0,
     };

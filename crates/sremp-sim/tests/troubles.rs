@@ -37,6 +37,7 @@ fn send(contact: &str, text: &str) -> Command {
         contact: contact.to_owned(),
         text: text.to_owned(),
         reply_to: None,
+        key: None,
         wait: Wait::Outbox,
         timeout_ms: 0,
     }
@@ -389,6 +390,7 @@ fn a_message_that_waits_for_somebody_turned_away_says_so() {
         contact: "ben".to_owned(),
         text: "please".to_owned(),
         reply_to: None,
+        key: None,
         wait: Wait::Device,
         timeout_ms: 5_000,
     };

@@ -64,7 +64,7 @@ answer! {
     ServersView: Reply::Servers(view) => view;
     Vec<InviteView>: Reply::Invites { invites } => invites;
     Vec<ContactView>: Reply::Contacts { contacts } => contacts;
-    Vec<Event>: Reply::Events { events } => events;
+    Vec<Event>: Reply::Events { events, .. } => events;
     Vec<MessageView>: Reply::Messages { messages } => messages;
 }
 

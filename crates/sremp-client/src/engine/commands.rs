@@ -1,6 +1,6 @@
 //! What faces ask for, one arm a command.
 
-use super::{Engine, Output, Step, Ticket};
+use super::{Engine, Output, Step, Ticket, outgoing::Outgoing};
 use crate::{
     store::StoreError,
     view::{Command, CommandError, ErrorKind, Reply},
@@ -24,12 +24,16 @@ impl Engine {
                 contact,
                 text,
                 reply_to,
+                key,
                 wait,
                 timeout_ms,
             } => {
-                let reply_to = reply_to.as_deref();
-                let patience = (wait, timeout_ms);
-                return self.send_text(step, ticket, &contact, text, reply_to, patience);
+                let text = Outgoing {
+                    text,
+                    reply_to: reply_to.as_deref(),
+                    key: key.as_deref(),
+                };
+                return self.send_text(step, ticket, &contact, text, (wait, timeout_ms));
             }
             Command::Act {
                 action,
@@ -54,6 +58,9 @@ impl Engine {
             Command::Contacts { requests } => self.contact_views(step, requests).map(Ok),
             Command::Verify { contact, number } => self.verify(step, &contact, number.as_deref()),
             Command::SetTrust { contact, trust } => self.set_trust(step, &contact, trust),
+            Command::Subscribe { after } => self.begin_subscription(step, after),
+            // whoever serves the connection sees to it
+            Command::Unsubscribe => Ok(Ok(Reply::Done {})),
             Command::Ack { seq } => {
                 step.tx.acknowledge(seq.min(self.last_event))?;
                 Ok(Ok(Reply::Done {}))

@@ -17,6 +17,7 @@ mod invites;
 mod lines;
 mod links;
 mod naming;
+mod outgoing;
 mod own;
 mod peers;
 mod profile;
@@ -128,6 +129,8 @@ pub enum Input {
         /// What it asks.
         command: Command,
     },
+    /// Faces that asked these have left, and wait for nothing more.
+    Left(Vec<Ticket>),
     /// The client listens here now; `None`: no longer, or not at all.
     Listening(Option<SocketAddr>),
     /// A connection has shown who it is and waits to be admitted.
@@ -444,6 +447,10 @@ impl Engine {
     fn take(&mut self, step: &mut Step<'_, '_>, input: Input) -> Result<(), StoreError> {
         match input {
             Input::Command { ticket, command } => self.handle_command(step, ticket, command),
+            Input::Left(tickets) => {
+                self.end_event_waits(&tickets, step.now.tick);
+                Ok(())
+            }
             Input::Listening(address) => self.handle_listening(step, address),
             Input::Shown {
                 link,

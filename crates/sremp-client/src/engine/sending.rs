@@ -15,6 +15,7 @@ use sremp_net::LinkId;
 use super::{
     Engine, Output, Step, Ticket,
     links::{Doubt, InFlight},
+    outgoing::Outgoing,
     peers::Peer,
 };
 use crate::{
@@ -38,8 +39,7 @@ impl Engine {
         step: &mut Step<'_, '_>,
         ticket: Ticket,
         contact: &str,
-        text: String,
-        reply_to: Option<&str>,
+        text: Outgoing<'_>,
         patience: (Wait, u64),
     ) -> Result<(), StoreError> {
         let mut peer = match self.find_contact(step, contact)? {
@@ -49,7 +49,7 @@ impl Engine {
                 return Ok(());
             }
         };
-        let result = self.queue_text(step, &mut peer, text, reply_to)?;
+        let result = self.queue_text(step, &mut peer, text)?;
         let row = peer.record.row;
         let key = peer.key();
         self.peers.put(peer);
@@ -83,9 +83,25 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
-        text: String,
-        reply_to: Option<&str>,
+        outgoing: Outgoing<'_>,
     ) -> Result<Result<MsgId, CommandError>, StoreError> {
+        let Outgoing {
+            text,
+            reply_to,
+            key,
+        } = outgoing;
+        let msg_id = match key.map(|key| self.keyed_msg_id(peer, key)) {
+            None => self.fresh_msg_id(step),
+            Some(Err(error)) => return Ok(Err(error)),
+            Some(Ok(keyed)) => {
+                let sent = Some(MessageKind::Sent);
+                // also when it has been erased since
+                if step.tx.target(peer.record.row, &keyed, sent)?.is_some() {
+                    return Ok(Ok(keyed));
+                }
+                keyed
+            }
+        };
         if let Err(error) = may_write(peer) {
             return Ok(Err(error));
         }
@@ -107,7 +123,6 @@ impl Engine {
                 Err(error) => return Ok(Err(error)),
             },
         };
-        let msg_id = self.fresh_msg_id(step);
         if answers.is_some() || text.len() > MAX_REQUEST_TEXT {
             self.introduce(step, peer)?;
         }

@@ -10,8 +10,8 @@ use sremp_core::{
 
 use super::{Engine, Step, Ticket};
 use crate::{
-    store::{ContactRow, StoreError},
-    view::{CommandError, ErrorKind, Path, Reply, SentView, Status, Wait},
+    store::{ContactRow, EVENTS_KEPT, StoreError},
+    view::{CommandError, ErrorKind, Path, Reply, SentView, Status, SubscribedView, Wait},
 };
 
 /// Commands that wait at once; one more is refused.
@@ -151,6 +151,37 @@ impl Engine {
         Ok(())
     }
 
+    /// Where a subscription begins.
+    pub(super) fn begin_subscription(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        after: Option<u64>,
+    ) -> Result<Result<Reply, CommandError>, StoreError> {
+        let acknowledged = step.tx.acknowledged()?;
+        let (wanted, last) = (after.unwrap_or(acknowledged), self.last_event);
+        if wanted > last {
+            let message = format!(
+                "there is no event {wanted} yet, the last is {last}: this home is another one, or \
+                 was restored; subscribe after {last} at most"
+            );
+            return Ok(Err(CommandError::new(ErrorKind::Usage, message)));
+        }
+        let kept_after = acknowledged.saturating_sub(EVENTS_KEPT);
+        Ok(Ok(Reply::Subscribed(SubscribedView {
+            after: wanted.max(kept_after),
+            last,
+            forgotten: (wanted < kept_after).then_some(kept_after),
+        })))
+    }
+
+    /// A face has left: its waits for events end now. A `send` has its own end.
+    pub(super) fn end_event_waits(&mut self, tickets: &[Ticket], now: Tick) {
+        let left = |wait: &&mut EventWait| tickets.contains(&wait.ticket);
+        for wait in self.waits.events.iter_mut().filter(left) {
+            wait.until = now;
+        }
+    }
+
     /// At the end of a step: answers whom its events, or its time, concern.
     pub(super) fn answer_waits(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
         for wait in std::mem::take(&mut self.waits.sends) {
@@ -177,10 +208,12 @@ impl Engine {
                 continue;
             }
             let mut events = Vec::new();
+            let mut upto = wait.after;
             for (seq, json) in step.tx.events(wait.after, wait.limit)? {
                 events.extend(self.tell(step, seq, &json)?);
+                upto = seq;
             }
-            step.reply(wait.ticket, Ok(Reply::Events { events }));
+            step.reply(wait.ticket, Ok(Reply::Events { events, upto }));
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Backups of the running client: the engine's thread copies the pages, another one does the rest.
 
-use std::{path::Path, sync::mpsc::SyncSender};
+use std::path::Path;
 
-use super::{Answer, Shell, failed};
+use super::{Answer, Shell, asking::Asker, failed};
 use crate::{
     home::{HomeError, MOVED},
     store::StoreError,
@@ -11,11 +11,11 @@ use crate::{
 
 impl Shell {
     /// Writes a backup; with `retire` this home is over when it is written.
-    pub(super) fn back_up(&mut self, file: &str, retire: bool, answer: SyncSender<Answer>) {
+    pub(super) fn back_up(&mut self, file: &str, retire: bool, asker: Asker) {
         let path = Path::new(file);
         if !path.is_absolute() {
             let error = CommandError::new(ErrorKind::Usage, "name the backup by an absolute path");
-            let _ = answer.send(Err(error));
+            (asker.respond)(Err(error));
             return;
         }
         let copied = self
@@ -24,7 +24,7 @@ impl Shell {
         let copied = match copied {
             Ok(copied) => copied,
             Err(error) => {
-                let _ = answer.send(Err(error.into()));
+                (asker.respond)(Err(error.into()));
                 return;
             }
         };
@@ -41,7 +41,7 @@ impl Shell {
             let spawned = std::thread::Builder::new()
                 .name("sremp-backup".to_owned())
                 .spawn(move || {
-                    let _ = answer.send(finish());
+                    (asker.respond)(finish());
                 });
             // the answer's end is gone with the thread, and whoever waits for it is told
             drop(spawned);
@@ -54,7 +54,7 @@ impl Shell {
         });
         self.retired = finished.is_ok();
         self.stop |= self.retired;
-        let _ = answer.send(finished);
+        (asker.respond)(finished);
     }
 
     fn retire(&mut self, file: &str) -> Result<(), CommandError> {

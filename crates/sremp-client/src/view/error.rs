@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why a command failed. The number is the exit code of the verb.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[error("{message}")]
 pub struct CommandError {
     /// What kind of failure.
@@ -14,6 +15,7 @@ pub struct CommandError {
 
 /// The kinds of failure; documented as exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
     /// Anything that is none of the others.

@@ -7,6 +7,7 @@ use crate::clock::Rfc3339;
 
 /// Something that happened, in the order in which it was committed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Event {
     /// Sequence number, from 1.
     pub seq: u64,
@@ -17,6 +18,7 @@ pub struct Event {
 
 /// The kinds of event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum EventKind {
     /// A message came.

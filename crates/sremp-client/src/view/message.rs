@@ -7,6 +7,7 @@ use crate::clock::Rfc3339;
 
 /// What became of a message that was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SentView {
     /// The message's id, 32 hex digits.
@@ -22,6 +23,7 @@ pub struct SentView {
 
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MessageView {
     /// History number: orders the messages of one conversation; give it as `before` for the page
@@ -68,6 +70,7 @@ pub struct MessageView {
 
 /// Somebody's reaction to a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReactionView {
     /// One's own, else the contact's.
@@ -80,6 +83,7 @@ pub struct ReactionView {
 
 /// What a line of a conversation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MessageKind {
     /// Written here.
@@ -92,6 +96,7 @@ pub enum MessageKind {
 
 /// What can be done to messages that are there, and to a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Action {
     /// Gives a message of one's own another text.

@@ -6,6 +6,7 @@ use crate::clock::Rfc3339;
 
 /// How things stand with a relay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RelayView {
     /// Its id, 64 hex digits.
@@ -28,6 +29,7 @@ pub struct RelayView {
 
 /// How far the connection to a relay has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RelayState {
     /// Not needed now.

@@ -8,6 +8,7 @@ use crate::clock::Rfc3339;
 
 /// Who may find one while the client runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RegisterAs {
     /// Nobody: nothing is registered.
@@ -51,6 +52,7 @@ impl From<Option<Visibility>> for RegisterAs {
 
 /// How things stand with a rendezvous server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServerView {
     /// Where it is, `HOST:PORT`; a domain whose servers are not known.
@@ -73,6 +75,7 @@ pub struct ServerView {
 
 /// One's own registration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RegisterView {
     /// Who may find one while the client runs.
@@ -85,6 +88,7 @@ pub struct RegisterView {
 
 /// Servers in use, and others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServersView {
     /// Who may find one while the client runs.
@@ -97,6 +101,7 @@ pub struct ServersView {
 
 /// A server of which another told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CandidateView {
     /// Where it says to be, `HOST:PORT`.
@@ -111,6 +116,7 @@ pub struct CandidateView {
 
 /// Somebody who was found: signed by the owner of the id, and in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FoundView {
     /// `identity_key`, 64 hex digits.
@@ -143,6 +149,7 @@ pub struct FoundView {
 
 /// Those who are listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BrowseView {
     /// In the order of their ids.

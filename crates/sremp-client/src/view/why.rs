@@ -7,6 +7,7 @@ use crate::clock::Rfc3339;
 
 /// The way of one message: what happened to it, what was proved, and what comes next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WhyView {
     /// The message's id, 32 hex digits.
@@ -31,6 +32,7 @@ pub struct WhyView {
 
 /// One thing that happened to a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum WhyStep {
     /// Written here, durable.

@@ -79,6 +79,7 @@ impl Pair {
             contact: "ann".to_owned(),
             text: text.to_owned(),
             reply_to: None,
+            key: None,
             wait: sremp_client::view::Wait::Outbox,
             timeout_ms: 0,
         };

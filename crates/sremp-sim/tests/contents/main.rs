@@ -66,6 +66,7 @@ fn reply(contact: &str, reply_to: &str, text: &str) -> Command {
         contact: contact.to_owned(),
         text: text.to_owned(),
         reply_to: Some(reply_to.to_owned()),
+        key: None,
         wait: Wait::Outbox,
         timeout_ms: 0,
     }
@@ -85,6 +86,7 @@ fn say(world: &mut World, node: usize, contact: &str, text: &str) -> String {
         contact: contact.to_owned(),
         text: text.to_owned(),
         reply_to: None,
+        key: None,
         wait: Wait::Outbox,
         timeout_ms: 0,
     };
@@ -128,7 +130,7 @@ fn events(client: &mut Alone) -> Vec<Event> {
         wait_ms: 0,
     };
     match client.command(events) {
-        Ok(Reply::Events { events }) => events,
+        Ok(Reply::Events { events, .. }) => events,
         other => panic!("{other:?}"),
     }
 }

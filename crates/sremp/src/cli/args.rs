@@ -10,7 +10,7 @@ use clap::{
 use super::{
     add, backup, bench, browse, chat, completions, config, contacts, delete, edit, export, find,
     history, id, identity, init, invite, man, r#move, react, recv, register, relay, rendezvous,
-    restore, search, send, servers, status, timer, trust, up, verify, why,
+    restore, rpc, search, send, servers, status, timer, trust, up, verify, why,
 };
 
 const AFTER_HELP: &str = "\
@@ -118,6 +118,8 @@ pub(crate) enum Verb {
     Export(export::Args),
     /// Run the client, for other verbs to use
     Up(up::Args),
+    /// Speak JSON-RPC 2.0 with the client, for programs
+    Rpc(rpc::Args),
     /// Look up where somebody is, by their id
     Find(find::Args),
     /// List those who want to be found

@@ -152,6 +152,7 @@ impl<'a> Conversation<'a> {
             contact: self.id.clone(),
             text,
             reply_to: None,
+            key: None,
             wait: Wait::Outbox,
             timeout_ms: 0,
         });

@@ -40,6 +40,7 @@ mod register;
 mod relay;
 mod rendezvous;
 mod restore;
+mod rpc;
 mod search;
 mod send;
 mod server;
@@ -125,6 +126,7 @@ fn run(typed: Typed) -> Ending {
         Verb::Why(args) => args.run(&context),
         Verb::Export(args) => args.run(&context),
         Verb::Up(args) => args.run(&context),
+        Verb::Rpc(args) => args.run(&context),
         Verb::Find(args) => args.run(&context),
         Verb::Browse(args) => args.run(&context),
         Verb::Register(args) => args.run(&context),

@@ -80,6 +80,7 @@ impl Args {
             contact,
             text,
             reply_to,
+            key: None,
             wait,
             timeout_ms,
         })

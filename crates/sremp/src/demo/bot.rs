@@ -82,6 +82,7 @@ fn say(face: &Face, contact: String, text: String) -> Result<(), CommandError> {
         contact,
         text,
         reply_to: None,
+        key: None,
         wait: Wait::Outbox,
         timeout_ms: 0,
     })?;

@@ -199,6 +199,7 @@ impl Person {
             contact: alias.to_owned(),
             text: text.to_owned(),
             reply_to: None,
+            key: None,
             wait,
             timeout_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
         })

@@ -21,6 +21,7 @@ mod relayed;
 mod rendezvous;
 mod rendezvous_load;
 mod restored;
+mod rpc;
 mod support;
 mod up;
 mod usage;

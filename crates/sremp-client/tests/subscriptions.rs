@@ -1,0 +1,74 @@
+//! Where a subscription begins.
+
+mod support;
+
+use sremp_client::{
+    client::{Face, StartOptions},
+    config::Config,
+    home::{Home, Passphrase},
+    store::EVENTS_KEPT,
+    view::{Command, ErrorKind, Reply, SubscribedView},
+};
+use support::*;
+
+const LAST: u64 = EVENTS_KEPT + 20;
+
+/// A client with more events than are kept once they are acknowledged.
+fn with_events(directory: &std::path::Path) -> Face {
+    let home = Home::at(directory.join("home"));
+    let none = Passphrase::None;
+    home.create(&none, &Config::default(), &somebody(1), at(0), &mut rng(1))
+        .unwrap();
+    let mut store = home.open(&home.lock().unwrap(), &none).unwrap();
+    commit(&mut store, |tx| {
+        for _ in 0..LAST {
+            tx.append_event("{\"event\":\"unknown-to-this-version\"}", at(1))?;
+        }
+        Ok(())
+    });
+    drop(store);
+    Face::start(&home, &none, &StartOptions::default()).unwrap()
+}
+
+fn subscribe(face: &Face, after: Option<u64>) -> SubscribedView {
+    match face.call(&Command::Subscribe { after }) {
+        Ok(Reply::Subscribed(view)) => view,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn whoever_asks_for_what_is_forgotten_is_told_where_it_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let face = with_events(directory.path());
+    let begins = |after, forgotten| SubscribedView {
+        after,
+        last: LAST,
+        forgotten,
+    };
+    // nothing is forgotten that nobody acknowledged
+    assert_eq!(subscribe(&face, None), begins(0, None));
+    face.call(&Command::Ack { seq: LAST }).unwrap();
+    assert_eq!(subscribe(&face, None), begins(LAST, None));
+    assert_eq!(subscribe(&face, Some(20)), begins(20, None));
+    assert_eq!(subscribe(&face, Some(19)), begins(20, Some(20)));
+    let ahead = Command::Subscribe {
+        after: Some(LAST + 1),
+    };
+    assert_eq!(face.call(&ahead).unwrap_err().kind, ErrorKind::Usage);
+    face.stop();
+}
+
+#[test]
+fn a_page_of_events_that_are_not_known_here_is_gone_past() {
+    let directory = tempfile::tempdir().unwrap();
+    let face = with_events(directory.path());
+    let page = Command::Events {
+        after: Some(5),
+        limit: 10,
+        wait_ms: 60_000,
+    };
+    let (events, upto) = (Vec::new(), 15);
+    assert_eq!(face.call(&page), Ok(Reply::Events { events, upto }));
+    face.stop();
+}
