@@ -1,24 +1,28 @@
 //! Plain data that faces ask for, draw and print: commands, replies, events. The JSON form of every
 //! type here is the scripting contract.
 
+mod doctor;
 mod error;
 mod event;
 mod message;
 #[cfg(test)]
 mod openrpc;
+mod privacy;
 mod relay;
 mod rendezvous;
 mod why;
 
 pub use self::{
+    doctor::{CheckView, DoctorView, Outcome, Unit},
     error::{CommandError, ErrorKind},
     event::{Event, EventKind},
     message::{Action, MessageKind, MessageView, ReactionView, SentView},
+    privacy::{Observer, PrivacyView, SeenView, Trace, Ways, privacy},
     relay::{RelayState, RelayView},
     rendezvous::{
         BrowseView, CandidateView, FoundView, RegisterAs, RegisterView, ServerView, ServersView,
     },
-    why::{WhyStep, WhyView},
+    why::{Waits, WhyStep, WhyView},
 };
 use serde::{Deserialize, Serialize};
 pub use sremp_core::identity::{Trust, VerifiedVia};
@@ -166,6 +170,8 @@ pub enum Command {
     },
     /// What the client is doing.
     Status,
+    /// Checks the client and its surroundings, and measures them; answered within ten seconds.
+    Doctor,
     /// Where somebody is now, by the rendezvous servers.
     Find {
         /// An id of 64 hex digits, or a contact.
@@ -296,6 +302,7 @@ pub enum Reply {
     Sent(SentView),
     Status(StatusView),
     Why(WhyView),
+    Doctor(DoctorView),
     Found(Box<FoundView>),
     Browse(BrowseView),
     Servers(ServersView),

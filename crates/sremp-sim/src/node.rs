@@ -26,6 +26,7 @@ pub struct Node {
     pub(crate) replies: BTreeMap<Ticket, Result<Reply, CommandError>>,
     next_ticket: u64,
     pub(crate) config: Config,
+    pub(crate) mode: Mode,
 }
 
 impl Node {
@@ -56,6 +57,7 @@ impl Node {
             replies: BTreeMap::new(),
             next_ticket: 0,
             config,
+            mode: Mode::Resident,
         }
     }
 
@@ -106,10 +108,10 @@ impl Node {
 
     /// The process dies and starts again: only the store is left.
     pub(crate) fn restart(&mut self, now: Now, rng: &mut ChaCha20Rng) {
-        let config = self.config.clone();
+        let (config, mode) = (self.config.clone(), self.mode);
         self.engine = self
             .store
-            .transaction(|tx| Engine::load(tx, config, Mode::Resident, now, rng))
+            .transaction(|tx| Engine::load(tx, config, mode, now, rng))
             .unwrap_or_else(|e: StoreError| panic!("{}: {e}", self.name));
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use sremp_client::{
     config::Config,
-    engine::{Input, Now, Output, Ticket},
+    engine::{Input, Mode, Now, Output, Ticket},
     store::StoreError,
     view::CommandError,
 };
@@ -189,6 +189,12 @@ impl World {
     /// A node starts again with other settings.
     pub fn configure(&mut self, node: NodeIndex, set: impl FnOnce(&mut Config)) {
         set(&mut self.nodes[node].config);
+        self.restart(node);
+    }
+
+    /// A node's process ends, and a verb looks into its home without the network.
+    pub fn look_into(&mut self, node: NodeIndex) {
+        self.nodes[node].mode = Mode::Offline;
         self.restart(node);
     }
 

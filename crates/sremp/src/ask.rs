@@ -3,9 +3,9 @@
 use sremp_client::{
     client::Face,
     view::{
-        BackupView, BrowseView, Command, CommandError, ContactView, ErrorKind, Event, FoundView,
-        IdView, InviteView, MessageView, RegisterView, Reply, SentView, ServersView, StatusView,
-        VerifyView, WhyView,
+        BackupView, BrowseView, Command, CommandError, ContactView, DoctorView, ErrorKind, Event,
+        FoundView, IdView, InviteView, MessageView, RegisterView, Reply, SentView, ServersView,
+        StatusView, VerifyView, WhyView,
     },
 };
 
@@ -58,6 +58,7 @@ answer! {
     SentView: Reply::Sent(view) => view;
     StatusView: Reply::Status(view) => view;
     WhyView: Reply::Why(view) => view;
+    DoctorView: Reply::Doctor(view) => view;
     FoundView: Reply::Found(view) => *view;
     BrowseView: Reply::Browse(view) => view;
     RegisterView: Reply::Register(view) => view;

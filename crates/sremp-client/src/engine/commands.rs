@@ -75,6 +75,10 @@ impl Engine {
             }
             Command::Why { msg_id } => self.why(step, &msg_id),
             Command::Status => self.status(step).map(|view| Ok(Reply::Status(view))),
+            Command::Doctor => {
+                self.begin_examination(step, ticket, None);
+                return Ok(());
+            }
             Command::RotateNoiseKey => {
                 self.rotate_noise_key(step)?;
                 self.id_view(step).map(|view| Ok(Reply::Id(view)))

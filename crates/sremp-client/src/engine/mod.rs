@@ -13,7 +13,9 @@ mod commands;
 mod contacts;
 mod dialling;
 mod disappearing;
+mod doctor;
 mod invites;
+mod io;
 mod lines;
 mod links;
 mod naming;
@@ -30,39 +32,39 @@ mod restoring;
 mod sending;
 mod telling;
 mod views;
+mod waiting;
 mod waits;
 mod why;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     time::Duration,
 };
 
 use sremp_core::{
-    channel::{Admission, HandshakeHash, Message, Service},
-    contact_card::Endpoint,
+    channel::Service,
     error::ErrorCode,
-    id::{ContactId, IntroToken},
-    identity::Identity,
+    id::ContactId,
     rand_core::CryptoRng,
-    rendezvous::{ExporterValue, SpkiHash},
     time::{Tick, UnixMillis},
 };
-use sremp_net::{
-    CloseReason, DialTarget, Direction, LinkId,
-    bootstrap::{DomainServer, LookupError},
-    mapping::Mapping,
-};
+use sremp_net::CloseReason;
 
 use self::{
-    accounting::Refusals, dialling::Dialling, disappearing::Disappearing, links::Links, own::Own,
-    peers::Peers, relays::Relays, rendezvous::Servers, restoring::Renewals, waits::Waits,
+    accounting::Refusals, dialling::Dialling, disappearing::Disappearing, doctor::Examination,
+    links::Links, own::Own, peers::Peers, relays::Relays, rendezvous::Servers, restoring::Renewals,
+    waits::Waits,
+};
+pub use self::{
+    doctor::StoreMeasure,
+    io::{Input, Output},
+    rendezvous::{ServerOpened, ServerTarget},
 };
 use crate::{
     config::Config,
     store::{StoreError, Tx},
-    view::{Command, CommandError, Reply},
+    view::{CommandError, Reply},
 };
 
 /// Names a command that waits for its reply.
@@ -72,32 +74,6 @@ pub struct Ticket(pub u64);
 /// Names a connection to a rendezvous server, as the engine does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerLink(pub u64);
-
-/// A rendezvous server to connect to.
-#[derive(Clone, Debug)]
-pub struct ServerTarget {
-    /// What the connection is called.
-    pub link: ServerLink,
-    /// Where the server is.
-    pub endpoint: Endpoint,
-    /// The name in its certificate, if that is not the host.
-    pub tls_name: Option<String>,
-    /// The key of its certificate, by which it is believed in the place of a name.
-    pub pin: Option<SpkiHash>,
-    /// Not to be connected to at a private address.
-    pub public_only: bool,
-}
-
-/// A connection to a rendezvous server that stands.
-#[derive(Debug)]
-pub struct ServerOpened {
-    /// What the engine called it.
-    pub link: ServerLink,
-    /// What it exports.
-    pub exporter: ExporterValue,
-    /// The address of this end.
-    pub local: Option<IpAddr>,
-}
 
 /// How much a client does by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,148 +95,6 @@ pub struct Now {
     pub tick: Tick,
 }
 
-/// Something that happened outside.
-#[derive(Debug)]
-pub enum Input {
-    /// A face asks for something.
-    Command {
-        /// Comes back with the reply.
-        ticket: Ticket,
-        /// What it asks.
-        command: Command,
-    },
-    /// Faces that asked these have left, and wait for nothing more.
-    Left(Vec<Ticket>),
-    /// The client listens here now; `None`: no longer, or not at all.
-    Listening(Option<SocketAddr>),
-    /// A connection has shown who it is and waits to be admitted.
-    Shown {
-        /// The connection.
-        link: LinkId,
-        /// What it was made for.
-        service: Service,
-        /// The verified identity of the peer, whose static key it is.
-        identity: Box<Identity>,
-        /// The intro token that the peer brought.
-        intro: Option<IntroToken>,
-    },
-    /// A connection is open.
-    Opened {
-        /// The connection.
-        link: LinkId,
-        /// What it was made for.
-        service: Service,
-        /// Who dialled.
-        direction: Direction,
-        /// The verified identity of the peer.
-        identity: Box<Identity>,
-        /// The handshake hash, which no other connection has.
-        binding: HandshakeHash,
-    },
-    /// A message came over an open connection.
-    Message {
-        /// The connection.
-        link: LinkId,
-        /// The message.
-        message: Message,
-    },
-    /// A probed connection has answered.
-    Pong(LinkId),
-    /// A connection has ended, or a dial has failed.
-    Closed {
-        /// The connection.
-        link: LinkId,
-        /// What it was made for.
-        service: Service,
-        /// Whom it was dialled for, if it was.
-        dialled: Option<ContactId>,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// A connection to a rendezvous server stands.
-    ServerOpened(ServerOpened),
-    /// A rendezvous server has sent a message.
-    ServerMessage {
-        /// The connection.
-        link: ServerLink,
-        /// The message.
-        message: Message,
-    },
-    /// A connection to a rendezvous server has ended, or could not be made.
-    ServerClosed {
-        /// The connection.
-        link: ServerLink,
-        /// Why, in words.
-        cause: String,
-    },
-    /// The answer to [`Output::Resolve`].
-    Resolved {
-        /// The domain.
-        domain: String,
-        /// Its rendezvous servers, or why they are not known.
-        answer: Result<Vec<DomainServer>, LookupError>,
-    },
-    /// Whether and where a router leads to this client from outside.
-    Mapped(Mapping),
-    /// The time of [`Engine::deadline`] has come.
-    Deadline,
-}
-
-/// Something to be done once the step's transaction is durable.
-#[derive(Debug)]
-pub enum Output {
-    /// Answers a command.
-    Reply {
-        /// The command's.
-        ticket: Ticket,
-        /// The answer.
-        result: Box<Result<Reply, CommandError>>,
-    },
-    /// Opens a connection to a contact or a relay; the outcome is [`Input::Opened`] or [`Input::Closed`].
-    Dial(Box<DialTarget>),
-    /// Answers [`Input::Shown`].
-    Admit {
-        /// The connection.
-        link: LinkId,
-        /// Let in, or closed with a code.
-        admission: Admission,
-    },
-    /// Sends a message.
-    Send {
-        /// The connection.
-        link: LinkId,
-        /// The message.
-        message: Message,
-    },
-    /// Asks a connection for a sign of life; the answer is [`Input::Pong`].
-    Probe(LinkId),
-    /// Closes a connection after what was sent before.
-    Close {
-        /// The connection.
-        link: LinkId,
-        /// The code of the CLOSE.
-        code: ErrorCode,
-    },
-    /// Connects to a rendezvous server; the outcome is [`Input::ServerOpened`] or
-    /// [`Input::ServerClosed`].
-    Connect(Box<ServerTarget>),
-    /// Sends a message to a rendezvous server.
-    Ask {
-        /// The connection.
-        link: ServerLink,
-        /// The message.
-        message: Message,
-    },
-    /// Ends a connection to a rendezvous server.
-    Disconnect(ServerLink),
-    /// Asks DNS for a domain's rendezvous servers; the answer is [`Input::Resolved`].
-    Resolve(String),
-    /// One's own identity or noise key has changed: new connections show the new one.
-    IdentityChanged,
-    /// Ends the client.
-    Stop,
-}
-
 /// The client's decisions. Everything that must survive is in the store; what is kept here can be
 /// made again from it with [`Engine::load`].
 pub struct Engine {
@@ -275,6 +109,7 @@ pub struct Engine {
     relays: Relays,
     servers: Servers,
     waits: Waits,
+    examinations: Vec<Examination>,
     disappearing: Disappearing,
     /// Contacts whose outbox has to be moved along at the end of the step.
     to_push: BTreeSet<ContactId>,
@@ -347,6 +182,7 @@ impl Engine {
             links: Links::default(),
             dialling: Dialling::default(),
             waits: Waits::default(),
+            examinations: Vec::new(),
             disappearing: Disappearing::load(tx, now)?,
             to_push: BTreeSet::new(),
             resets: BTreeSet::new(),
@@ -409,6 +245,7 @@ impl Engine {
         self.run_relays(&mut step)?;
         self.run_servers(&mut step)?;
         self.dial_due(&mut step)?;
+        self.examine(&mut step)?;
         self.answer_waits(&mut step)?;
         self.peers.save(step.tx)?;
         Ok(step.outputs)
@@ -429,6 +266,7 @@ impl Engine {
             self.dialling.deadline(self.online),
             self.links.deadline(),
             self.waits.deadline(),
+            self.examinations.iter().map(Examination::until).min(),
             self.disappearing.deadline(),
             self.renewals.deadline(self.online),
             self.relays.deadline(self.online),
@@ -475,7 +313,14 @@ impl Engine {
                 self.handle_relay_message(step, link, &message)
             }
             Input::Message { link, message } => self.handle_message(step, link, &message),
-            Input::Pong(link) => self.handle_pong(step, link),
+            Input::Examine { ticket, store } => {
+                self.begin_examination(step, ticket, store);
+                Ok(())
+            }
+            Input::Pong(link) => {
+                self.relay_has_answered(step.now.tick, link);
+                self.handle_pong(step, link)
+            }
             Input::Closed {
                 link,
                 service,

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use sremp_core::{
-    id::MsgId,
-    identity::Trust,
-    time::{Tick, UnixMillis},
-};
+use sremp_core::{id::MsgId, time::Tick};
 
 use super::{Engine, Step, Ticket};
 use crate::{
@@ -198,7 +194,9 @@ impl Engine {
                 msg_id: wait.msg_id.to_string(),
                 status: known_status.unwrap_or(Status::Queued),
                 path: known.and_then(|m| m.path),
-                reason: self.why_waiting(step, wait.contact, known_status)?,
+                reason: self
+                    .why_waiting(step, wait.contact, Some(&wait.msg_id))?
+                    .map(|(_, words)| words),
             };
             step.reply(wait.ticket, Ok(Reply::Sent(sent)));
         }
@@ -216,49 +214,5 @@ impl Engine {
             step.reply(wait.ticket, Ok(Reply::Events { events, upto }));
         }
         Ok(())
-    }
-}
-
-impl Engine {
-    /// Why a message to this contact still waits.
-    pub(super) fn why_waiting(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        contact: ContactRow,
-        status: Option<Status>,
-    ) -> Result<Option<String>, StoreError> {
-        let Some(record) = step.tx.contact(contact)? else {
-            return Ok(None);
-        };
-        let name = record.name();
-        let reason = if status == Some(Status::AtRelay) {
-            format!("a relay keeps it; {name} has not fetched and confirmed it yet")
-        } else if record.is_withdrawn() {
-            format!("{name} has withdrawn this identity for good; ask for a new card")
-        } else if record.trust == Trust::Rejected {
-            format!("{name} is rejected; undo that with `sremp trust {name}`")
-        } else if self.links.active(&record.key).is_some() {
-            match record.confirmed {
-                true => format!("{name} is connected but has not confirmed it yet"),
-                false => format!("{name} is connected but has not accepted you as a contact yet"),
-            }
-        } else if !self.online {
-            let failed = step.tx.attempts(contact, UnixMillis::ZERO)?.pop();
-            let failed = failed.map(|last| format!("; the last try: {}", last.cause));
-            let failed = failed.unwrap_or_default();
-            format!("no client runs that could send it: start one with `sremp up`{failed}")
-        } else if let Some(cause) = self.relays_fail(&record, step.now.wall) {
-            format!("no relay of {name} takes it: {cause}")
-        } else if !record.has_endpoint(step.now.wall) && !record.mailboxes(step.now.wall).is_empty()
-        {
-            format!("the relays of {name} have not answered yet")
-        } else if !record.has_endpoint(step.now.wall) {
-            self.why_nowhere(&name)
-        } else {
-            let cause = self.dialling.failure(&record.key);
-            let cause = cause.unwrap_or_else(|| "there was no answer yet".to_owned());
-            format!("{name} cannot be reached: {cause}")
-        };
-        Ok(Some(reason))
     }
 }

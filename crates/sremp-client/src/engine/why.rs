@@ -6,11 +6,13 @@ use sremp_core::{
     time::UnixMillis,
 };
 
-use super::{Engine, Step, contacts::Answer, peers::Peer, relays::calendar};
+use super::{Engine, Step, contacts::Answer, peers::Peer, relays::calendar, waiting::is_waiting};
 use crate::{
     clock::Rfc3339,
     store::{ConfirmationRecord, MessageRecord, ReceiptRecord, StoreError},
-    view::{CommandError, ErrorKind, MessageKind, Path, Reply, Status, WhyStep, WhyView},
+    view::{
+        CommandError, ErrorKind, MessageKind, Path, Reply, Status, Ways, WhyStep, WhyView, privacy,
+    },
 };
 
 /// Fewest digits of an id that name a message.
@@ -43,9 +45,11 @@ impl Engine {
         peer: &Peer,
         message: &MessageRecord,
     ) -> Result<WhyView, StoreError> {
-        let waits = message
-            .status
-            .is_some_and(|s| matches!(s, Status::Queued | Status::AtRelay));
+        let waits = match is_waiting(message.status) {
+            true => self.why_waiting(step, message.contact, message.msg_id.as_ref())?,
+            false => None,
+        };
+        let (waits, waits_for) = waits.unzip();
         let timeline = match message.kind {
             MessageKind::Sent => self.way_out(step, peer, message)?,
             _ => way_in(step, message)?,
@@ -53,6 +57,7 @@ impl Engine {
         let next = self.dialling.next(&peer.key());
         let next = next.into_iter().chain(self.next_route(&peer.key())).min();
         let next = next.filter(|_| self.online && message.status == Some(Status::Queued));
+        let privacy = privacy(&ways(peer, message, &timeline));
         Ok(WhyView {
             msg_id: message.msg_id.map(|id| id.to_string()).unwrap_or_default(),
             contact: peer.key().to_string(),
@@ -60,11 +65,10 @@ impl Engine {
             kind: message.kind,
             status: message.status,
             path: message.path,
-            waits_for: match waits {
-                true => self.why_waiting(step, message.contact, message.status)?,
-                false => None,
-            },
+            waits,
+            waits_for,
             next_try: next.map(|at| Rfc3339(calendar(at, step.now))),
+            privacy,
             timeline,
         })
     }
@@ -176,6 +180,28 @@ impl Engine {
             confirmation_valid: valid,
         }
     }
+}
+
+/// By which ways a message went, as its timeline tells.
+fn ways(peer: &Peer, message: &MessageRecord, timeline: &[WhyStep]) -> Ways {
+    let mut ways = Ways {
+        direct: message.path == Some(Path::Direct),
+        rendezvous: peer.record.found.is_some(),
+        waits: is_waiting(message.status) || message.status == Some(Status::Failed),
+        ..Ways::default()
+    };
+    for step in timeline {
+        match step {
+            WhyStep::AtRelay { relay, .. } | WhyStep::Stored { relay, .. }
+                if !ways.relays.contains(relay) =>
+            {
+                ways.relays.push(relay.clone());
+            }
+            WhyStep::OnDevice { relay, .. } => ways.confirmed_by = relay.clone(),
+            _ => {}
+        }
+    }
+    ways
 }
 
 /// What happened to a message of a contact's.

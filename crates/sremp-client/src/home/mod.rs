@@ -14,6 +14,7 @@ mod backup;
 mod create;
 mod epoch;
 mod error;
+mod examine;
 mod key_file;
 mod lock;
 

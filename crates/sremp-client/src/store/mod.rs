@@ -222,6 +222,19 @@ impl Store {
         self.conn.execute_batch(index).map_err(vendor)
     }
 
+    /// Whether the pages are as they were written, if they are few enough to be read at once: each is
+    /// authenticated as it is read. `None`: they are too many.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be told.
+    pub fn looks_intact(&mut self) -> Result<Option<bool>, StoreError> {
+        const MOST_PAGES: i64 = 16 * 1024;
+        if number(&self.conn, "PRAGMA page_count")? > MOST_PAGES {
+            return Ok(None);
+        }
+        Ok(Some(report(&self.conn, "PRAGMA quick_check(1)")? == ["ok"]))
+    }
+
     /// Carries the write-ahead log over into the database and cuts it to nothing: the clean end.
     /// Not needed for durability.
     ///

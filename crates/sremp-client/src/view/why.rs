@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MessageKind, Path, Status};
+use super::{MessageKind, Path, PrivacyView, Status};
 use crate::clock::Rfc3339;
 
 /// The way of one message: what happened to it, what was proved, and what comes next.
@@ -22,12 +22,57 @@ pub struct WhyView {
     pub status: Option<Status>,
     /// The way it took.
     pub path: Option<Path>,
-    /// What it waits for, in words; absent once it has arrived.
+    /// What it waits for; absent once it has arrived.
+    pub waits: Option<Waits>,
+    /// The same in words, with the cause.
     pub waits_for: Option<String>,
     /// When something is tried next by itself, if a time is set.
     pub next_try: Option<Rfc3339>,
+    /// Who could see what of it so far.
+    pub privacy: PrivacyView,
     /// What happened, in the order of time.
     pub timeline: Vec<WhyStep>,
+}
+
+/// What a message waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Waits {
+    /// A relay keeps it: for its reader to come.
+    Reader,
+    /// The contact is connected: for its confirmation.
+    Confirmation,
+    /// For the contact to accept who wrote.
+    Acceptance,
+    /// For keys of the contact, to which it is sealed.
+    Keys,
+    /// For a new session in the place of one that was lost.
+    NewSession,
+    /// For an answer of the contact's relay.
+    RelayAnswer,
+    /// For a relay of the contact's to be there again.
+    RelayDown,
+    /// For a relay that refuses it: a full mailbox, too many requests.
+    RelayRefuses,
+    /// For a relay that takes nothing from this sender for the contact.
+    RelayDenies,
+    /// For a direct connection, the only way.
+    Direct,
+    /// For the user: direct connections are off, and there is no other way.
+    DirectOff,
+    /// For anybody to tell where the contact is.
+    Address,
+    /// For a client that runs.
+    Client,
+    /// For the user's clock to be set right.
+    Clock,
+    /// For the user, who has rejected the contact.
+    Rejected,
+    /// For nothing: the contact has withdrawn its identity.
+    Withdrawn,
+    /// For the user to find out who is who: two identities carry the contact's key.
+    Forked,
 }
 
 /// One thing that happened to a message.

@@ -8,9 +8,9 @@ use clap::{
 };
 
 use super::{
-    add, backup, bench, browse, chat, completions, config, contacts, delete, edit, export, find,
-    history, id, identity, init, invite, man, r#move, react, recv, register, relay, rendezvous,
-    restore, rpc, search, send, servers, status, timer, trust, up, verify, why,
+    add, backup, bench, browse, chat, completions, config, contacts, delete, doctor, edit, export,
+    find, history, id, identity, init, invite, man, r#move, react, recv, register, relay,
+    rendezvous, restore, rpc, search, send, servers, status, timer, trust, up, verify, why,
 };
 
 const AFTER_HELP: &str = "\
@@ -130,6 +130,8 @@ pub(crate) enum Verb {
     Servers(servers::Args),
     /// Show what the client is doing
     Status(status::Args),
+    /// Check and measure the client and its surroundings, and say what to do
+    Doctor(doctor::Args),
     /// Show or change the settings of the home
     Config(config::Args),
     /// Write identity, contacts and history to one encrypted file

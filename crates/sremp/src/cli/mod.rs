@@ -24,6 +24,7 @@ mod config;
 mod contacts;
 mod delete;
 mod detach;
+mod doctor;
 mod edit;
 mod export;
 mod find;
@@ -132,6 +133,7 @@ fn run(typed: Typed) -> Ending {
         Verb::Register(args) => args.run(&context),
         Verb::Servers(args) => args.run(&context),
         Verb::Status(args) => args.run(&context),
+        Verb::Doctor(args) => args.run(&context),
         Verb::Config(args) => args.run(&context),
         Verb::Backup(args) => args.run(&context),
         Verb::Restore(args) => args.run(&context),

@@ -57,6 +57,7 @@ fn show(to: &mut dyn Write, why: &WhyView) -> io::Result<()> {
     if let Some(next) = why.next_try {
         writeln!(to, "next try {}", words::moment(next))?;
     }
+    writeln!(to, "seen: {}", peer::line(&why.privacy.words))?;
     Ok(())
 }
 

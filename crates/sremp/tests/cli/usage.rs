@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::support::{Home, parse_lines};
 
-const VERBS: [&str; 25] = [
+const VERBS: [&str; 26] = [
     "init",
     "id",
     "invite",
@@ -23,6 +23,7 @@ const VERBS: [&str; 25] = [
     "history",
     "search",
     "why",
+    "doctor",
     "export",
     "up",
     "status",

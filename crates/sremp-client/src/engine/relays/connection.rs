@@ -15,8 +15,8 @@ use sremp_core::{
 use sremp_net::{CloseReason, DialTarget, LinkId, Service};
 
 use super::{
-    super::{Engine, Output, Step, backoff::Backoff},
-    IDLE, Phase, Relay, Session,
+    super::{Engine, Now, Output, Step, backoff::Backoff},
+    ForeignClock, IDLE, Phase, Relay, Session,
 };
 use crate::store::StoreError;
 
@@ -40,13 +40,15 @@ const WISHED: Capabilities = Capabilities {
 
 impl Relay {
     /// The connection failed or ended: dialled again after a pause, if there is work.
-    fn fall(&mut self, cause: String, least: Duration, now: Tick, rng: &mut dyn CryptoRng) {
+    fn fall(&mut self, cause: String, least: Duration, both: Now, rng: &mut dyn CryptoRng) {
+        let now = both.tick;
         let lived = self.session().filter(|s| s.granted);
         if lived.is_some_and(|s| now.since(s.opened) >= LASTING) {
             self.failures = 0;
         }
         let pause = BACKOFF.pause(self.failures, rng).max(least);
         self.failures = self.failures.saturating_add(1);
+        self.down_since.get_or_insert(both.wall);
         self.last_error = Some(cause);
         self.phase = Phase::Down;
         self.due = Some(now.plus(pause));
@@ -264,7 +266,16 @@ impl Engine {
         event: RelayEvent,
     ) -> Result<(), StoreError> {
         match event {
-            RelayEvent::Granted(_) => self.granted(step, key),
+            RelayEvent::Granted(granted) => {
+                if let Some(relay) = self.relays.known.get_mut(key) {
+                    relay.down_since = None;
+                    relay.clock = Some(ForeignClock {
+                        wall: granted.server_time,
+                        tick: step.now.tick,
+                    });
+                }
+                self.granted(step, key)
+            }
             RelayEvent::Counts(counts) => {
                 self.errand_done(step, key, req_id, &[])?;
                 self.prekeys_left(step, key, counts)
@@ -354,7 +365,7 @@ impl Engine {
             stranded.extend(session.bundle_requests.values());
         }
         relay.queue.clear();
-        relay.fall(cause.clone(), least, now, step.rng);
+        relay.fall(cause.clone(), least, step.now, step.rng);
         stranded.sort_unstable();
         stranded.dedup();
         for contact in stranded {

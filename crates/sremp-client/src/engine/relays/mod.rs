@@ -24,7 +24,7 @@ use sremp_core::{
     contact_card::{Endpoint, RelayHint},
     id::ContactId,
     relay::RelayClient,
-    time::Tick,
+    time::{Tick, UnixMillis},
 };
 use sremp_net::LinkId;
 
@@ -33,7 +33,7 @@ use self::{
     routing::Routes,
     storing::{Queue, Stored},
 };
-pub(super) use self::{reading::Arrival, views::calendar};
+pub(super) use self::{reading::Arrival, routing::in_words, views::calendar};
 use crate::{config::Config, store::RelayRow};
 
 /// A relay that leaves a request without an answer for this time is left, and another is tried.
@@ -59,6 +59,10 @@ struct Relay {
     phase: Phase,
     /// Connections in a row that failed or did not last.
     failures: u32,
+    /// Since when it cannot be used.
+    down_since: Option<UnixMillis>,
+    /// How its clock stood when it last registered us.
+    clock: Option<ForeignClock>,
     /// When to dial next; `None`: not before something is to be done.
     due: Option<Tick>,
     last_error: Option<String>,
@@ -68,6 +72,13 @@ struct Relay {
     bundles: BTreeSet<ContactId>,
     /// Confirmations are expected from it, which nobody else would bring.
     watched: bool,
+}
+
+/// What another's calendar showed when a stopwatch here showed this.
+#[derive(Clone, Copy)]
+struct ForeignClock {
+    wall: UnixMillis,
+    tick: Tick,
 }
 
 enum Phase {
@@ -115,6 +126,8 @@ impl Relay {
             row: None,
             phase: Phase::Down,
             failures: 0,
+            down_since: None,
+            clock: None,
             due: None,
             last_error: None,
             queue: BTreeMap::new(),

@@ -26,6 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// A relay that has refused what was for a contact.
 struct Refusal {
+    code: ErrorCode,
     until: Tick,
     times: u32,
 }
@@ -74,10 +75,12 @@ impl Routes {
         &mut self,
         contact: ContactId,
         relay: ContactId,
+        code: ErrorCode,
         retry_after: Duration,
         now: Tick,
     ) {
         let refusal = self.refusals.entry((contact, relay)).or_insert(Refusal {
+            code,
             until: now,
             times: 0,
         });
@@ -85,12 +88,18 @@ impl Routes {
             .saturating_mul(1 << refusal.times.min(15))
             .min(LONGEST_PAUSE);
         refusal.times += 1;
+        refusal.code = code;
         refusal.until = now.plus(pause.max(retry_after.min(LONGEST_PAUSE)));
     }
 
     /// A relay has taken something.
     pub(super) fn taken(&mut self, contact: ContactId, relay: ContactId) {
         self.refusals.remove(&(contact, relay));
+    }
+
+    /// What a relay last refused this contact's messages with, until it takes one.
+    pub(super) fn refusal(&self, contact: ContactId, relay: ContactId) -> Option<ErrorCode> {
+        self.refusals.get(&(contact, relay)).map(|r| r.code)
     }
 
     fn refused_until(&self, contact: ContactId, relay: ContactId, now: Tick) -> Option<Tick> {
@@ -106,7 +115,7 @@ enum Fitness {
 }
 
 /// What a refusal means to whoever wrote.
-fn in_words(code: ErrorCode) -> &'static str {
+pub(in super::super) fn in_words(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::NoPrekey => {
             "the contact's client has left no keys there yet; it has to run once with this relay"
@@ -230,7 +239,7 @@ impl Engine {
         let now = step.now.tick;
         self.relays
             .routes
-            .refused(*contact, *relay, retry_after, now);
+            .refused(*contact, *relay, code, retry_after, now);
         if let Some(state) = self.relays.known.get_mut(relay) {
             state.queue.remove(contact);
             state.last_error = Some(in_words(code).to_owned());

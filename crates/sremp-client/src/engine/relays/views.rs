@@ -1,17 +1,18 @@
 //! Relays as `status` shows them.
 
 use sremp_core::{
-    contact_card::RelayHint,
+    contact_card::{Endpoint, RelayHint},
+    id::ContactId,
     time::{Tick, UnixMillis},
 };
+use sremp_net::LinkId;
 
 use super::{
-    super::{Engine, Now},
-    Phase, Relay,
+    super::{Engine, Now, peers::Peer, waiting::Held},
+    Phase, Relay, Relays, Session,
 };
 use crate::{
     clock::Rfc3339,
-    store::ContactRecord,
     view::{RelayState, RelayView},
 };
 
@@ -21,6 +22,26 @@ pub(in super::super) fn calendar(at: Tick, now: Now) -> UnixMillis {
 }
 
 impl Relay {
+    /// Whether it is, or is to be, asked for a contact's bundle.
+    fn wants_keys(&self, contact: &ContactId) -> bool {
+        let asked = |s: &Session| s.bundle_requests.values().any(|c| c == contact);
+        self.bundles.contains(contact) || self.session().is_some_and(asked)
+    }
+
+    /// Whether it is, or is to be, given something for a contact.
+    fn is_busy_for(&self, contact: &ContactId) -> bool {
+        let gives = |s: &Session| s.stores.values().any(|stored| stored.contact == *contact);
+        self.queue.contains_key(contact) || self.session().is_some_and(gives)
+    }
+
+    /// How far the calendar here is ahead of its, in milliseconds.
+    fn clock_ahead(&self, now: Now) -> Option<i64> {
+        let clock = self.clock?;
+        let theirs = clock.wall.plus(now.tick.since(clock.tick));
+        let millis = |time: UnixMillis| i64::try_from(time.get()).unwrap_or(i64::MAX);
+        Some(millis(now.wall).saturating_sub(millis(theirs)))
+    }
+
     fn state(&self) -> RelayState {
         match &self.phase {
             Phase::Up(session) if session.granted => RelayState::Connected,
@@ -31,21 +52,50 @@ impl Relay {
     }
 }
 
+impl Relays {
+    /// How far the calendar here is ahead of a relay's, in milliseconds: by the relay that agrees
+    /// best, for any of them may be wrong.
+    pub(in super::super) fn clock_error(&self, now: Now) -> Option<(&Endpoint, i64)> {
+        let known = self.known.values();
+        let clocks = known.filter_map(|relay| Some((&relay.endpoint, relay.clock_ahead(now)?)));
+        clocks.min_by_key(|(_, ahead)| ahead.unsigned_abs())
+    }
+}
+
 impl Engine {
-    /// Why none of a contact's relays takes what waits for it; `None` if one may, or there is none.
-    pub(in super::super) fn relays_fail(
-        &self,
-        contact: &ContactRecord,
-        now: UnixMillis,
-    ) -> Option<String> {
-        let relays = contact.mailboxes(now);
+    /// What holds up at a contact's relays what waits for it; `None` if it has none.
+    pub(in super::super) fn held_by_relays(&self, peer: &Peer, now: Now) -> Option<Held> {
+        let relays = peer.record.mailboxes(now.wall);
+        let first = relays.first()?;
+        let key = peer.key();
         let known = |hint: &RelayHint| self.relays.known.get(&hint.relay);
-        let works = |r: &Relay| r.last_error.is_none();
-        if relays.iter().any(|h| known(h).is_none_or(works)) {
-            return None;
+        let refusal = |hint: &RelayHint| {
+            let code = self.relays.routes.refusal(key, hint.relay)?;
+            Some(Held::Refused(hint.endpoint.to_string(), code))
+        };
+        let down = |hint: &RelayHint| {
+            let relay = known(hint).filter(|relay| !relay.is_up())?;
+            Some(Held::Down {
+                relay: hint.endpoint.to_string(),
+                cause: relay.last_error.clone()?,
+                since: relay.down_since,
+            })
+        };
+        let in_the_way = |hint: &RelayHint| down(hint).or_else(|| refusal(hint));
+        if relays.iter().all(|hint| in_the_way(hint).is_some()) {
+            // what a relay says tells more than that another is silent
+            return relays.iter().find_map(refusal).or_else(|| down(first));
         }
-        let first = relays.first().and_then(known)?;
-        first.last_error.clone()
+        let asked = |hint: &&RelayHint| known(hint).is_some_and(|relay| relay.wants_keys(&key));
+        if let Some(hint) = relays.iter().find(asked) {
+            return Some(Held::Keys(hint.endpoint.to_string()));
+        }
+        let idle = |relay: &Relay| relay.is_up() && !relay.is_busy_for(&key);
+        let has_its_share = !peer.record.confirmed && relays.iter().filter_map(known).any(idle);
+        Some(match has_its_share {
+            true => Held::Acceptance,
+            false => Held::Unanswered,
+        })
     }
 
     /// What the user should know: the same identity is live twice (D3.13).
@@ -61,6 +111,27 @@ impl Engine {
             ))
         };
         self.relays.known.values().filter_map(warning).collect()
+    }
+
+    /// One's own relays, to be connected to now whatever their pauses; with the failures in a row.
+    pub(in super::super) fn hurry_own_relays(&mut self, now: Tick) -> Vec<(ContactId, u32)> {
+        let own = self.relays.known.iter_mut();
+        let own = own.filter(|(_, relay)| relay.mailbox.is_some());
+        own.map(|(key, relay)| {
+            if matches!(relay.phase, Phase::Down) {
+                relay.due = Some(now);
+            }
+            (*key, relay.failures)
+        })
+        .collect()
+    }
+
+    /// The connection to a relay if it can be used, and the failures in a row.
+    pub(in super::super) fn relay_state(&self, key: &ContactId) -> (Option<LinkId>, u32) {
+        let relay = self.relays.known.get(key);
+        let up = relay.filter(|relay| relay.is_up());
+        let link = up.and_then(Relay::session).map(|s| s.link);
+        (link, relay.map_or(0, |relay| relay.failures))
     }
 
     /// Every relay, one's own first.

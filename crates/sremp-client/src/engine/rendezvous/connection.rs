@@ -219,6 +219,9 @@ impl Engine {
         let Some(asked) = session.asked.remove(&message.req_id) else {
             return Ok(());
         };
+        if matches!(asked, Ask::Address) {
+            self.server_has_answered(now.tick, &endpoint);
+        }
         self.handle_server_event(step, &endpoint, asked, event)
     }
 

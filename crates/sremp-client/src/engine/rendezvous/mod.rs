@@ -23,8 +23,8 @@ use sremp_core::{
     contact_card::Endpoint,
     id::ContactId,
     rendezvous::{
-        Candidates, NotKept, PageCursor, RendezvousClient, Seq, ServerRecord, Source, SpkiHash,
-        Visibility,
+        Candidates, ExporterValue, NotKept, PageCursor, RendezvousClient, Seq, ServerRecord,
+        Source, SpkiHash, Visibility,
     },
     time::{Tick, UnixMillis},
 };
@@ -43,6 +43,32 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 const HEARTBEAT: Duration = Duration::from_secs(45);
 /// A connection that was made for a lookup is closed when nothing was asked for this time.
 const IDLE: Duration = Duration::from_secs(20);
+
+/// A rendezvous server to connect to.
+#[derive(Clone, Debug)]
+pub struct ServerTarget {
+    /// What the connection is called.
+    pub link: ServerLink,
+    /// Where the server is.
+    pub endpoint: Endpoint,
+    /// The name in its certificate, if that is not the host.
+    pub tls_name: Option<String>,
+    /// The key of its certificate, by which it is believed in the place of a name.
+    pub pin: Option<SpkiHash>,
+    /// Not to be connected to at a private address.
+    pub public_only: bool,
+}
+
+/// A connection to a rendezvous server that stands.
+#[derive(Debug)]
+pub struct ServerOpened {
+    /// What the engine called it.
+    pub link: ServerLink,
+    /// What it exports.
+    pub exporter: ExporterValue,
+    /// The address of this end.
+    pub local: Option<IpAddr>,
+}
 
 /// Every server that is used.
 pub(super) struct Servers {

@@ -41,7 +41,7 @@ impl Places {
 impl Engine {
     /// Where one is found now beside the place where one listens: by a router's mapping, or under the
     /// address that a server sees if that is this machine's own.
-    pub(super) fn learnt_endpoints(&self) -> Vec<Endpoint> {
+    pub(in super::super) fn learnt_endpoints(&self) -> Vec<Endpoint> {
         let places = &self.servers.places;
         if let Some(mapped) = &places.mapped {
             return vec![mapped.clone()];

@@ -5,11 +5,12 @@ use sremp_core::{
     identity::confusable,
     rendezvous::{Found, RendezvousLink, Visibility},
     text,
+    time::Tick,
 };
 
 use super::{
     super::{Engine, Now, Step, relays::calendar},
-    Phase, Server,
+    Ask, Phase, Server,
 };
 use crate::{
     clock::Rfc3339,
@@ -86,6 +87,41 @@ impl Engine {
             next_try: domain.due.map(|due| Rfc3339(calendar(due, now))),
         }));
         views
+    }
+
+    /// One's own servers, to be asked something now whatever their pauses; with the failures in a row.
+    pub(in super::super) fn hurry_own_servers(&mut self, now: Tick) -> Vec<(Endpoint, u32)> {
+        let own = self.servers.known.iter_mut().filter(|(_, s)| s.own);
+        own.map(|(endpoint, server)| {
+            if server.is_down() {
+                server.due = Some(now);
+            }
+            if !server.queue.iter().any(|ask| matches!(ask, Ask::Address)) {
+                server.queue.push_back(Ask::Address);
+            }
+            (endpoint.clone(), server.failures)
+        })
+        .collect()
+    }
+
+    /// Whether a server is being asked from where it sees one come, and the failures in a row.
+    pub(in super::super) fn server_state(&self, endpoint: &Endpoint) -> (bool, u32) {
+        let server = self.servers.known.get(endpoint);
+        let asked = server.and_then(Server::session).is_some_and(|s| {
+            let mut asked = s.asked.values();
+            asked.any(|ask| matches!(ask, Ask::Address))
+        });
+        (asked, server.map_or(0, |server| server.failures))
+    }
+
+    /// Where one's own servers are told that one is, how many took that, and how many did not.
+    pub(in super::super) fn reached_by_servers(&self) -> (Vec<Endpoint>, usize, usize) {
+        let accounts = || self.servers.own().map(|(_, s)| &s.account);
+        let current = self.servers.registering.current.as_ref();
+        let places = current.map(|c| c.whole.endpoints().to_vec());
+        let whole = accounts().filter(|a| a.told.is_some() && !a.reduced);
+        let reduced = accounts().filter(|a| a.reduced);
+        (places.unwrap_or_default(), whole.count(), reduced.count())
     }
 
     /// `servers`: those in use, and those of which they told.

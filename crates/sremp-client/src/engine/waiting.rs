@@ -1,0 +1,340 @@
+//! Why a message waits: the first thing that holds it up, from what the engine knows now and, where
+//! it has not tried yet since its start, from what the store kept.
+
+use std::time::Duration;
+
+use sremp_core::{
+    constants::CLOCK_SKEW,
+    error::ErrorCode,
+    id::MsgId,
+    identity::Trust,
+    time::{Tick, UnixMillis},
+};
+
+use super::{Engine, Now, Step, peers::Peer};
+use crate::{
+    clock::{Rfc3339, period},
+    config::Direct,
+    store::{ContactRow, OutboxItem, StoreError},
+    view::{Status, Waits},
+};
+
+/// What a message waits for, and the words for it.
+pub(super) type Reason = (Waits, String);
+
+/// A session that was begun anew is waited for this long before something else is the reason.
+const RENEWAL: Duration = Duration::from_secs(60 * 60);
+
+impl Engine {
+    /// Why a message to this contact still waits.
+    pub(super) fn why_waiting(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        contact: ContactRow,
+        msg_id: Option<&MsgId>,
+    ) -> Result<Option<Reason>, StoreError> {
+        let Some(record) = step.tx.contact(contact)? else {
+            return Ok(None);
+        };
+        let item = match msg_id {
+            Some(msg_id) => step.tx.outbox_of_message(contact, msg_id)?,
+            None => None,
+        };
+        let item = match item {
+            Some(id) => step.tx.outbox_item(id)?,
+            None => None,
+        };
+        let Some(peer) = self.peers.take(step.tx, &record.key)? else {
+            return Ok(None);
+        };
+        let reason = self.reason(step, &peer, item.as_ref());
+        self.peers.put(peer);
+        reason.map(Some)
+    }
+
+    fn reason(
+        &self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        item: Option<&OutboxItem>,
+    ) -> Result<Reason, StoreError> {
+        if let Some(reason) = turned_away(peer) {
+            return Ok(reason);
+        }
+        if let Some(reason) = self.renewal(step.now.tick, peer) {
+            return Ok(reason);
+        }
+        // what was promised for an envelope that was dropped meanwhile counts no longer
+        if let Some(until) = item.and_then(|item| item.relay_until) {
+            return Ok(kept(peer, until));
+        }
+        if self.links.active(&peer.key()).is_some() {
+            return Ok(self.connected(step.now, peer));
+        }
+        if !self.online {
+            return self.nothing_runs(step, peer);
+        }
+        let Some((waits, mut words)) = self.at_relays(step, peer)? else {
+            return self.without_relay(step, peer);
+        };
+        if self.may_dial(peer, step.now.wall)
+            && let Some(cause) = self.dialling.failure(&peer.key())
+        {
+            words = format!("{words}; directly: {cause}");
+        }
+        Ok((waits, words))
+    }
+
+    /// A new session is under way, in which everything goes again.
+    fn renewal(&self, now: Tick, peer: &Peer) -> Option<Reason> {
+        let (key, name) = (peer.key(), peer.name());
+        if self.resets.contains(&key) {
+            let words = format!(
+                "the session with {name} is lost; a new one is begun as soon as new keys of {name} \
+                 come, and this goes with it"
+            );
+            return Some((Waits::NewSession, words));
+        }
+        let begun = self.resets_begun.get(&key)?;
+        let fresh = now.since(*begun) < RENEWAL && self.links.active(&key).is_some();
+        fresh.then(|| {
+            let words = format!(
+                "a new session with {name} was begun just now, and {name} has not confirmed this in \
+                 it yet"
+            );
+            (Waits::NewSession, words)
+        })
+    }
+
+    fn connected(&self, now: Now, peer: &Peer) -> Reason {
+        let name = peer.name();
+        if peer.needs_bundle(now.wall) {
+            let words = format!(
+                "{name} is connected but has not sent the keys yet to which this is sealed{}",
+                self.clock_remark(now)
+                    .map_or_else(String::new, |remark| format!("; {remark}"))
+            );
+            return (Waits::Keys, words);
+        }
+        match peer.record.confirmed {
+            true => {
+                let words = format!("{name} is connected but has not confirmed it yet");
+                (Waits::Confirmation, words)
+            }
+            false => {
+                let words =
+                    format!("{name} is connected but has not accepted you as a contact yet");
+                (Waits::Acceptance, words)
+            }
+        }
+    }
+
+    fn nothing_runs(&self, step: &mut Step<'_, '_>, peer: &Peer) -> Result<Reason, StoreError> {
+        let failed = step.tx.attempts(peer.record.row, UnixMillis::ZERO)?.pop();
+        let failed = failed.map(|last| format!("; the last try: {}", last.cause));
+        let words = format!(
+            "no client runs that could send it: start one with `sremp up`{}",
+            failed.unwrap_or_default()
+        );
+        Ok((Waits::Client, words))
+    }
+
+    /// What holds it up at the contact's relays; `None` if no relay is known.
+    fn at_relays(
+        &self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+    ) -> Result<Option<Reason>, StoreError> {
+        let name = peer.name();
+        let held = self.held_by_relays(peer, step.now);
+        let Some(held) = held else {
+            return Ok(None);
+        };
+        let reason = match held {
+            Held::Refused(relay, code) => self.refused(step.now, &name, &relay, code),
+            Held::Keys(relay) => {
+                let words = format!("relay {relay} is being asked for the keys of {name}");
+                (Waits::Keys, words)
+            }
+            Held::Acceptance => {
+                let words = format!(
+                    "{name} has not accepted you as a contact yet; until then relays are given only \
+                     the first messages, and they have them"
+                );
+                (Waits::Acceptance, words)
+            }
+            Held::Down {
+                relay,
+                cause,
+                since,
+            } => {
+                let since = since.map(|at| format!(" since {}", Rfc3339(at)));
+                let words = format!(
+                    "no relay of {name} takes it: {relay} cannot be used{}: {cause}",
+                    since.unwrap_or_default()
+                );
+                (Waits::RelayDown, words)
+            }
+            Held::Unanswered => {
+                let failed = step.tx.attempts(peer.record.row, UnixMillis::ZERO)?;
+                let failed = failed.into_iter().rfind(|a| a.relay.is_some());
+                let failed = failed.map(|last| {
+                    format!("; the last failure, {}: {}", Rfc3339(last.last), last.cause)
+                });
+                let words = format!(
+                    "the relays of {name} have not answered yet{}",
+                    failed.unwrap_or_default()
+                );
+                (Waits::RelayAnswer, words)
+            }
+        };
+        Ok(Some(reason))
+    }
+
+    fn refused(&self, now: Now, name: &str, relay: &str, code: ErrorCode) -> Reason {
+        let said = super::relays::in_words(code);
+        match code {
+            ErrorCode::Denied => {
+                let words = format!(
+                    "relay {relay} takes nothing from you for {name}: {name} has no mailbox there (any \
+                     more), or has blocked you. The relay does not tell which; ask {name} by another way"
+                );
+                (Waits::RelayDenies, words)
+            }
+            ErrorCode::NoPrekey | ErrorCode::BundleInvalid | ErrorCode::Suite => {
+                let words =
+                    format!("no keys of {name} to seal this to, from relay {relay}: {said}");
+                match self.clock_remark(now) {
+                    Some(remark) => (Waits::Clock, format!("{words}. Likely because {remark}")),
+                    None => (Waits::Keys, words),
+                }
+            }
+            _ => {
+                let words = format!("relay {relay} does not take it for {name}: {said}");
+                (Waits::RelayRefuses, words)
+            }
+        }
+    }
+
+    fn without_relay(&self, step: &mut Step<'_, '_>, peer: &Peer) -> Result<Reason, StoreError> {
+        let name = peer.name();
+        let now = step.now.wall;
+        if !peer.record.has_endpoint(now) {
+            return Ok((Waits::Address, self.why_nowhere(&name)));
+        }
+        if !self.may_dial(peer, now) {
+            let setting = match self.config.direct {
+                Direct::Trusted => format!(
+                    "direct connections are for trusted contacts only: `sremp verify {name}`, or \
+                     set `direct` to \"accepted\""
+                ),
+                _ => "direct connections are off: `sremp config direct accepted` allows them"
+                    .to_owned(),
+            };
+            let words = format!("no relay of {name} is known, and {setting}");
+            return Ok((Waits::DirectOff, words));
+        }
+        let mut kept = || -> Result<Option<String>, StoreError> {
+            let attempts = step.tx.attempts(peer.record.row, UnixMillis::ZERO)?;
+            let direct = attempts.into_iter().rfind(|a| a.relay.is_none());
+            Ok(direct.map(|last| last.cause))
+        };
+        let cause = match self.dialling.failure(&peer.key()) {
+            Some(cause) => Some(cause),
+            None => kept()?,
+        };
+        if peer.record.forked {
+            let words = format!(
+                "two different identities carry the key of {name}, and who answers is not the one \
+                 that is known: compare with `sremp verify {name}` over another way ({})",
+                cause.as_deref().unwrap_or("there was no answer yet")
+            );
+            return Ok((Waits::Forked, words));
+        }
+        let words = format!(
+            "{name} cannot be reached: {}; no relay of {name} is known, so this waits for a direct \
+             connection",
+            cause.as_deref().unwrap_or("there was no answer yet")
+        );
+        Ok((Waits::Direct, words))
+    }
+
+    /// What is to be said if one's own calendar is not that of one's relays.
+    pub(super) fn clock_remark(&self, now: Now) -> Option<String> {
+        let (relay, ahead) = self.relays.clock_error(now)?;
+        let off =
+            u32::try_from(ahead.unsigned_abs().saturating_add(500) / 1_000).unwrap_or(u32::MAX);
+        if u64::from(off) <= CLOCK_SKEW.as_secs() {
+            return None;
+        }
+        let way = if ahead > 0 { "fast" } else { "slow" };
+        Some(format!(
+            "your clock is {} {way} by the word of relay {relay}: set it right",
+            about(off)
+        ))
+    }
+}
+
+/// Seconds in the largest unit that is not too coarse.
+pub(super) fn about(seconds: u32) -> String {
+    let unit = [24 * 60 * 60, 60 * 60, 60, 1];
+    let unit = unit.into_iter().find(|unit| seconds >= *unit).unwrap_or(1);
+    period(seconds / unit * unit)
+}
+
+/// How things stand with what a contact's relays are to be given.
+pub(super) enum Held {
+    /// One has refused it, and none takes it.
+    Refused(String, ErrorCode),
+    /// One is asked for keys.
+    Keys(String),
+    /// Relays have as much as a contact gets who has not answered.
+    Acceptance,
+    /// None can be used.
+    Down {
+        /// The first of them.
+        relay: String,
+        /// Why.
+        cause: String,
+        /// Since when.
+        since: Option<UnixMillis>,
+    },
+    /// One is being connected to, or has not answered yet.
+    Unanswered,
+}
+
+fn turned_away(peer: &Peer) -> Option<Reason> {
+    let name = peer.name();
+    if peer.record.is_withdrawn() {
+        let words = format!("{name} has withdrawn this identity for good; ask for a new card");
+        return Some((Waits::Withdrawn, words));
+    }
+    (peer.record.trust == Trust::Rejected).then(|| {
+        let words = format!("{name} is rejected; undo that with `sremp trust {name}`");
+        (Waits::Rejected, words)
+    })
+}
+
+fn kept(peer: &Peer, until: UnixMillis) -> Reason {
+    let (name, until) = (peer.name(), Rfc3339(until));
+    match peer.record.confirmed {
+        true => {
+            let words = format!(
+                "a relay keeps it until {until}; {name} has not fetched and confirmed it yet"
+            );
+            (Waits::Reader, words)
+        }
+        false => {
+            let words = format!(
+                "a relay keeps it until {until}; {name} has not accepted you as a contact yet, or \
+                 was not there since"
+            );
+            (Waits::Acceptance, words)
+        }
+    }
+}
+
+/// Whether a status is one in which a message waits.
+pub(super) fn is_waiting(status: Option<Status>) -> bool {
+    matches!(status, Some(Status::Queued | Status::AtRelay))
+}

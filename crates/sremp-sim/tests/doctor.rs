@@ -1,0 +1,173 @@
+//! `doctor` measures what is there, and says what to do about what is not.
+
+use std::time::Duration;
+
+use sremp_client::{
+    config::RendezvousPlace,
+    engine::{Input, StoreMeasure, Ticket},
+    view::{CheckView, Command, DoctorView, Outcome, Reply, Unit},
+};
+use sremp_sim::{Alone, Malice, World};
+
+const MINUTE: u64 = 60_000;
+const DAY: u64 = 24 * 60 * MINUTE;
+/// An answer comes in less than ten seconds.
+const PATIENCE: u64 = 10_000;
+
+fn doctor(world: &mut World, node: usize) -> DoctorView {
+    match world.command_within(node, Command::Doctor, PATIENCE) {
+        Some(Ok(Reply::Doctor(view))) => view,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn check<'a>(view: &'a DoctorView, name: &str) -> &'a CheckView {
+    let mut checks = view.checks.iter();
+    checks
+        .find(|check| check.check == name)
+        .unwrap_or_else(|| panic!("{name} in {view:?}"))
+}
+
+/// Ann, who has a mailbox at a relay and is registered with a rendezvous server.
+fn ann_at_home(seed: u64) -> (World, [usize; 2]) {
+    let mut world = World::new(seed);
+    let relay = world.open_relay("relay");
+    let ann = world.join_at("ann", &[relay]);
+    let server = world.open_rendezvous("server");
+    let link = Box::new(world.rendezvous(server).link());
+    world.configure(ann, |config| {
+        config.rendezvous = Some(vec![RendezvousPlace::Link(link)])
+    });
+    world.run(MINUTE);
+    (world, [ann, relay])
+}
+
+#[test]
+fn where_all_is_well_nothing_fails_and_round_trips_are_measured() {
+    let (mut world, [ann, _]) = ann_at_home(1);
+    let view = doctor(&mut world, ann);
+    let bad = |c: &&CheckView| matches!(c.outcome, Outcome::Warn | Outcome::Fail);
+    let bad: Vec<_> = view.checks.iter().filter(bad).collect();
+    assert!(bad.is_empty(), "{bad:?}");
+    for name in ["relay", "rendezvous"] {
+        let check = check(&view, name);
+        assert_eq!(check.outcome, Outcome::Ok, "{check:?}");
+        assert_eq!(check.unit, Some(Unit::Milliseconds));
+        assert!((1..=400).contains(&check.measured.unwrap()), "{check:?}");
+    }
+    assert_eq!(check(&view, "clock").outcome, Outcome::Ok);
+    assert_eq!(check(&view, "pending").measured, Some(0));
+}
+
+#[test]
+fn a_dead_relay_fails_with_its_cause_and_a_remedy() {
+    let (mut world, [ann, relay]) = ann_at_home(2);
+    world.set_reachable(relay, false);
+    world.run(MINUTE);
+    let view = doctor(&mut world, ann);
+    let relay = check(&view, "relay");
+    assert_eq!(relay.outcome, Outcome::Fail);
+    assert!(relay.words.contains("took too long"), "{relay:?}");
+    assert!(
+        relay
+            .remedy
+            .as_ref()
+            .unwrap()
+            .contains("sremp config relays")
+    );
+    assert_eq!(check(&view, "rendezvous").outcome, Outcome::Ok);
+}
+
+#[test]
+fn a_clock_that_is_a_day_off_fails_and_its_way_is_named() {
+    for (by, words) in [(DAY as i64, "1 day fast"), (-(DAY as i64), "1 day slow")] {
+        let (mut world, [ann, _]) = ann_at_home(3);
+        world.turn_calendar_of(ann, by);
+        let view = doctor(&mut world, ann);
+        let clock = check(&view, "clock");
+        assert_eq!(clock.outcome, Outcome::Fail);
+        assert!(clock.words.contains(words), "{clock:?}");
+        assert!((clock.measured.unwrap() - by).abs() < 1_000, "{clock:?}");
+    }
+}
+
+#[test]
+fn a_listener_that_cannot_be_dialled_back_is_told_with_what_opens_it() {
+    let mut world = World::new(4);
+    let relay = world.open_relay("relay");
+    let ann = world.join_at("ann", &[relay]);
+    let server = world.open_rendezvous("server");
+    let link = Box::new(world.rendezvous(server).link());
+    world.set_private(ann);
+    world.configure(ann, |config| {
+        config.rendezvous = Some(vec![RendezvousPlace::Link(link)])
+    });
+    world.run(MINUTE);
+    let view = doctor(&mut world, ann);
+    let reach = check(&view, "reachable");
+    assert_eq!(reach.outcome, Outcome::Warn, "{reach:?}");
+    assert!(reach.remedy.as_ref().unwrap().contains("map_port"));
+}
+
+#[test]
+fn what_waits_for_more_than_a_day_is_told_and_the_contact_s_relay_too() {
+    let (mut world, [ann, relay]) = ann_at_home(5);
+    let ben = world.join_far("ben", &[relay]);
+    world.run(MINUTE);
+    world.add(ann, ben);
+    world.relay(relay).malice = Malice::WithholdsBundles;
+    world.send(ann, "ben", "hello");
+    world.run(MINUTE);
+    assert_eq!(
+        check(&doctor(&mut world, ann), "pending").outcome,
+        Outcome::Ok
+    );
+    world.run(DAY);
+    let view = doctor(&mut world, ann);
+    let pending = check(&view, "pending");
+    assert_eq!(pending.outcome, Outcome::Warn);
+    assert!(pending.words.contains("for 1 day"), "{pending:?}");
+    assert!(pending.remedy.as_ref().unwrap().contains("sremp why"));
+}
+
+#[test]
+fn nobody_can_write_to_a_client_whose_card_names_no_way() {
+    let mut world = World::new(6);
+    let ann = world.join_with("ann", |config| config.advertise = None);
+    let view = doctor(&mut world, ann);
+    assert_eq!(check(&view, "card").outcome, Outcome::Fail);
+    assert_eq!(check(&view, "relay").outcome, Outcome::Warn);
+    assert_eq!(check(&view, "clock").outcome, Outcome::Skipped);
+}
+
+#[test]
+fn a_slow_or_damaged_store_is_told_by_what_was_measured_of_it() {
+    let mut ann = Alone::new("ann");
+    let mut told = |median, intact| {
+        let store = StoreMeasure {
+            commits: 20,
+            median: Duration::from_millis(median),
+            longest: Duration::from_millis(median * 2),
+            intact,
+        };
+        let asked = Input::Examine {
+            ticket: Ticket(7),
+            store: Some(store),
+        };
+        let done = ann.give(asked);
+        let view = done.into_iter().find_map(|output| match output {
+            sremp_client::engine::Output::Reply { result, .. } => match *result {
+                Ok(Reply::Doctor(view)) => Some(view),
+                _ => None,
+            },
+            _ => None,
+        });
+        let view = view.expect("nobody has to be asked");
+        check(&view, "store").clone()
+    };
+    assert_eq!(told(3, Some(true)).outcome, Outcome::Ok);
+    assert_eq!(told(3, Some(true)).measured, Some(3_000));
+    assert_eq!(told(150, None).outcome, Outcome::Warn);
+    assert_eq!(told(3, Some(false)).outcome, Outcome::Fail);
+}
