@@ -19,6 +19,7 @@ use sremp_core::{
         Role, ServerConnection, StoreMessage, StoreResponse, Subscription,
         proof::{ReceiptClaim, ReceiptTree},
     },
+    session::prekey::is_of_another_state,
     time::UnixMillis,
 };
 use sremp_net::LinkId;
@@ -209,6 +210,10 @@ impl Relay {
                 let mailbox = self.mailboxes.entry(peer.into()).or_default();
                 let kept = self.malice == Malice::KeepsToOneBundle && mailbox.bundle.is_some();
                 if let Some(bundle) = put.bundle.filter(|_| !kept) {
+                    let before = mailbox.bundle.as_deref().unwrap_or_default();
+                    if is_of_another_state(before, &bundle) {
+                        mailbox.otps.clear();
+                    }
                     mailbox.first_bundle.get_or_insert(bundle.clone());
                     mailbox.bundle = Some(bundle);
                 }

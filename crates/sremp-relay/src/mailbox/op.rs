@@ -43,7 +43,8 @@ pub enum Op {
         /// Which items; unknown ones are passed over.
         cursors: Vec<Cursor>,
     },
-    /// Replaces the bundle if there is one, and adds one-time prekeys. [`Outcome::Prekeys`], or
+    /// Replaces the bundle if there is one, and adds one-time prekeys to those of the same state of
+    /// their owner. [`Outcome::Prekeys`], or
     /// DENIED without a mailbox, or QUOTA beyond [`MAX_ONE_TIME_PREKEYS`](super::MAX_ONE_TIME_PREKEYS).
     PutPrekeys {
         /// Whose.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 pub(super) use bundle::PublicPair;
 pub use bundle::{
-    BundleError, PrekeyBundle, PublicEnvelopeKey, bundle, verify_one_time, with_one_time_prekey,
+    BundleError, PrekeyBundle, PublicEnvelopeKey, bundle, is_of_another_state, verify_one_time,
+    with_one_time_prekey,
 };
 pub use own::{
     DhIdentity, EnvelopeKey, OneTime, OneTimePrekey, Prekey, PrekeyKind, Signed, SignedPrekey,

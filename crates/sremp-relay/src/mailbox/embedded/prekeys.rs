@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use sremp_core::{
     error::ErrorCode,
     id::{IdentityKey, IntroToken},
+    session::prekey,
 };
 
 use super::{
@@ -26,11 +27,19 @@ impl Batch<'_> {
         bundle: Option<Vec<u8>>,
         one_time: &[Vec<u8>],
     ) -> Answer {
+        let tx = self.tx;
+        if let Some(now) = &bundle
+            && let Some(before) = self.bundle(mailbox.id)?
+            && prekey::is_of_another_state(&before, now)
+        {
+            tx.prepare_cached("DELETE FROM one_time WHERE mailbox = ?1")
+                .and_then(|mut s| s.execute([mailbox.id]))
+                .map_err(vendor)?;
+        }
         let had = self.prekey_counts(mailbox.id)?;
         if had.one_time as usize + one_time.len() > MAX_ONE_TIME_PREKEYS as usize {
             return Ok(Outcome::Refused(ErrorCode::Quota));
         }
-        let tx = self.tx;
         if let Some(bytes) = bundle {
             tx.prepare_cached("INSERT OR REPLACE INTO bundle (mailbox, bytes) VALUES (?1, ?2)")
                 .and_then(|mut s| s.execute((mailbox.id, bytes)))

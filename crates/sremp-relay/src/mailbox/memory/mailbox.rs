@@ -143,6 +143,11 @@ impl Mailbox {
         bundle: Option<Vec<u8>>,
         one_time: Vec<Vec<u8>>,
     ) -> Answer {
+        if let (Some(before), Some(now)) = (&self.bundle, &bundle)
+            && prekey::is_of_another_state(before, now)
+        {
+            self.one_time.clear();
+        }
         if self.one_time.len() + one_time.len() > MAX_ONE_TIME_PREKEYS as usize {
             return Err(ErrorCode::Quota);
         }
