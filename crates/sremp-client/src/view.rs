@@ -207,7 +207,7 @@ pub enum Command {
 
 impl Command {
     /// What the commands are called.
-    pub const METHODS: [&str; 25] = [
+    pub const METHODS: [&str; 27] = [
         "id",
         "invite",
         "invites",
@@ -233,6 +233,8 @@ impl Command {
         "servers",
         "rotate_noise_key",
         "stop",
+        "doctor",
+        "backup",
     ];
 }
 

@@ -333,7 +333,7 @@ fn a_database_of_version_2_loses_the_texts_of_its_events_and_nothing_else() {
     )
     .unwrap();
     drop(conn);
-    assert_eq!(SCHEMA_VERSION, 3);
+    const { assert!(SCHEMA_VERSION > 2) };
     let mut store = Store::open_plain(&path).unwrap();
     let told: Vec<String> = commit(&mut store, |tx| tx.events(0, 9))
         .into_iter()

@@ -52,6 +52,8 @@ fn result(method: &str, schemas: &mut SchemaGenerator) -> Schema {
         "send" | "act" => schemas.subschema_for::<SentView>(),
         "status" => schemas.subschema_for::<StatusView>(),
         "why" => schemas.subschema_for::<WhyView>(),
+        "doctor" => schemas.subschema_for::<DoctorView>(),
+        "backup" => schemas.subschema_for::<BackupView>(),
         "find" => schemas.subschema_for::<FoundView>(),
         "browse" => schemas.subschema_for::<BrowseView>(),
         "servers" => schemas.subschema_for::<ServersView>(),

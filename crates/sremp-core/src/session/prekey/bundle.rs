@@ -86,7 +86,14 @@ pub fn with_one_time_prekey(bundle: &[u8], otp: &[u8]) -> Option<Vec<u8>> {
 /// Whether two bundles of one owner, both checked when they came, rest on different DHKs: the owner has
 /// lost the private keys of before, one-time prekeys included (D3.13).
 pub fn is_of_another_state(before: &[u8], now: &[u8]) -> bool {
-    let dhk = |bytes| Some(decode_exact::<BundleWire>(bytes, MAX_BUNDLE).ok()?.dhk.public);
+    let dhk = |bytes| {
+        Some(
+            decode_exact::<BundleWire>(bytes, MAX_BUNDLE)
+                .ok()?
+                .dhk
+                .public,
+        )
+    };
     match (dhk(before), dhk(now)) {
         (Some(before), Some(now)) => before != now,
         _ => false,

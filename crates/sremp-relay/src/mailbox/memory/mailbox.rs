@@ -8,6 +8,7 @@ use std::{
 use sremp_core::{
     error::ErrorCode,
     id::{IdentityKey, IntroToken},
+    session::prekey,
     time::UnixMillis,
 };
 
