@@ -47,5 +47,6 @@ stories! {
     permissions::a_token_lets_a_stranger_in_and_a_one_time_token_once
     permissions::a_token_stays_burnt_until_its_owner_lists_it_no_more
     permissions::a_one_time_prekey_is_given_once_and_one_an_hour_to_each
+    permissions::one_time_prekeys_of_a_state_that_its_owner_has_lost_are_given_to_nobody
     permissions::case_24_a_flood_of_askers_does_not_empty_the_stock
 }

@@ -242,6 +242,45 @@ fn a_blocked_sender_is_not_heard_and_sees_no_more_than_that_it_waits() {
 }
 
 #[test]
+fn an_invite_leads_to_its_giver_although_that_home_was_restored_meanwhile() {
+    for seed in seeds(10) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let ann = world.join_far("ann", &[relay]);
+        let ben = world.join_far("ben", &[relay]);
+        world.run(60_000);
+        let Reply::Invite(invite) = world.command(ben, Command::Invite { expires: None }) else {
+            panic!("no invite");
+        };
+        world.run(60_000);
+        let mut backup = world.node(ben).store.copy().unwrap();
+        backup.strip("").unwrap();
+        world.node(ben).store = backup;
+        world.restart(ben);
+        world.run(60_000);
+        let ben_id = world.id(ben);
+        assert_eq!(world.relay(relay).prekeys(&ben_id), 50, "all of them new");
+        world.set_reachable(ben, false);
+        let add = Command::Add {
+            who: invite.card,
+            alias: Some("ben".to_owned()),
+            despite_confusable: false,
+        };
+        world.command(ann, add);
+        world.send(ann, "ben", "may I write?");
+        world.run(60_000);
+        assert_eq!(world.relay(relay).prekeys(&ben_id), 49, "by its token");
+        world.set_reachable(ben, true);
+        world.run(HOUR);
+        let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
+        else {
+            panic!("no requests");
+        };
+        assert_eq!(contacts.len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
 fn a_stranger_reaches_somebody_absent_and_hears_nothing_until_accepted() {
     for seed in seeds(10) {
         let mut world = World::new(seed);

@@ -1,6 +1,11 @@
 //! Who may write how much, and who gets a prekey (D6.3), in every store.
 
-use sremp_core::error::ErrorCode;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+use sremp_core::{
+    error::ErrorCode,
+    identity::{SecretIdentity, Username},
+    session::prekey::{self, DhIdentity, EnvelopeKey, PrekeyId, SignedPrekey},
+};
 use sremp_relay::mailbox::{
     Limits, MAX_INTROS, MAX_ONE_TIME_PREKEYS, MailboxReader as _, MailboxStore as _, Op, Outcome,
     PrekeyCounts, TakenBundle,
@@ -219,6 +224,43 @@ pub(crate) fn a_one_time_prekey_is_given_once_and_one_an_hour_to_each<B: Backend
     );
     let much = put_prekeys(BOB, None, 0..MAX_ONE_TIME_PREKEYS as u8);
     assert_eq!(backend.run(at(0), much), Outcome::Refused(ErrorCode::Quota));
+}
+
+pub(crate) fn one_time_prekeys_of_a_state_that_its_owner_has_lost_are_given_to_nobody<
+    B: Backend,
+>() {
+    let mut rng = ChaCha20Rng::seed_from_u64(13);
+    let name = Username::parse("bob").unwrap();
+    let bob = SecretIdentity::generate(&name, at(0), &mut rng);
+    let mut bundle = |dhk: &DhIdentity, n: u32| {
+        let id = PrekeyId::new(n).unwrap();
+        let spk = SignedPrekey::generate(&bob, id, at(0), &mut rng);
+        let env = EnvelopeKey::generate(&bob, id, at(0), &mut rng);
+        prekey::bundle(bob.identity(), dhk, &spk, &env, None)
+    };
+    let [first, other] = [1, 2].map(|n| {
+        let mut rng = ChaCha20Rng::seed_from_u64(n);
+        DhIdentity::generate(&bob, at(0), &mut rng)
+    });
+    let put = |bundle: Vec<u8>, one_time: std::ops::Range<u8>| Op::PutPrekeys {
+        owner: somebody(BOB),
+        bundle: Some(bundle),
+        one_time: one_time.map(|n| vec![n; 50]).collect(),
+    };
+    let left = |outcome| match outcome {
+        Outcome::Prekeys(counts) => counts.one_time,
+        other => panic!("{other:?}"),
+    };
+    let mut backend = with_bob::<B>(Limits::default());
+    assert_eq!(left(backend.run(at(0), put(bundle(&first, 1), 0..5))), 5);
+    // a new signed prekey is no new state
+    assert_eq!(left(backend.run(at(0), put(bundle(&first, 2), 5..7))), 7);
+    assert_eq!(left(backend.run(at(0), put(bundle(&other, 3), 9..10))), 1);
+    backend.restart();
+    assert_eq!(
+        given(&mut backend, 0, ANN, None).one_time,
+        Some(vec![9; 50])
+    );
 }
 
 pub(crate) fn case_24_a_flood_of_askers_does_not_empty_the_stock<B: Backend>() {
