@@ -116,6 +116,9 @@ impl Runtime {
             listening = Some(listener);
         }
         let servers = ServerTasks::new(tokio.handle().clone(), work.clone());
+        if mode != Mode::Offline {
+            servers.watch_addresses();
+        }
         let port = listening.as_ref().map(|l| l.local_addr().port());
         let wished = config.map_port && config.direct != Direct::Never;
         let port = port.filter(|_| wished && mode == Mode::Resident);

@@ -21,6 +21,7 @@
 mod accept;
 mod bans;
 pub mod bootstrap;
+mod changes;
 pub mod clock;
 mod dial;
 mod dial_back;
@@ -38,6 +39,7 @@ pub mod tls;
 
 pub use accept::Listening;
 pub use bans::BanRule;
+pub use changes::AddressChanges;
 pub use dial::DialTarget;
 pub use dial_back::dial_back;
 pub use event::{CloseReason, LinkEvent};

@@ -226,6 +226,11 @@ impl World {
         }
     }
 
+    /// A node's host gets another address.
+    pub fn change_network(&mut self, node: NodeIndex) {
+        self.give(node, Input::NetworkChanged);
+    }
+
     /// A node starts again and says that it is reached here.
     pub fn advertise(&mut self, node: NodeIndex, endpoint: &str) {
         self.nodes[node].config.advertise = Some(endpoint.to_owned());

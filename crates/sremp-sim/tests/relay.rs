@@ -2,7 +2,7 @@
 
 use sremp_client::{
     config::{Direct, Strangers},
-    view::{Command, Path, Reply, Status, WhyStep, WhyView},
+    view::{Command, EventKind, Path, Reply, Status, WhyStep, WhyView},
 };
 use sremp_core::identity::Trust;
 use sremp_sim::{Faults, World};
@@ -504,4 +504,49 @@ fn status_names_the_relays_and_how_they_are() {
     assert_eq!(of("first").prekeys, Some(50));
     assert_ne!(of("second").state, RelayState::Connected);
     assert!(of("second").last_error.is_some());
+}
+
+#[test]
+fn after_a_change_of_the_network_what_waits_goes_out_at_once() {
+    for seed in seeds(20) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let (ann, ben) = (world.join("ann"), world.join_at("ben", &[relay]));
+        let cat = world.join_far("cat", &[relay]);
+        world.run(60_000);
+        world.add(ann, ben);
+        world.add(ann, cat);
+        for gone in [relay, ben] {
+            world.set_reachable(gone, false);
+        }
+        world.send(ann, "ben", "to somebody who was away");
+        world.send(ann, "cat", "by a relay that was away");
+        // long enough for pauses of minutes
+        world.run(2 * 3_600_000 + seed * 1_000);
+        for back in [relay, ben] {
+            world.set_reachable(back, true);
+        }
+        assert_eq!(world.statuses(ann, "cat"), [Status::Queued], "seed {seed}");
+        world.change_network(ann);
+        world.run(4_000);
+        assert_eq!(world.statuses(ann, "cat"), [Status::AtRelay], "seed {seed}");
+        let waiting = world.events(ben).into_iter();
+        let asked = waiting
+            .filter(|e| matches!(e.event, EventKind::Request { .. }))
+            .count();
+        assert_eq!(asked, 1, "seed {seed}");
+        // a network that changes again and again makes nobody dial faster than once a second
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "again");
+        let dials = world.dials();
+        for _ in 0..50 {
+            world.change_network(ann);
+            world.run(100);
+        }
+        assert!(
+            world.dials() - dials <= 40,
+            "seed {seed}: {}",
+            world.dials() - dials
+        );
+    }
 }

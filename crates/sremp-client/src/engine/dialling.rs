@@ -105,6 +105,17 @@ impl Dialling {
         }
     }
 
+    /// The network is another one: whoever waits for a pause is dialled as if nothing had failed.
+    pub(super) fn begin_anew(&mut self, now: Tick) {
+        for attempt in self.attempts.values_mut() {
+            attempt.failures = 0;
+            attempt.failed = None;
+            if !attempt.in_progress && attempt.due.is_some() {
+                attempt.due = Some(attempt.soonest(now));
+            }
+        }
+    }
+
     /// The contact is somewhere else now: it is dialled there as if it had never failed.
     pub(super) fn moved(&mut self, contact: &ContactId, now: Tick) {
         let attempt = self.attempts.entry(*contact).or_default();

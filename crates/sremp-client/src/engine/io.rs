@@ -109,6 +109,8 @@ pub enum Input {
     },
     /// Whether and where a router leads to this client from outside.
     Mapped(Mapping),
+    /// This host has got or lost an address: what could not be reached may be reached now.
+    NetworkChanged,
     /// The time of [`Engine::deadline`] has come.
     Deadline,
 }

@@ -16,6 +16,8 @@ use crate::{
 
 /// Missing messages that get a line each; a longer gap gets one line.
 const MAX_GAP_LINES: u64 = 16;
+/// A contact that jumps so far has lost no messages: it was restored, and counts from the time (3.10).
+const RENUMBERED: u64 = 1 << 20;
 
 impl Engine {
     /// Puts a received text into the history and tells the faces, unless it came before under
@@ -108,7 +110,9 @@ impl Engine {
             return Ok(());
         }
         let missing = content.seq - last - 1;
-        if missing == 0 && last > 0 && *content.prev.as_bytes() != peer.record.peer_prev {
+        if missing >= RENUMBERED {
+            // the word that it was restored is still to come
+        } else if missing == 0 && last > 0 && *content.prev.as_bytes() != peer.record.peer_prev {
             let text = "[the message before this one is not the one that was received]".to_owned();
             self.note(step, peer, text, step.now.wall)?;
         } else if missing > MAX_GAP_LINES {

@@ -156,6 +156,11 @@ impl Links {
         self.active.get(contact).copied()
     }
 
+    /// Every open connection.
+    pub(super) fn all(&self) -> impl Iterator<Item = LinkId> {
+        self.open.keys().copied()
+    }
+
     pub(super) fn get(&self, link: LinkId) -> Option<&Link> {
         self.open.get(&link)
     }

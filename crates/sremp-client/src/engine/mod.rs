@@ -19,6 +19,7 @@ mod io;
 mod lines;
 mod links;
 mod naming;
+mod network;
 mod outgoing;
 mod own;
 mod peers;
@@ -348,6 +349,10 @@ impl Engine {
                 Ok(())
             }
             Input::Mapped(mapping) => self.handle_mapped(step, mapping),
+            Input::NetworkChanged => {
+                self.network_changed(step);
+                Ok(())
+            }
             Input::Deadline => Ok(()),
         }
     }

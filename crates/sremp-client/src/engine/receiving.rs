@@ -277,11 +277,15 @@ impl Engine {
         };
         // a control content acts once, although it may come again under another session
         let fresh = content.seq > peer.record.peer_seq || incoming.started;
+        // other contents of the new session may come before it, by another way
         let restored = matches!(&content.body, Body::Reset { reason, .. }
-            if fresh && *reason == ResetReason::RESTORED);
+            if *reason == ResetReason::RESTORED);
+        let restored = restored && step.tx.note_restored(peer.record.row, content.seq)?;
         if self.heard_again(step, peer)? || restored {
             // one of the two has gone back to an older state: what is missing is sent again
-            follow_from(peer, &content, &incoming.content);
+            if content.seq > peer.record.peer_seq || incoming.started {
+                follow_from(peer, &content, &incoming.content);
+            }
         } else {
             self.note_order(step, peer, &content, &incoming.content)?;
         }
@@ -314,7 +318,7 @@ impl Engine {
                 }
             }
             Body::ProfileUpdate(update) => self.apply_update(step, peer, update)?,
-            Body::Reset { reason, last_seq } if fresh => {
+            Body::Reset { reason, last_seq } if fresh || restored => {
                 self.handle_reset(step, peer, incoming, (*reason, *last_seq))?;
             }
             Body::Reset { .. } => {}

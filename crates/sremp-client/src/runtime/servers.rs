@@ -5,6 +5,7 @@ use std::{collections::HashMap, num::NonZeroU16, time::Duration};
 use rand::{SeedableRng as _, rngs::StdRng};
 use sremp_core::channel::Message;
 use sremp_net::{
+    AddressChanges,
     bootstrap::{self, NameServer},
     mapping::{self, KeptMapping, MappingRequest},
     tls::{NamedServer, Trust, connect_to},
@@ -45,6 +46,23 @@ impl ServerTasks {
             let answer = bootstrap::lookup(&domain, NameServer::System, &mut rng).await;
             let input = Input::Resolved { domain, answer };
             let _ = work.send(Work::Server(Box::new(input))).await;
+        });
+    }
+
+    /// Tells the engine whenever this host gets or loses an address.
+    pub(super) fn watch_addresses(&self) {
+        let work = self.work.clone();
+        self.handle.spawn(async move {
+            let Some(mut changes) = AddressChanges::watch() else {
+                return;
+            };
+            loop {
+                changes.next().await;
+                let input = Work::Server(Box::new(Input::NetworkChanged));
+                if work.send(input).await.is_err() {
+                    return;
+                }
+            }
         });
     }
 

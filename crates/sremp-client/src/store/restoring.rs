@@ -138,6 +138,17 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Whether a contact that says at `seq` that it was restored says something new; it counts from then
+    /// on.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn note_restored(&mut self, contact: ContactRow, seq: u64) -> Result<bool> {
+        let sql = "INSERT INTO restored VALUES (?1, ?2)
+                   ON CONFLICT (contact) DO UPDATE SET seq = excluded.seq WHERE seq < excluded.seq";
+        Ok(self.execute(sql, params![contact.0, saturating(seq)])? == 1)
+    }
+
     /// One's own texts to a contact that it has confirmed, in the order of writing: those beyond
     /// `seq` and not older than `since` that are still there.
     ///

@@ -6,3 +6,9 @@ CREATE TABLE renewal (
     contact INTEGER PRIMARY KEY REFERENCES contact ON DELETE CASCADE,
     held    INTEGER NOT NULL
 ) STRICT;
+
+-- seq of the newest word of a contact that it was restored: an older one, or the same again, is none.
+CREATE TABLE restored (
+    contact INTEGER PRIMARY KEY REFERENCES contact ON DELETE CASCADE,
+    seq     INTEGER NOT NULL
+) STRICT;

@@ -207,6 +207,22 @@ impl Relays {
         self.routes.postpone(until);
     }
 
+    /// The network is another one: relays that wait for a pause are dialled at once.
+    pub(super) fn begin_anew(&mut self, now: Tick) {
+        for relay in self.known.values_mut() {
+            if matches!(relay.phase, Phase::Down) {
+                relay.failures = 0;
+                relay.due = relay.due.map(|due| due.min(now));
+            }
+        }
+        self.routes.begin_anew(now);
+    }
+
+    /// Every connection to a relay.
+    pub(super) fn links(&self) -> impl Iterator<Item = LinkId> {
+        self.links.keys().copied()
+    }
+
     /// Whether this connection is one to a relay.
     pub(super) fn has_link(&self, link: LinkId) -> bool {
         self.links.contains_key(&link)

@@ -61,6 +61,13 @@ impl Routes {
         }
     }
 
+    /// The network is another one: what waits is looked at now.
+    pub(super) fn begin_anew(&mut self, now: Tick) {
+        for due in self.due.values_mut() {
+            *due = (*due).min(now);
+        }
+    }
+
     fn take_due(&mut self, now: Tick) -> Vec<ContactId> {
         let due = self.due.iter().filter(|(_, at)| **at <= now);
         let due: Vec<ContactId> = due.map(|(contact, _)| *contact).collect();

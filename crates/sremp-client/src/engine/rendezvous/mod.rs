@@ -259,6 +259,14 @@ impl Servers {
         self.rest_until = Some(until);
     }
 
+    /// The network is another one: servers that wait for a pause are tried at once.
+    pub(super) fn begin_anew(&mut self, now: Tick) {
+        for server in self.known.values_mut() {
+            server.failures = 0;
+            server.due = server.due.map(|due| due.min(now));
+        }
+    }
+
     /// Whether any server is known that could be asked for anybody.
     fn any(&self) -> bool {
         self.known.values().any(|s| s.own) || !self.domains.is_empty()
