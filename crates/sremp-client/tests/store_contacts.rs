@@ -3,7 +3,7 @@
 mod support;
 
 use sremp_client::{
-    store::{NewContact, NewOutboxItem, Store, StoreError},
+    store::{Fork, NewContact, NewOutboxItem, Store, StoreError},
     view::Standing,
 };
 use sremp_core::{
@@ -29,7 +29,7 @@ fn a_contact_comes_back_as_it_was_stored() {
     contact.verified_via = VerifiedVia::Number;
     contact.trusted_at = Some(at(5));
     contact.last_seen = Some(at(6));
-    contact.forked = true;
+    contact.fork = Fork::Settled;
     let endpoint = |text: &str| text.parse::<Endpoint>().unwrap();
     contact.endpoints = vec![endpoint("a.example:1"), endpoint("[::1]:65535")];
     contact.envelope_key = Some(vec![4; 32]);

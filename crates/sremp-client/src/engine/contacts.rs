@@ -313,6 +313,7 @@ impl Engine {
             record.trust = Trust::Trusted;
             record.verified_via = via;
             record.trusted_at = Some(now);
+            self.settle_fork(step, &mut peer)?;
         }
         let view = VerifyView {
             alias: peer.name(),
@@ -359,10 +360,13 @@ impl Engine {
             record.sent_profile_rev = 0;
         }
         record.trust = trust;
+        if trust == Trust::Trusted {
+            self.settle_fork(step, &mut peer)?;
+        }
         if trust != Trust::Rejected {
             return self.take_in(step, peer);
         }
-        record.declined = was_request;
+        peer.edit().declined = was_request;
         self.close_peer(step, &key, ErrorCode::Refused);
         let view = self.contact_view(step, &peer)?;
         self.peers.put(peer);

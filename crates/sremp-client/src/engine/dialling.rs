@@ -349,7 +349,7 @@ impl Engine {
             Direct::Trusted => peer.record.trust == Trust::Trusted,
             Direct::Never => false,
         };
-        allowed && peer.is_accepted() && peer.record.has_endpoint(now)
+        allowed && peer.is_served() && peer.record.has_endpoint(now)
     }
 
     /// A dial has failed before its connection was open: what waits need not wait for it.

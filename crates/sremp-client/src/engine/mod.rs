@@ -14,6 +14,7 @@ mod contacts;
 mod dialling;
 mod disappearing;
 mod doctor;
+mod forks;
 mod invites;
 mod io;
 mod lines;

@@ -46,6 +46,11 @@ impl Peer {
         self.record.is_accepted()
     }
 
+    /// Whether anything may go to this contact.
+    pub(super) fn is_served(&self) -> bool {
+        self.record.is_served()
+    }
+
     pub(super) fn set_envelope_key(&mut self, key: PublicEnvelopeKey) {
         self.edit().envelope_key = Some(key.to_bytes());
         self.envelope_key = Some(key);

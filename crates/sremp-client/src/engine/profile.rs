@@ -18,7 +18,10 @@ use sremp_core::{
 };
 
 use super::{Engine, Step, peers::Peer, restoring::beyond};
-use crate::{config::Direct, store::StoreError};
+use crate::{
+    config::Direct,
+    store::{Fork, StoreError},
+};
 
 /// The revision of one's own profile (`u64` little-endian) and the hash of what it says.
 const PROFILE: &str = "profile";
@@ -172,7 +175,7 @@ impl Engine {
         peer: &mut Peer,
         rev: u64,
     ) -> Result<(), StoreError> {
-        if !peer.is_accepted() || !peer.record.confirmed || peer.record.sent_profile_rev >= rev {
+        if !peer.is_served() || !peer.record.confirmed || peer.record.sent_profile_rev >= rev {
             return Ok(());
         }
         self.queue_profile(step, peer, Body::ProfileUpdate)
@@ -258,7 +261,8 @@ impl Engine {
         if let Some(claimed) = &update.identity {
             self.apply_identity(step, peer, claimed)?;
         }
-        if update.rev <= peer.record.peer_profile_rev {
+        // whoever of the two says so, it moves nothing before the user's word
+        if peer.record.is_held() || update.rev <= peer.record.peer_profile_rev {
             return Ok(());
         }
         peer.edit().peer_profile_rev = update.rev;
@@ -276,7 +280,7 @@ impl Engine {
         request: &ContactRequest,
     ) -> Result<(), StoreError> {
         self.apply_identity(step, peer, &request.identity)?;
-        if peer.record.peer_profile_rev == 0 {
+        if peer.record.peer_profile_rev == 0 && !peer.record.is_held() {
             self.apply_relays(peer, &request.relay_hints);
             self.apply_addresses(step, peer, Some(&request.env), Some(&request.endpoints))?;
         }
@@ -376,7 +380,12 @@ impl Engine {
             VersionVerdict::Newer => {
                 step.tx
                     .save_version_record(&key, &VersionRecord::of(identity))?;
-                peer.edit().identity = Some(identity.clone());
+                let record = peer.edit();
+                record.identity = Some(identity.clone());
+                // what the user said of a fork was said of that version
+                if record.fork == Fork::Settled {
+                    record.fork = Fork::None;
+                }
                 if identity.is_tombstone() {
                     let text = format!("{} has withdrawn this identity for good", peer.name());
                     self.note(step, peer, text, step.now.wall)?;
@@ -396,33 +405,6 @@ impl Engine {
             }
             VersionVerdict::Stale { .. } | VersionVerdict::Tombstoned => Ok(false),
         }
-    }
-
-    /// Two identities of one key and version exist: somebody else may hold the key (D2.5).
-    pub(super) fn note_fork(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        key: &ContactId,
-    ) -> Result<(), StoreError> {
-        let Some(mut peer) = self.peers.take(step.tx, key)? else {
-            return Ok(());
-        };
-        let result = self.note_fork_of(step, &mut peer);
-        self.peers.put(peer);
-        result
-    }
-
-    fn note_fork_of(&mut self, step: &mut Step<'_, '_>, peer: &mut Peer) -> Result<(), StoreError> {
-        if peer.record.forked {
-            return Ok(());
-        }
-        peer.edit().forked = true;
-        let text = format!(
-            "two different identities carry the key and version of {}; somebody else may hold the \
-             key: compare with `sremp verify` over another way",
-            peer.name()
-        );
-        self.note(step, peer, text, step.now.wall)
     }
 
     /// Envelopes of a session cannot be read any more: a new one is to be begun (D3.12).

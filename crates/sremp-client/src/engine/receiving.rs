@@ -23,6 +23,8 @@ use crate::{
     view::{EventKind, MessageKind, Standing},
 };
 
+/// Requests that wait, those included whom a relay says to be invited: it could say so of anybody.
+const MAX_REQUESTS_BY_RELAYS: usize = 2 * MAX_PENDING_REQUESTS;
 /// Envelopes of a stranger that are refused before its connection is.
 const MAX_REFUSED: u32 = 3;
 
@@ -118,7 +120,7 @@ impl Engine {
                 }
                 self.handle_content(step, peer, &incoming, arrival)?;
                 peer.unanswered += 1;
-                if peer.unanswered >= ANSWER_AFTER {
+                if peer.unanswered >= ANSWER_AFTER && !peer.record.is_held() {
                     self.turn_ratchet(step, peer)?;
                 }
                 Ok(true)
@@ -180,7 +182,12 @@ impl Engine {
         let by_prekey = by_prekey && matches!(arrival, Arrival::Mailbox { .. });
         let invited = self.config.strangers != Strangers::Never && (by_token || by_prekey);
         let pending = usize::try_from(step.tx.pending_requests()?).unwrap_or(usize::MAX);
-        if !invited && pending >= MAX_PENDING_REQUESTS {
+        let room = match (by_token, invited) {
+            (true, _) => usize::MAX,
+            (false, true) => MAX_REQUESTS_BY_RELAYS,
+            (false, false) => MAX_PENDING_REQUESTS,
+        };
+        if pending >= room {
             return Ok(Err("requests-full"));
         }
         // the invite may have been used up since the connection was let in

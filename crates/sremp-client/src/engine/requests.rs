@@ -169,11 +169,16 @@ impl Engine {
             return Ok(false);
         };
         if !self.learn_identity(step, bundle.identity())? {
+            self.refusals.count("bundle-identity");
             return Ok(false);
         }
         let Some(mut peer) = self.peers.take(step.tx, key)? else {
             return Ok(false);
         };
+        if peer.record.is_held() {
+            self.peers.put(peer);
+            return Ok(false);
+        }
         let now = step.now.wall;
         let sealed_to = peer.envelope_key.map(|key| key.id());
         peer.take_envelope_key(*bundle.envelope_key(), now);

@@ -342,7 +342,7 @@ impl Engine {
         peer: &mut Peer,
         link: LinkId,
     ) -> Result<(), StoreError> {
-        if !peer.is_accepted() {
+        if !peer.is_served() {
             return Ok(());
         }
         let doubted = match self.links.get_mut(link) {
@@ -513,6 +513,8 @@ pub(super) fn may_write(peer: &Peer) -> Result<(), CommandError> {
         format!("{name} is rejected; undo that with `sremp trust {name}` before you write")
     } else if peer.record.is_withdrawn() {
         format!("{name} has withdrawn this identity for good; ask for a new card")
+    } else if peer.record.is_held() {
+        super::forks::go_on(&name)
     } else if !peer.is_accepted() {
         format!("{name} asks to be a contact; accept with `sremp add {name}` before you write")
     } else {

@@ -5,7 +5,7 @@ use sremp_core::{id::MsgId, identity::confusable, text};
 use super::{Engine, Step, disappearing::is_over, peers::Peer};
 use crate::{
     clock::Rfc3339,
-    store::{ContactName, ContactRow, MessageRecord, StoreError},
+    store::{ContactName, ContactRow, Fork, MessageRecord, StoreError},
     view::{
         CommandError, ContactView, MessageKind, MessageView, ReactionView, RegisterAs, Reply,
         Standing, StatusView,
@@ -215,8 +215,12 @@ fn inside_a_network(name: &str) -> String {
 fn warnings(peer: &Peer, username: &str, names: &[ContactName]) -> Vec<String> {
     let mut warnings = Vec::new();
     let record = &peer.record;
-    if record.forked {
-        warnings.push("two different identities carry this key and version".to_owned());
+    match record.fork {
+        Fork::None => {}
+        Fork::Open => warnings.push(super::forks::go_on(&peer.name())),
+        Fork::Settled => warnings.push(
+            "two different identities carried this key and version, and you went on".to_owned(),
+        ),
     }
     if record.is_withdrawn() {
         warnings.push("the owner has withdrawn this identity for good".to_owned());

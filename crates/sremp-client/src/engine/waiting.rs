@@ -15,7 +15,7 @@ use super::{Engine, Now, Step, peers::Peer};
 use crate::{
     clock::{Rfc3339, period},
     config::Direct,
-    store::{ContactRow, OutboxItem, StoreError},
+    store::{ContactRow, Fork, OutboxItem, StoreError},
     view::{Status, Waits},
 };
 
@@ -243,10 +243,10 @@ impl Engine {
             Some(cause) => Some(cause),
             None => kept()?,
         };
-        if peer.record.forked {
+        if peer.record.fork == Fork::Settled {
             let words = format!(
-                "two different identities carry the key of {name}, and who answers is not the one \
-                 that is known: compare with `sremp verify {name}` over another way ({})",
+                "two different identities carry the key of {name}, and only the one that was known \
+                 first is let in: the other has to make a newer one, with `sremp identity rotate` ({})",
                 cause.as_deref().unwrap_or("there was no answer yet")
             );
             return Ok((Waits::Forked, words));
@@ -309,10 +309,12 @@ fn turned_away(peer: &Peer) -> Option<Reason> {
         let words = format!("{name} has withdrawn this identity for good; ask for a new card");
         return Some((Waits::Withdrawn, words));
     }
-    (peer.record.trust == Trust::Rejected).then(|| {
+    if peer.record.trust == Trust::Rejected {
         let words = format!("{name} is rejected; undo that with `sremp trust {name}`");
-        (Waits::Rejected, words)
-    })
+        return Some((Waits::Rejected, words));
+    }
+    let held = peer.record.is_held();
+    held.then(|| (Waits::Forked, super::forks::go_on(&name)))
 }
 
 fn kept(peer: &Peer, until: UnixMillis) -> Reason {

@@ -8,7 +8,7 @@ use sremp_core::{
 };
 use zeroize::Zeroizing;
 
-use super::{ChangeKind, Fate, PrekeyKind, StoreError, error::vendor};
+use super::{ChangeKind, Fate, Fork, PrekeyKind, StoreError, error::vendor};
 use crate::view::{MessageKind, Path, Standing, Status};
 
 /// An enum that is stored as a number. The numbers never change their meaning.
@@ -33,6 +33,7 @@ macro_rules! stored_as {
 stored_as!(Standing { Accepted = 0, Request = 1 });
 stored_as!(Trust { Unknown = 0, Trusted = 1, Rejected = 2 });
 stored_as!(VerifiedVia { None = 0, Qr = 1, Number = 2 });
+stored_as!(Fork { None = 0, Open = 1, Settled = 2 });
 stored_as!(MessageKind { Sent = 0, Received = 1, Notice = 2 });
 // in the order in which a status may change: a message given up may still turn out to have arrived;
 // from 2, because SQLite stores 0 and 1 in no byte and 2 in one: a row that keeps its length is

@@ -22,6 +22,17 @@ type Result<T> = std::result::Result<T, StoreError>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContactRow(pub i64);
 
+/// Whether two identities of one key and version were seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fork {
+    /// No.
+    None,
+    /// Yes, and the user has not decided yet.
+    Open,
+    /// Yes, and the user goes on; holds for that version.
+    Settled,
+}
+
 /// A contact that is not there yet.
 #[derive(Clone, Debug)]
 pub struct NewContact {
@@ -60,8 +71,8 @@ pub struct ContactRecord {
     pub first_seen: UnixMillis,
     /// Last sign of life.
     pub last_seen: Option<UnixMillis>,
-    /// Two identities of one version were seen.
-    pub forked: bool,
+    /// Whether two identities of one version were seen.
+    pub fork: Fork,
     /// Where it may be dialled.
     pub endpoints: Vec<Endpoint>,
     /// Its relays, the preferred one first.
@@ -120,7 +131,7 @@ fn read(row: &Row<'_>) -> Result<ContactRecord> {
         verified_via: row.code(6)?,
         trusted_at: row.opt_time(7)?,
         first_seen: row.time(8)?,
-        forked: row.flag(9)?,
+        fork: row.code(9)?,
         confirmed: row.flag(10)?,
         introduced: row.flag(11)?,
         peer_profile_rev: row.counter(12)?,
@@ -259,7 +270,7 @@ impl Tx<'_> {
                 contact.trust.code(),
                 contact.verified_via.code(),
                 contact.trusted_at.map(time),
-                contact.forked,
+                contact.fork.code(),
                 contact.confirmed,
                 contact.introduced,
                 contact.peer_profile_rev.cast_signed(),

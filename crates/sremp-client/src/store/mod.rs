@@ -34,7 +34,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig, lim
 use zeroize::Zeroizing;
 
 pub use changes::{ChangeKind, Fate, MAX_EARLY, MessageChange, MessageTarget, ReactionRecord};
-pub use contacts::{ContactRecord, ContactRow, NewContact};
+pub use contacts::{ContactRecord, ContactRow, Fork, NewContact};
 pub use epoch::{Epoch, Epochs};
 pub use error::StoreError;
 pub use events::EVENTS_KEPT;

@@ -2,7 +2,7 @@
 
 use sremp_core::{id::ContactId, identity::Trust};
 
-use super::{ContactRecord, StoreError, Tx, column::Cells as _};
+use super::{ContactRecord, Fork, StoreError, Tx, column::Cells as _};
 use crate::view::Standing;
 
 /// A contact by its names.
@@ -40,6 +40,17 @@ impl ContactRecord {
     /// not withdrawn its identity.
     pub fn is_accepted(&self) -> bool {
         self.standing == Standing::Accepted && self.trust != Trust::Rejected && !self.is_withdrawn()
+    }
+
+    /// Whether two identities carry its key and version and the user has not said yet to go on: it is
+    /// heard, but nothing goes to it (D2.5).
+    pub fn is_held(&self) -> bool {
+        self.fork == Fork::Open
+    }
+
+    /// Whether anything may go to the contact.
+    pub fn is_served(&self) -> bool {
+        self.is_accepted() && !self.is_held()
     }
 
     /// Whether the contact has withdrawn its identity for good.

@@ -251,11 +251,11 @@ impl Engine {
         let before = checks.len();
         for contact in step.tx.contacts()? {
             let name = contact.name();
-            if contact.forked {
-                let words = "two different identities carry this key and version";
+            if contact.is_held() {
+                let words = "two different identities carry this key and version; nothing is sent";
                 let remedy = format!(
-                    "Compare numbers over another way: `sremp verify {name}`; if they differ, \
-                     `sremp reject {name}`."
+                    "Ask {name} by another way whether both are theirs, then `sremp trust {name}` to \
+                     go on, or `sremp reject {name}`."
                 );
                 let check = CheckView::new("contact", Outcome::Warn, words).of(name);
                 checks.push(check.remedy(remedy));

@@ -39,7 +39,7 @@ impl Engine {
                 continue;
             };
             if let Some(peer) = self.peers.take(step.tx, &contact.key)? {
-                if peer.is_accepted() {
+                if peer.is_served() {
                     self.refetch_bundle(step, &peer);
                 }
                 self.peers.put(peer);

@@ -136,7 +136,7 @@ impl Engine {
     pub(in super::super) fn route_later(&mut self, step: &Step<'_, '_>, peer: &Peer) {
         let key = peer.key();
         let relays = peer.record.mailboxes(step.now.wall);
-        if !self.online || relays.is_empty() || !peer.is_accepted() {
+        if !self.online || relays.is_empty() || !peer.is_served() {
             return;
         }
         let now = step.now.tick;
@@ -172,7 +172,7 @@ impl Engine {
 
     fn route(&mut self, step: &mut Step<'_, '_>, peer: &Peer) -> Result<(), StoreError> {
         let key = peer.key();
-        if !peer.is_accepted() {
+        if !peer.is_served() {
             return Ok(());
         }
         let link = self.links.active(&key).and_then(|l| self.links.get(l));

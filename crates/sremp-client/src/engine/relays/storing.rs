@@ -104,6 +104,9 @@ impl Engine {
         key: &ContactId,
         peer: &mut Peer,
     ) -> Result<bool, StoreError> {
+        if !peer.is_served() {
+            return Ok(false);
+        }
         loop {
             let Some(relay) = self.relays.known.get(key) else {
                 return Ok(false);

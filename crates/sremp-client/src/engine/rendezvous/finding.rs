@@ -135,7 +135,7 @@ impl Engine {
             return Ok(false);
         };
         let waits = !step.tx.outbox_waiting(peer.record.row, 0, 1)?.is_empty();
-        let wanted = peer.is_accepted() && waits;
+        let wanted = peer.is_served() && waits;
         self.peers.put(peer);
         Ok(wanted)
     }
@@ -328,7 +328,7 @@ impl Engine {
         peer: &mut Peer,
         found: &Found,
     ) -> Result<bool, StoreError> {
-        if !peer.is_accepted() {
+        if !peer.is_served() {
             return Ok(false);
         }
         if !self.learn_identity_of(step, peer, &found.identity)? {
