@@ -1,20 +1,15 @@
 //! What contacts know of each other beside the card: identity, envelope key, endpoints; and sessions
 //! that are begun anew.
 
-use std::time::Duration;
-
 use sha2::{Digest as _, Sha256};
 use sremp_core::{
-    constants::{MAX_ENDPOINTS, MAX_RELAY_HINTS, RESET_AFTER},
+    constants::{MAX_ENDPOINTS, MAX_RELAY_HINTS},
     contact_card::{Endpoint, RelayHint},
-    id::ContactId,
     identity::{Identity, Trust, VersionRecord, VersionVerdict},
     session::{
-        book::Incoming,
-        content::{Body, ContactRequest, ProfileUpdate, ResetReason, UnverifiedIdentity},
-        prekey::{PrekeyBundle, UnverifiedEnvelopeKey},
+        content::{Body, ContactRequest, ProfileUpdate, UnverifiedIdentity},
+        prekey::UnverifiedEnvelopeKey,
     },
-    time::Tick,
 };
 
 use super::{Engine, Step, peers::Peer, restoring::beyond};
@@ -27,12 +22,6 @@ use crate::{
 const PROFILE: &str = "profile";
 /// The endpoint that was last listened on, `HOST:PORT`.
 const ENDPOINT: &str = "endpoint";
-
-/// A contact's RESET is followed once in this time; each makes everything unconfirmed be sent again.
-const RESET_PAUSE: Duration = Duration::from_secs(60);
-
-/// Why a session was begun anew, in RESET.
-const UNDECRYPTABLE: ResetReason = ResetReason::DESYNC;
 
 impl Engine {
     /// Where somebody whom the user trusts so much may learn that one can be reached directly, if
@@ -406,77 +395,6 @@ impl Engine {
             VersionVerdict::Stale { .. } | VersionVerdict::Tombstoned => Ok(false),
         }
     }
-
-    /// Envelopes of a session cannot be read any more: a new one is to be begun (D3.12).
-    pub(super) fn want_reset(&mut self, step: &mut Step<'_, '_>, key: &ContactId) {
-        self.resets.insert(*key);
-        match self.links.active(key) {
-            Some(link) => self.ask_for_bundle(step, link),
-            None => self.push_soon(key),
-        }
-    }
-
-    /// Begins the new session with RESET and everything that is not confirmed.
-    pub(super) fn reset_session(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        peer: &mut Peer,
-        bundle: &PrekeyBundle,
-    ) -> Result<bool, StoreError> {
-        let now = step.now.wall;
-        let own = &self.own;
-        let started = peer
-            .book
-            .start(&own.identity, &own.dh_identity, bundle, now, step.rng);
-        let Ok(session) = started else {
-            return Ok(false);
-        };
-        peer.book.reset_started(&session, now);
-        self.resets_begun.insert(peer.key(), step.now.tick);
-        let again = self.seal_anew(step, peer)?;
-        let body = Body::Reset {
-            reason: UNDECRYPTABLE,
-            last_seq: peer.record.peer_seq,
-        };
-        let msg_id = self.fresh_msg_id(step);
-        self.queue(step, peer, msg_id, body)?;
-        self.note(step, peer, renewed(again), now)?;
-        Ok(true)
-    }
-
-    /// The contact has begun a new session.
-    pub(super) fn handle_reset(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        peer: &mut Peer,
-        incoming: &Incoming,
-        (reason, last_seq): (ResetReason, u64),
-    ) -> Result<(), StoreError> {
-        let now = step.now.wall;
-        peer.book.handle_reset(&incoming.session_id, now);
-        self.resets.remove(&peer.key());
-        let recent = |at: &Tick| step.now.tick.since(*at) < RESET_PAUSE;
-        self.resets_taken.retain(|_, at| recent(at));
-        if self.resets_taken.contains_key(&peer.key()) {
-            self.refusals.count("reset-too-often");
-            return Ok(());
-        }
-        self.resets_taken.insert(peer.key(), step.now.tick);
-        let lost = match reason {
-            ResetReason::RESTORED => self.send_lost(step, peer, last_seq)?,
-            _ => None,
-        };
-        let again = match lost {
-            Some(again) => again,
-            None => self.seal_anew(step, peer)?,
-        };
-        let own = self.resets_begun.remove(&peer.key());
-        if own.is_some_and(|at| step.now.tick.since(at) < RESET_AFTER) {
-            // the two crossed: it is one renewal, which has its line
-            return Ok(());
-        }
-        self.note(step, peer, renewed(again), now)
-    }
 }
 
 /// The address of a listener as others may dial it: a wildcard tells nobody where to go, nor does
@@ -485,12 +403,4 @@ fn advertisable(listen: &str) -> Option<String> {
     let address: std::net::SocketAddr = listen.parse().ok()?;
     let somewhere = !address.ip().is_unspecified() && address.port() != 0;
     somewhere.then(|| address.to_string())
-}
-
-fn renewed(again: u64) -> String {
-    match again {
-        0 => "[session renewed]".to_owned(),
-        1 => "[session renewed, 1 message sent again]".to_owned(),
-        n => format!("[session renewed, {n} messages sent again]"),
-    }
 }

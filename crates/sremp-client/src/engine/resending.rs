@@ -1,58 +1,101 @@
 //! What a contact lacks that was restored from a backup: it had confirmed messages that the backup
 //! does not hold (D3.12, D3.13).
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use sremp_core::session::content::Body;
+use sha2::{Digest as _, Sha256};
+use sremp_core::{id::MsgId, session::content::Body, time::UnixMillis};
 
 use super::{Engine, Step, peers::Peer, restoring::Said, sending::OUTBOX_AGE};
-use crate::store::{MessageRecord, StoreError};
+use crate::store::{MessageRecord, Room, StoreError};
 
 /// Messages that go out again at the most, the newest.
 const MOST: u32 = 5_000;
 /// Edits and deletions that go out again at the most, the newest.
 const MOST_CHANGES: u32 = 500;
+/// Bytes of text that go out again at the most, the newest: they pass through one step's memory.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// A contact gets them once in this time: whoever asks again and again has them already.
 const PAUSE: Duration = Duration::from_secs(60 * 60);
 
+/// What goes out to a contact once more.
+pub(super) struct Again {
+    pub(super) messages: u64,
+    /// There are older ones that do not.
+    pub(super) cut: bool,
+}
+
 impl Engine {
-    /// Puts what a contact lacks beyond `last_seq` before what waits for it. Tells how many messages
-    /// go out again; `None`: nothing is lacking, or it was sent just now.
+    /// Puts what a contact lacks beyond `last_seq` before what waits for it. `None`: nothing is
+    /// lacking, or it was sent just now.
     pub(super) fn send_lost(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         last_seq: u64,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Option<Again>, StoreError> {
         let tick = step.now.tick;
         self.resent.retain(|_, at| tick.since(*at) < PAUSE);
         if self.resent.contains_key(&peer.key()) {
             self.refusals.count("restored-too-often");
             return Ok(None);
         }
-        let row = peer.record.row;
-        let since = step.now.wall.minus(OUTBOX_AGE);
-        let lost = step.tx.confirmed_after(row, last_seq, since, MOST)?;
-        let changed = step.tx.changed_after(row, last_seq, since, MOST_CHANGES)?;
-        let timer = step.tx.timer(row)?;
-        let mut first = Vec::new();
-        if let Some(timer) = timer {
-            let body = Body::Timer {
-                seconds: timer.seconds,
-            };
-            first.push(Said::new(self.fresh_msg_id(step), timer.sent, body));
-        }
-        first.extend(lost.into_iter().filter_map(again));
-        for line in changed {
-            let msg_id = self.fresh_msg_id(step);
-            first.extend(change_of(line).map(|(at, body)| Said::new(msg_id, at, body)));
-        }
+        let (first, cut) = lost(step, peer, last_seq)?;
         if first.is_empty() {
             return Ok(None);
         }
         self.resent.insert(peer.key(), tick);
-        self.write_outbox_anew(step, peer, first, false).map(Some)
+        let messages = self.write_outbox_anew(step, peer, first, false)?;
+        Ok(Some(Again { messages, cut }))
     }
+}
+
+/// What a contact lacks beyond `last_seq`, without what goes out to it already: one that asks again
+/// and takes nothing gets nothing more. And whether there is more than may go out.
+fn lost(
+    step: &mut Step<'_, '_>,
+    peer: &Peer,
+    last_seq: u64,
+) -> Result<(Vec<Said>, bool), StoreError> {
+    let row = peer.record.row;
+    let since = step.now.wall.minus(OUTBOX_AGE);
+    let mut room = Room {
+        items: MOST,
+        bytes: MOST_BYTES,
+        full: false,
+    };
+    let messages = step.tx.confirmed_after(row, last_seq, since, &mut room)?;
+    let mut rest = Room {
+        items: MOST_CHANGES,
+        full: false,
+        ..room
+    };
+    let changed = step.tx.changed_after(row, last_seq, since, &mut rest)?;
+    let waiting: BTreeSet<MsgId> = step.tx.outbox_ids(row)?;
+    let mut first = Vec::new();
+    if let Some(timer) = step.tx.timer(row)? {
+        let seconds = timer.seconds;
+        let body = Body::Timer { seconds };
+        let msg_id = id_of(b"timer", &seconds.to_le_bytes(), timer.sent);
+        first.push(Said::new(msg_id, timer.sent, body));
+    }
+    first.extend(messages.into_iter().filter_map(again));
+    first.extend(changed.into_iter().filter_map(change_of));
+    first.retain(|said| !waiting.contains(said.msg_id()));
+    Ok((first, room.full || rest.full))
+}
+
+/// The id of a change that goes out again, the same each time.
+fn id_of(kind: &[u8], of: &[u8], at: UnixMillis) -> MsgId {
+    let hash = Sha256::new()
+        .chain_update(b"SREMP/1/again\0")
+        .chain_update(kind)
+        .chain_update(of)
+        .chain_update(at.get().to_le_bytes())
+        .finalize();
+    let mut id = [0; MsgId::LEN];
+    id.copy_from_slice(&hash[..MsgId::LEN]);
+    MsgId::new(id)
 }
 
 /// The message under its id, with the text that it has by now.
@@ -68,17 +111,15 @@ fn again(line: MessageRecord) -> Option<Said> {
 }
 
 /// What was done to a message that the contact has.
-fn change_of(line: MessageRecord) -> Option<(sremp_core::time::UnixMillis, Body)> {
+fn change_of(line: MessageRecord) -> Option<Said> {
     let msg_id = line.msg_id?;
-    match (line.deleted, line.edited) {
-        (true, _) => Some((line.sent, Body::Delete { msg_id })),
-        (false, Some(at)) => Some((
-            at,
-            Body::Edit {
-                msg_id,
-                text: line.text,
-            },
-        )),
-        (false, None) => None,
-    }
+    let (kind, at, body): (&[u8], _, _) = match (line.deleted, line.edited) {
+        (true, _) => (b"delete", line.sent, Body::Delete { msg_id }),
+        (false, Some(at)) => {
+            let text = line.text;
+            (b"edit", at, Body::Edit { msg_id, text })
+        }
+        (false, None) => return None,
+    };
+    Some(Said::new(id_of(kind, msg_id.as_bytes(), at), at, body))
 }

@@ -14,7 +14,12 @@ use sremp_core::{
     time::{Tick, UnixMillis},
 };
 
-use super::{Engine, Now, Step, own::NOISE_KEY_MADE, peers::Peer};
+use super::{
+    Engine, Now, Step,
+    own::NOISE_KEY_MADE,
+    peers::Peer,
+    sending::{OUTBOX_AGE, line_up},
+};
 use crate::store::{NewOutboxItem, OutboxItem, StoreError, Tx};
 
 /// Contacts are told within this time, each at a moment of its own: all at once would show a relay
@@ -147,7 +152,15 @@ impl Engine {
             let Ok(bytes) = content.encode() else {
                 continue;
             };
-            self.enqueue(step, peer, &content, &bytes)?;
+            let created = step.now.wall;
+            let new = NewOutboxItem {
+                contact: row,
+                msg_id: content.msg_id,
+                content: &bytes,
+                created,
+                expires: created.plus(OUTBOX_AGE),
+            };
+            line_up(step, peer, &new)?;
             step.tx.set_sent_seq(row, &content.msg_id, content.seq)?;
         }
         let mut after = 0;
@@ -195,7 +208,7 @@ impl Engine {
             created: item.created,
             expires: item.expires,
         };
-        self.append(step, peer, &new)?;
+        line_up(step, peer, &new)?;
         step.tx
             .set_sent_seq(peer.record.row, &item.msg_id, content.seq)?;
         Ok(true)
@@ -275,6 +288,10 @@ pub(super) struct Said {
 }
 
 impl Said {
+    pub(super) const fn msg_id(&self) -> &sremp_core::id::MsgId {
+        &self.msg_id
+    }
+
     pub(super) const fn new(msg_id: sremp_core::id::MsgId, sent: UnixMillis, body: Body) -> Self {
         Self {
             msg_id,

@@ -12,7 +12,7 @@
 //! twice. Whoever restores it begins every session anew.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufWriter, Read, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -26,7 +26,7 @@ use crate::store::{Store, StoreError};
 
 const MAGIC: &[u8; 16] = b"SREMP backup 01\n";
 /// Beginning of the name of a copy that is being made, in the home.
-const COPY: &str = "backup-";
+const COPY: &str = ".backup-copy-";
 /// Bytes moved at a time.
 const CHUNK: usize = 256 * 1024;
 
@@ -37,15 +37,27 @@ pub(crate) struct Copied {
     key_file: Zeroizing<String>,
     config: String,
     to: PathBuf,
-    done: bool,
+    part: Part,
+}
+
+/// The file that a backup is written into before it gets its name. Locked, so that two backups at
+/// once do not write over each other; what a killed one has left is written over.
+struct Part {
+    file: File,
+    path: PathBuf,
+    moved: bool,
 }
 
 impl Drop for Copied {
     fn drop(&mut self) {
         remove_database(&self.copy);
-        if !self.done {
-            let _ = fs::remove_file(part(&self.to));
-            let _ = fs::remove_file(&self.to);
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.moved {
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
@@ -65,14 +77,14 @@ impl Home {
         let key = store.key().ok_or(HomeError::Damaged("the key"))?.clone();
         let key_file = self.key_file()?;
         let config = self.config_text()?;
-        reserve(to)?;
+        let part = Part::take(to)?;
         let copied = Copied {
             copy: self.path.join(format!("{COPY}{:016x}", rng.next_u64())),
             key,
             key_file,
             config,
             to: to.to_owned(),
-            done: false,
+            part,
         };
         create::file(&copied.copy, b"")?;
         store
@@ -141,24 +153,20 @@ impl Copied {
         let stripped =
             Store::open(&self.copy, &self.key).and_then(|mut copy| copy.strip(&self.config));
         stripped.map_err(|e| HomeError::store(&self.copy, e))?;
-        let part = part(&self.to);
-        let written = self.write(&part);
-        written.map_err(|e| HomeError::io("writing", &part, e))?;
-        create::move_over(&part, &self.to)?;
-        self.done = true;
+        let written = self.write();
+        written.map_err(|e| HomeError::io("writing", &self.part.path, e))?;
+        // whoever took the name meanwhile keeps it
+        create::file(&self.to, b"").map_err(|_| HomeError::BackupExists(self.to.clone()))?;
+        if let Err(error) = create::move_over(&self.part.path, &self.to) {
+            let _ = fs::remove_file(&self.to);
+            return Err(error);
+        }
+        self.part.moved = true;
         Ok(fs::metadata(&self.to).map_or(0, |meta| meta.len()))
     }
 
-    fn write(&self, part: &Path) -> io::Result<()> {
-        // of a backup that was broken off
-        let _ = fs::remove_file(part);
-        let mut options = OpenOptions::new();
-        let file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(part)?;
-        let mut to = BufWriter::with_capacity(CHUNK, file);
+    fn write(&self) -> io::Result<()> {
+        let mut to = BufWriter::with_capacity(CHUNK, &self.part.file);
         let length = u32::try_from(self.key_file.len()).map_err(io::Error::other)?;
         to.write_all(MAGIC)?;
         to.write_all(&length.to_le_bytes())?;
@@ -168,23 +176,56 @@ impl Copied {
     }
 }
 
-/// Takes the name, so that two backups at once do not write over each other.
-fn reserve(to: &Path) -> Result<(), HomeError> {
-    let mut options = OpenOptions::new();
-    let made = options.write(true).create_new(true).mode(0o600).open(to);
-    match made {
-        Ok(_) => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            Err(HomeError::BackupExists(to.to_owned()))
+impl Part {
+    fn take(to: &Path) -> Result<Self, HomeError> {
+        let exists = || to.symlink_metadata().is_ok();
+        let mut path = to.as_os_str().to_owned();
+        path.push(".part");
+        let path = PathBuf::from(path);
+        let failed = |e| HomeError::io("making", &path, e);
+        if exists() {
+            return Err(HomeError::BackupExists(to.to_owned()));
         }
-        Err(e) => Err(HomeError::io("making", to, e)),
+        let left = remove_left(&path)?;
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(&path);
+        let file = file.map_err(failed)?;
+        lock(&file, &path)?;
+        drop(left);
+        // another may have been finished since
+        if exists() {
+            let _ = fs::remove_file(&path);
+            return Err(HomeError::BackupExists(to.to_owned()));
+        }
+        Ok(Self {
+            file,
+            path,
+            moved: false,
+        })
     }
 }
 
-fn part(to: &Path) -> PathBuf {
-    let mut part = to.as_os_str().to_owned();
-    part.push(".part");
-    part.into()
+/// Removes what a backup has left that was broken off, but nothing that is being written. It stays
+/// locked until what comes back is dropped.
+fn remove_left(path: &Path) -> Result<Option<File>, HomeError> {
+    match path.symlink_metadata() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Ok(meta) if meta.is_file() => {}
+        _ => return Err(HomeError::BackupExists(path.to_owned())),
+    }
+    let failed = |e| HomeError::io("making", path, e);
+    let file = File::open(path).map_err(failed)?;
+    lock(&file, path)?;
+    fs::remove_file(path).map_err(failed)?;
+    Ok(Some(file))
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), HomeError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(HomeError::BackupExists(path.to_owned())),
+        Err(TryLockError::Error(e)) => Err(HomeError::io("locking", path, e)),
+    }
 }
 
 fn remove_database(path: &Path) {
@@ -230,4 +271,61 @@ fn finish(database: &Path, key: &crate::store::DatabaseKey) -> Result<String, St
     let config = store.transaction(|tx| tx.take_backup_config())?;
     store.checkpoint()?;
     config.ok_or(StoreError::Damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_that_was_killed_leaves_its_name_free_and_the_next_one_writes_over_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let to = directory.path().join("backup");
+        let left = directory.path().join("backup.part");
+        fs::write(&left, "half").unwrap();
+        let part = Part::take(&to).unwrap();
+        assert_eq!(fs::read(&left).unwrap(), b"");
+        assert!(!to.exists());
+        drop(part);
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn two_backups_at_once_do_not_write_over_each_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let to = directory.path().join("backup");
+        let first = Part::take(&to).unwrap();
+        let second = Part::take(&to);
+        assert!(matches!(second, Err(HomeError::BackupExists(path)) if path == first.path));
+        assert!(first.path.exists());
+        drop(first);
+        fs::write(&to, "a whole one").unwrap();
+        assert!(matches!(Part::take(&to), Err(HomeError::BackupExists(path)) if path == to));
+        assert_eq!(fs::read(&to).unwrap(), b"a whole one");
+        assert!(!directory.path().join("backup.part").exists());
+    }
+
+    #[test]
+    fn a_name_beside_that_is_a_link_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let to = directory.path().join("backup");
+        let other = directory.path().join("other");
+        fs::write(&other, "untouched").unwrap();
+        std::os::unix::fs::symlink(&other, directory.path().join("backup.part")).unwrap();
+        assert!(matches!(Part::take(&to), Err(HomeError::BackupExists(_))));
+        assert_eq!(fs::read(&other).unwrap(), b"untouched");
+    }
+
+    #[test]
+    fn what_a_user_keeps_in_the_home_under_a_name_of_a_backup_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path());
+        let kept = directory.path().join("backup-2026");
+        let copy = directory.path().join(format!("{COPY}0123-wal"));
+        for path in [&kept, &copy] {
+            fs::write(path, "").unwrap();
+        }
+        home.remove_copies();
+        assert!(kept.exists() && !copy.exists());
+    }
 }

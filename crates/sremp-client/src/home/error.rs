@@ -22,6 +22,11 @@ pub enum HomeError {
         /// That process, if it left its number.
         pid: Option<u32>,
     },
+    /// Another process uses a home of the same identity.
+    CopyInUse {
+        /// That process, if it left its number.
+        pid: Option<u32>,
+    },
     /// The passphrase is not the one of this home, or the key file was changed.
     WrongPassphrase,
     /// The home has a passphrase and none was given.
@@ -84,6 +89,13 @@ impl std::fmt::Display for HomeError {
                 "{} holds other files: name an empty or new directory with --home",
                 path.display()
             ),
+            Self::CopyInUse { pid } => {
+                f.write_str("another home of the same identity is in use")?;
+                if let Some(pid) = pid {
+                    write!(f, " by process {pid}")?;
+                }
+                f.write_str(": a copy must not be used beside it; end the other first")
+            }
             Self::InUse { pid: Some(pid) } => write!(
                 f,
                 "the home is in use by process {pid}, which cannot be asked: wait until it is done, or end it with `kill {pid}`; nothing is lost"
@@ -197,6 +209,7 @@ impl From<HomeError> for CommandError {
             | HomeError::Exists(_)
             | HomeError::Occupied(_)
             | HomeError::InUse { .. }
+            | HomeError::CopyInUse { .. }
             | HomeError::NewerVersion { .. }
             | HomeError::Moved(_)
             | HomeError::DamagedBackup(_)

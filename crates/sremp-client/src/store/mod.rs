@@ -46,7 +46,7 @@ pub use own::PrekeyKind;
 pub use receipts::{AttemptRecord, ConfirmationRecord, NewConfirmation, NewReceipt, ReceiptRecord};
 pub use relays::{ReadItem, RelayRecord, RelayRow};
 pub use rendezvous::FoundPlaces;
-pub use restoring::Renewal;
+pub use restoring::{Renewal, Room};
 pub use search::MAX_SEARCH_WORDS;
 pub use sessions::{KEY_USE_AGE, KeyUse};
 pub use timers::{Expiry, TimerRecord};

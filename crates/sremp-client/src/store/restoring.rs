@@ -1,6 +1,8 @@
 //! What a home that was restored must not use again, and what contacts of a restored one lack (D3.13).
 
-use rusqlite::params;
+use std::collections::BTreeSet;
+
+use rusqlite::{Row, params};
 use sremp_core::{
     id::{ContactId, MsgId},
     time::UnixMillis,
@@ -19,6 +21,9 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// begin anew before anything is sent.
 const RESTORED: &str = "restored";
 
+/// The column of a length behind those of [`columns`].
+const LENGTH: usize = 17;
+
 /// A contact of a restored home from whom nothing has come since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewal {
@@ -26,6 +31,34 @@ pub struct Renewal {
     pub key: ContactId,
     /// It has not been sent on its way yet that the session begins anew.
     pub held: bool,
+}
+
+/// How much may go out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Lines that still fit.
+    pub items: u32,
+    /// Bytes of text that still fit.
+    pub bytes: usize,
+    /// Something did not fit, and nothing older does.
+    pub full: bool,
+}
+
+impl Room {
+    /// The line of a row that ends with the length of its text, if it fits: no other is loaded.
+    fn take(&mut self, row: &Row<'_>) -> Result<Option<MessageRecord>> {
+        let length = usize::try_from(row.int(LENGTH)?).unwrap_or(usize::MAX);
+        match (self.items.checked_sub(1), self.bytes.checked_sub(length)) {
+            (Some(items), Some(bytes)) if !self.full => {
+                (self.items, self.bytes) = (items, bytes);
+                read(row).map(Some)
+            }
+            _ => {
+                self.full = true;
+                Ok(None)
+            }
+        }
+    }
 }
 
 impl Tx<'_> {
@@ -150,7 +183,8 @@ impl Tx<'_> {
     }
 
     /// One's own texts to a contact that it has confirmed, in the order of writing: those beyond
-    /// `seq` and not older than `since` that are still there.
+    /// `seq` and not older than `since` that are still there and do not go out already; the newest
+    /// that `room` has room for.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -159,15 +193,16 @@ impl Tx<'_> {
         contact: ContactRow,
         seq: u64,
         since: UnixMillis,
-        limit: u32,
+        room: &mut Room,
     ) -> Result<Vec<MessageRecord>> {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            " FROM ",
+            ", octet_length(m.text) FROM ",
             lines!(),
             " WHERE m.contact = ?1 AND m.kind = ?2 AND m.seq > ?3 AND m.sent >= ?4
                 AND m.status = ?5 AND m.erased = 0 AND m.msg_id IS NOT NULL
+                AND m.msg_id NOT IN (SELECT msg_id FROM outbox WHERE contact = ?1)
               ORDER BY m.position DESC LIMIT ?6"
         );
         let params = params![
@@ -176,16 +211,17 @@ impl Tx<'_> {
             saturating(seq),
             time(since),
             Status::OnDevice.code(),
-            limit
+            i64::from(room.items) + 1
         ];
-        let mut found = self.list(sql, params, read)?;
+        let found = self.list(sql, params, |row| room.take(row))?;
+        let mut found: Vec<MessageRecord> = found.into_iter().flatten().collect();
         found.retain(|line| !line.deleted);
         found.reverse();
         Ok(found)
     }
 
     /// One's own texts of at most `seq` that were edited or taken back by a content beyond it, in the
-    /// order of that.
+    /// order of that; the newest that `room` has room for.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -194,12 +230,12 @@ impl Tx<'_> {
         contact: ContactRow,
         seq: u64,
         since: UnixMillis,
-        limit: u32,
+        room: &mut Room,
     ) -> Result<Vec<MessageRecord>> {
         let sql = concat!(
             "SELECT ",
             columns!(),
-            " FROM ",
+            ", octet_length(m.text) FROM ",
             lines!(),
             " WHERE m.contact = ?1 AND m.kind = ?2 AND m.seq <= ?3 AND g.seq > ?3 AND g.at >= ?4
                 AND m.msg_id IS NOT NULL
@@ -210,11 +246,22 @@ impl Tx<'_> {
             MessageKind::Sent.code(),
             saturating(seq),
             time(since),
-            limit
+            i64::from(room.items) + 1
         ];
-        let mut found = self.list(sql, params, read)?;
+        let found = self.list(sql, params, |row| room.take(row))?;
+        let mut found: Vec<MessageRecord> = found.into_iter().flatten().collect();
         found.reverse();
         Ok(found)
+    }
+
+    /// The ids of what goes out to a contact.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn outbox_ids(&mut self, contact: ContactRow) -> Result<BTreeSet<MsgId>> {
+        let sql = "SELECT msg_id FROM outbox WHERE contact = ?1";
+        let found = self.list(sql, [contact.0], |row| Ok(MsgId::new(row.bytes(0)?)))?;
+        Ok(found.into_iter().collect())
     }
 
     /// One's own text goes out again as another content.

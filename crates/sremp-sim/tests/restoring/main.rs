@@ -1,5 +1,7 @@
 //! A home goes back to an older state: sessions begin anew, nothing is lost, no key is used twice.
 
+mod hostile;
+
 use std::collections::BTreeSet;
 
 use sremp_client::{

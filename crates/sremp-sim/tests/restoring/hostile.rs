@@ -1,0 +1,317 @@
+//! Contacts that say they were restored, and relays that give out again what was: nobody gets more than
+//! was theirs, and nothing grows without end.
+
+use std::time::Duration;
+
+use sremp_client::{
+    store::{NewMessage, StoreError},
+    view::{Action, Command, MessageKind, Reply, Status, Wait},
+};
+use sremp_core::{
+    id::MsgId,
+    session::content::{Body, Content, ContentHash, ResetReason},
+};
+use sremp_net::LinkId;
+use sremp_sim::{Alone, Malice, Scripted, World};
+
+use crate::{DAY, HOUR, MINUTE, backup, notices, restore, seeds};
+
+const MIB: usize = 1024 * 1024;
+
+/// Ann, of whom the test chooses every word, connected to the client of Ben.
+fn ann_with_ben() -> (Alone, Scripted, LinkId) {
+    let mut ben = Alone::new("ben");
+    let ann = Scripted::known_to(&mut ben, "ann");
+    let link = ben.connect(ann.identity.identity());
+    (ben, ann, link)
+}
+
+const fn restored(last_seq: u64) -> Body {
+    Body::Reset {
+        reason: ResetReason::RESTORED,
+        last_seq,
+    }
+}
+
+/// Ann connects anew, begins a session and says that she was restored. Whether it was confirmed.
+fn claims(ben: &mut Alone, ann: &mut Scripted, last_seq: u64) -> bool {
+    let link = ben.connect(ann.identity.identity());
+    let session = ann.start_session(ben, link);
+    let reset = ann.content(ben, restored(last_seq));
+    ann.send(ben, link, &session, &reset).0
+}
+
+/// Texts of Ben that Ann has confirmed long ago, numbered from 1.
+fn have_confirmed(ben: &mut Alone, ann: &Scripted, texts: impl IntoIterator<Item = String>) {
+    let sent = ben.now().wall;
+    let done = ben.node.store.transaction(|tx| {
+        let contact = tx.contact_row(&ann.identity.id())?.unwrap();
+        for (seq, text) in (1..).zip(texts) {
+            let mut msg_id = [0xb; MsgId::LEN];
+            msg_id[..8].copy_from_slice(&u64::to_le_bytes(seq));
+            tx.insert_message(&NewMessage {
+                contact,
+                msg_id: Some(MsgId::new(msg_id)),
+                kind: MessageKind::Sent,
+                seq,
+                text: &text,
+                sent,
+                received: None,
+                status: Some(Status::OnDevice),
+                path: None,
+            })?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    done.unwrap();
+}
+
+/// What waits for Ann.
+fn waiting(ben: &mut Alone, ann: &Scripted) -> Vec<Content> {
+    let items = ben.node.store.transaction(|tx| {
+        let contact = tx.contact_row(&ann.identity.id())?.unwrap();
+        tx.outbox(contact, 0, 100_000)
+    });
+    let items = items.unwrap().into_iter();
+    items
+        .map(|item| Content::decode_exact(&item.content).unwrap())
+        .collect()
+}
+
+fn texts_of(contents: &[Content]) -> Vec<&str> {
+    contents
+        .iter()
+        .filter_map(|content| match &content.body {
+            Body::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn lines(ben: &mut Alone) -> Vec<(MessageKind, String)> {
+    let history = Command::History {
+        contact: "ann".to_owned(),
+        before: None,
+        limit: 1_000,
+    };
+    match ben.command(history) {
+        Ok(Reply::Messages { messages }) => {
+            messages.into_iter().map(|m| (m.kind, m.text)).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_asks_again_and_again_and_takes_nothing_gets_nothing_more() {
+    let (mut ben, mut ann, _) = ann_with_ben();
+    have_confirmed(&mut ben, &ann, (1..=20).map(|n| n.to_string()));
+    let timer = Command::Act {
+        action: Action::Timer {
+            contact: "ann".to_owned(),
+            seconds: 20 * 86_400,
+        },
+        wait: Wait::Outbox,
+        timeout_ms: 0,
+    };
+    ben.command(timer).unwrap();
+    for n in [5, 6] {
+        let mut msg_id = [0xb; MsgId::LEN];
+        msg_id[..8].copy_from_slice(&u64::to_le_bytes(n));
+        let delete = Command::Act {
+            action: Action::Delete {
+                msg_id: MsgId::new(msg_id).to_string(),
+            },
+            wait: Wait::Outbox,
+            timeout_ms: 0,
+        };
+        ben.command(delete).unwrap();
+    }
+    assert!(claims(&mut ben, &mut ann, 0));
+    let first = waiting(&mut ben, &ann).len();
+    assert!(first >= 18);
+    for _ in 0..5 {
+        ben.pass(Duration::from_millis(HOUR + MINUTE));
+        assert!(claims(&mut ben, &mut ann, 0));
+        let contents = waiting(&mut ben, &ann);
+        assert_eq!(texts_of(&contents).len(), 18);
+        assert_eq!(contents.len(), first);
+    }
+}
+
+#[test]
+fn what_was_lost_goes_out_once_an_hour_however_often_it_is_asked_for() {
+    let (mut ben, mut ann, _) = ann_with_ben();
+    have_confirmed(&mut ben, &ann, (1..=3).map(|n| n.to_string()));
+    for _ in 0..10 {
+        assert!(claims(&mut ben, &mut ann, 0));
+        ben.pass(Duration::from_millis(MINUTE));
+    }
+    assert_eq!(ben.status().refused["restored-too-often"], 9);
+}
+
+#[test]
+fn any_number_may_be_named_as_the_last_and_only_what_is_beyond_goes_out() {
+    for (last, expected) in [(0, 3), (2, 1), (3, 0), (i64::MAX as u64, 0), (u64::MAX, 0)] {
+        let (mut ben, mut ann, _) = ann_with_ben();
+        have_confirmed(&mut ben, &ann, (1..=3).map(|n| n.to_string()));
+        assert!(claims(&mut ben, &mut ann, last));
+        let contents = waiting(&mut ben, &ann);
+        assert_eq!(texts_of(&contents).len(), expected, "last {last}");
+        let seqs: Vec<u64> = contents.iter().map(|content| content.seq).collect();
+        assert!(
+            seqs.is_sorted() && seqs.iter().all(|seq| *seq < 100),
+            "{seqs:?}"
+        );
+    }
+}
+
+#[test]
+fn of_a_huge_history_the_newest_goes_out_and_the_line_says_so() {
+    let (mut ben, mut ann, _) = ann_with_ben();
+    let long = ".".repeat(50_000);
+    have_confirmed(&mut ben, &ann, (1..=400).map(|n| format!("{n} {long}")));
+    assert!(claims(&mut ben, &mut ann, 0));
+    let contents = waiting(&mut ben, &ann);
+    let texts = texts_of(&contents);
+    let bytes: usize = texts.iter().map(|text| text.len()).sum();
+    assert!(bytes <= 16 * MIB && bytes > 15 * MIB, "{bytes}");
+    assert!(texts.last().unwrap().starts_with("400 "));
+    let (_, line) = lines(&mut ben)
+        .into_iter()
+        .rfind(|(kind, _)| *kind == MessageKind::Notice)
+        .unwrap();
+    let expected = format!("the newest {} messages", texts.len());
+    assert!(line.contains(&expected), "{line}");
+}
+
+#[test]
+fn a_restored_contact_that_has_a_small_history_is_told_no_more_than_that() {
+    let (mut ben, mut ann, _) = ann_with_ben();
+    have_confirmed(&mut ben, &ann, (1..=3).map(|n| n.to_string()));
+    assert!(claims(&mut ben, &mut ann, 1));
+    assert!(
+        lines(&mut ben).contains(&(
+            MessageKind::Notice,
+            "[session renewed, 2 messages sent again]".to_owned()
+        )),
+        "{:?}",
+        lines(&mut ben)
+    );
+}
+
+#[test]
+fn a_stranger_cannot_say_that_it_was_restored() {
+    let mut ben = Alone::new("ben");
+    let mut ann = Scripted::unknown_to(&mut ben, "ann");
+    let (link, _) = ben.call(ann.identity.identity());
+    ben.open(link, ann.identity.identity());
+    let session = ann.start_session(&mut ben, link);
+    let reset = ann.content(&mut ben, restored(0));
+    assert!(!ann.send(&mut ben, link, &session, &reset).0);
+    let requests = ben.command(Command::Contacts { requests: true });
+    assert!(matches!(requests, Ok(Reply::Contacts { contacts }) if contacts.is_empty()));
+    // nor after a request that nobody has answered
+    let request = ann.request_to(&mut ben, "hello");
+    ann.send(&mut ben, link, &session, &request);
+    let reset = ann.content(&mut ben, restored(0));
+    assert!(!ann.send(&mut ben, link, &session, &reset).0);
+    assert_eq!(ben.status().refused.get("reset-too-often"), None);
+}
+
+#[test]
+fn the_first_word_of_a_contact_may_be_that_it_was_restored() {
+    let (mut ben, mut ann, _) = ann_with_ben();
+    let send = Command::Send {
+        contact: "ann".to_owned(),
+        text: "are you there?".to_owned(),
+        reply_to: None,
+        key: None,
+        wait: Wait::Outbox,
+        timeout_ms: 0,
+    };
+    ben.command(send).unwrap();
+    assert!(claims(&mut ben, &mut ann, 0));
+    let requests = waiting(&mut ben, &ann);
+    let requests = requests
+        .iter()
+        .filter(|content| matches!(content.body, Body::ContactRequest(_)));
+    assert_eq!(requests.count(), 1, "what waited waits once");
+}
+
+#[test]
+fn a_count_that_goes_back_shows_nothing_twice_and_moves_no_count_of_ours() {
+    let (mut ben, mut ann, link) = ann_with_ben();
+    let first = ann.start_session(&mut ben, link);
+    let text = ann.content(&mut ben, Body::Text("once".to_owned()));
+    let later = ann.content(&mut ben, Body::Text("later".to_owned()));
+    for content in [&text, &later] {
+        assert!(ann.send(&mut ben, link, &first, content).0);
+    }
+    let next = next_seq(&mut ben, &ann);
+    ben.pass(Duration::from_millis(2 * MINUTE));
+    let link = ben.connect(ann.identity.identity());
+    let second = ann.start_session(&mut ben, link);
+    let back = Content {
+        msg_id: MsgId::new([9; MsgId::LEN]),
+        seq: 1,
+        prev: ContentHash::NONE,
+        sent: ben.now().wall,
+        body: restored(u64::MAX),
+    };
+    let back = back.encode().unwrap();
+    for content in [&back, &text, &later, &back] {
+        assert!(ann.send(&mut ben, link, &second, content).0);
+    }
+    let received: Vec<String> = lines(&mut ben)
+        .into_iter()
+        .filter(|(kind, _)| *kind == MessageKind::Received)
+        .map(|(_, text)| text)
+        .collect();
+    assert_eq!(received, ["once", "later"]);
+    assert_eq!(next_seq(&mut ben, &ann), next);
+}
+
+fn next_seq(ben: &mut Alone, ann: &Scripted) -> u64 {
+    let found = ben.node.store.transaction(|tx| {
+        let row = tx.contact_row(&ann.identity.id())?.unwrap();
+        Ok::<_, StoreError>(tx.contact(row)?.unwrap().next_seq)
+    });
+    found.unwrap()
+}
+
+#[test]
+fn a_relay_that_gives_out_again_what_was_shows_a_restored_home_nothing_twice() {
+    for malice in [Malice::Replays, Malice::Reorders] {
+        for seed in seeds(6) {
+            let mut world = World::new(seed);
+            let (bad, good) = (world.open_relay("bad"), world.open_relay("good"));
+            let ann = world.join_far("ann", &[bad, good]);
+            let ben = world.join_far("ben", &[bad, good]);
+            world.run(MINUTE);
+            world.add(ann, ben);
+            world.add(ben, ann);
+            world.run(MINUTE);
+            world.send(ann, "ben", "before");
+            world.send(ben, "ann", "ben before");
+            world.run(MINUTE);
+            let old = backup(&mut world, ben);
+            world.relay(bad).malice = malice;
+            for n in 0..3 {
+                world.send(ann, "ben", &format!("since {n}"));
+                world.run(HOUR);
+            }
+            restore(&mut world, ben, old);
+            world.run(2 * HOUR);
+            world.send(ann, "ben", "after");
+            world.send(ben, "ann", "ben after");
+            world.run(2 * DAY);
+            let said = ["before", "since 0", "since 1", "since 2", "after"];
+            let told = format!("{malice:?}, seed {seed}");
+            assert_eq!(world.received(ben, "ann"), said, "{told}");
+            let said = ["ben before", "ben after"];
+            assert_eq!(world.received(ann, "ben"), said, "{told}");
+            assert_eq!(notices(&mut world, ann, "ben").len(), 1, "{told}");
+        }
+    }
+}
