@@ -282,7 +282,7 @@ fn next_seq(ben: &mut Alone, ann: &Scripted) -> u64 {
 
 #[test]
 fn a_relay_that_gives_out_again_what_was_shows_a_restored_home_nothing_twice() {
-    for malice in [Malice::Replays, Malice::Reorders] {
+    for malice in [Malice::Drops, Malice::Replays, Malice::Reorders] {
         for seed in seeds(6) {
             let mut world = World::new(seed);
             let (bad, good) = (world.open_relay("bad"), world.open_relay("good"));

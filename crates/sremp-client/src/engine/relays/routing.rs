@@ -200,6 +200,21 @@ impl Engine {
                 Fitness::Fit => self.route_again(step, peer, hint)?,
             }
         }
+        self.look_again(step, peer)
+    }
+
+    /// What a relay has kept for less than [`CONFIRM_WITHIN`] is looked at when that is over.
+    fn look_again(&mut self, step: &mut Step<'_, '_>, peer: &Peer) -> Result<(), StoreError> {
+        let now = step.now;
+        if peer.record.mailboxes(now.wall).len() < 2 {
+            return Ok(());
+        }
+        let before = now.wall.minus(CONFIRM_WITHIN);
+        if let Some(stored) = step.tx.stored_after(peer.record.row, before)? {
+            let wait = CONFIRM_WITHIN.saturating_sub(now.wall.since(stored));
+            let wait = wait.max(FIRST_PAUSE);
+            self.relays.routes.soon(peer.key(), now.tick.plus(wait));
+        }
         Ok(())
     }
 
