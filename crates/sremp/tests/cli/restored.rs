@@ -87,7 +87,12 @@ fn a_home_restored_from_a_backup_of_before_gets_what_it_missed() {
 fn a_copied_home_begins_its_sessions_anew_before_it_sends() {
     let (ann, ben) = acquainted();
     let _ann = ann.up();
+    let ben_up = ben.up();
     arrives(&ben, "ann", "one");
+    // from now on each knows that the other answers
+    arrives(&ann, "ben", "and one back");
+    ben_up.signal("TERM");
+    assert_eq!(ben_up.end().0, 0);
     let copy = ben.beside().join("copy");
     let copied = Command::new("cp")
         .arg("-r")
