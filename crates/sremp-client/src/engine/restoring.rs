@@ -116,6 +116,8 @@ impl Engine {
         record.next_seq = beyond(record.next_seq, now);
         record.prev = [0; 16];
         record.sent_profile_rev = 0;
+        // who has not answered yet is told once more how to
+        record.introduced &= record.confirmed;
         let known = peer.is_accepted() && peer.record.confirmed;
         let mut first = Vec::new();
         if known {
