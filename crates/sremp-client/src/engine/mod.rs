@@ -213,6 +213,8 @@ impl Engine {
         for (row, _) in tx.outbox_contacts()? {
             if let Some(contact) = tx.contact(row)? {
                 engine.push_soon(&contact.key);
+                // what a relay had just begun to keep when the last run ended
+                engine.relays.kept(contact.key, now.tick);
             }
         }
         Ok(engine)

@@ -259,20 +259,6 @@ impl Tx<'_> {
         self.list(sql, params, outbox::read)
     }
 
-    /// Since when a relay has kept the first of a contact's items that it was given after `before`.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be read.
-    pub fn stored_after(
-        &mut self,
-        contact: ContactRow,
-        before: UnixMillis,
-    ) -> Result<Option<UnixMillis>> {
-        let sql = "SELECT min(relay_at) FROM outbox INDEXED BY outbox_contact
-                   WHERE contact = ?1 AND relay_until IS NOT NULL AND relay_at > ?2";
-        self.one(sql, params![contact.0, time(before)], |row| row.opt_time(0))
-    }
-
     /// Items whose relays have ceased to keep them wait anew; tells whose.
     ///
     /// # Errors

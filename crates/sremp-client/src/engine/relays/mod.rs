@@ -218,6 +218,11 @@ impl Relays {
         self.routes.begin_anew(now);
     }
 
+    /// Relays may have begun to keep something for a contact just now.
+    pub(super) fn kept(&mut self, contact: ContactId, now: Tick) {
+        self.routes.kept(contact, now);
+    }
+
     /// Every connection to a relay.
     pub(super) fn links(&self) -> impl Iterator<Item = LinkId> {
         self.links.keys().copied()

@@ -35,6 +35,8 @@ struct Refusal {
 #[derive(Default)]
 pub(super) struct Routes {
     due: BTreeMap<ContactId, Tick>,
+    /// When everything that relays keep for a contact by now has had [`CONFIRM_WITHIN`].
+    kept: BTreeMap<ContactId, Tick>,
     /// By contact and relay.
     refusals: BTreeMap<(ContactId, ContactId), Refusal>,
 }
@@ -44,6 +46,23 @@ impl Routes {
     pub(super) fn soon(&mut self, contact: ContactId, at: Tick) {
         let due = self.due.entry(contact).or_insert(at);
         *due = (*due).min(at);
+    }
+
+    /// A relay keeps something for a contact from now on, or may have begun to.
+    pub(super) fn kept(&mut self, contact: ContactId, now: Tick) {
+        let at = now.plus(CONFIRM_WITHIN);
+        self.kept.insert(contact, at);
+        self.soon(contact, at);
+    }
+
+    /// What was too young to be given to the next relay is looked at when it is not any more.
+    fn look_again(&mut self, contact: ContactId, now: Tick) {
+        match self.kept.get(&contact) {
+            Some(at) if *at > now => self.soon(contact, *at),
+            _ => {
+                self.kept.remove(&contact);
+            }
+        }
     }
 
     /// A direct connection carries everything.
@@ -200,21 +219,7 @@ impl Engine {
                 Fitness::Fit => self.route_again(step, peer, hint)?,
             }
         }
-        self.look_again(step, peer)
-    }
-
-    /// What a relay has kept for less than [`CONFIRM_WITHIN`] is looked at when that is over.
-    fn look_again(&mut self, step: &mut Step<'_, '_>, peer: &Peer) -> Result<(), StoreError> {
-        let now = step.now;
-        if peer.record.mailboxes(now.wall).len() < 2 {
-            return Ok(());
-        }
-        let before = now.wall.minus(CONFIRM_WITHIN);
-        if let Some(stored) = step.tx.stored_after(peer.record.row, before)? {
-            let wait = CONFIRM_WITHIN.saturating_sub(now.wall.since(stored));
-            let wait = wait.max(FIRST_PAUSE);
-            self.relays.routes.soon(peer.key(), now.tick.plus(wait));
-        }
+        self.relays.routes.look_again(key, step.now.tick);
         Ok(())
     }
 

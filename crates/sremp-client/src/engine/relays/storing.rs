@@ -269,8 +269,7 @@ impl Engine {
             signature,
         })?;
         if peer.record.mailboxes(step.now.wall).len() > 1 {
-            let at = step.now.tick.plus(CONFIRM_WITHIN);
-            self.relays.routes.soon(stored.contact, at);
+            self.relays.routes.kept(stored.contact, step.now.tick);
         }
         let way = Some(Path::Relay);
         let result = self.message_status(step, &peer, stored.msg_id, Status::AtRelay, way);
