@@ -1,4 +1,4 @@
-//! What CI and developers run: `cargo xtask check|test|fuzz|bench|crash-test|nat-test`.
+//! What CI and developers run: `cargo xtask check|test|fuzz|bench|crash-test|nat-test|net-test`.
 //!
 //! No dependencies: it starts at once on a fresh machine, and what guards the dependency tree is
 //! not part of it.
@@ -9,7 +9,9 @@ mod dependencies;
 mod documents;
 mod licence;
 mod manifest;
+mod namespaces;
 mod nat;
+mod net;
 mod process;
 mod sizes;
 mod test;
@@ -28,6 +30,9 @@ usage: cargo xtask <task>
                   kill a relay under load 200 times and count what is lost; ARGS go to
                   `sremp bench relay`, e.g. `--kills 10 --cut`
   nat-test        ports of a NAT router in network namespaces, mapped and given back (root)
+  net-test [WHAT] what people notice of cut, lossy and idle networks, dead servers and other
+                  addresses, measured in network namespaces (root); all of it, or one of
+                  `cuts`, `lossy`, `dead`, `moved`, `idle`
 ";
 
 fn main() -> ExitCode {
@@ -48,6 +53,7 @@ fn main() -> ExitCode {
         ("bench", args) => test::bench(args),
         ("crash-test", [what, args @ ..]) if what == "relay" => crash::relay(args),
         ("nat-test", args) => nat::test(args),
+        ("net-test", args) => net::test(args),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

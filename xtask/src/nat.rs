@@ -1,27 +1,22 @@
 //! Behind a NAT router that is made for the purpose: does a mapping lead inside, and is it gone after?
-//!
-//! Everything is in a private world of processes, mounts and networks (`unshare`), which the kernel takes
-//! down with the process that made it, however that ends. Nothing of the machine's own network is
-//! touched.
 
 mod people;
 mod world;
 
-use std::{env, path::PathBuf, process::Command};
+use std::path::PathBuf;
 
 use self::world::{Gateway, World};
 use crate::{
+    namespaces::{self, Talker, program},
     process::{Outcome, cargo, run},
-    tools::{self, ensure_build_tools, locked, selection},
+    tools::locked,
 };
 
 /// Programs that are needed, and Debian's packages with them.
-const PROGRAMS: [(&str, &str); 5] = [
-    ("ip", "iproute2"),
+const PROGRAMS: [(&str, &str); 3] = [
     ("nft", "nftables"),
     ("miniupnpd", "miniupnpd-nftables"),
     ("sysctl", "procps"),
-    ("unshare", "util-linux"),
 ];
 /// Says that this process is the one in the private world.
 const INSIDE: &str = "--inside";
@@ -36,27 +31,15 @@ pub(crate) fn test(args: &[String]) -> Outcome {
     if !args.is_empty() {
         return Err("nat-test takes no arguments".into());
     }
-    tools::ensure_programs(&PROGRAMS)?;
-    ensure_build_tools()?;
+    namespaces::ensure(&PROGRAMS)?;
     run(cargo()
         .args(["build", "--package", "sremp-net", "--example", "mapping"])
         .args(locked()))?;
-    let package = ["-p".to_owned(), "sremp".to_owned()];
-    run(cargo()
-        .args(["build", "--package", "sremp"])
-        .args(locked())
-        .args(selection(&package)))?;
-    let this = env::current_exe().map_err(|e| format!("where this program is: {e}"))?;
-    run(Command::new("unshare")
-        .args(["--net", "--mount", "--pid", "--fork", "--kill-child"])
-        .arg("--mount-proc")
-        .arg(this)
-        .args(["nat-test", INSIDE]))
-    .map_err(|e| format!("{e}; namespaces need root and a kernel that allows them"))
+    namespaces::enter(&["nat-test".into(), INSIDE.into()])
 }
 
 fn inside() -> Outcome {
-    World::prepare()?;
+    namespaces::prepare()?;
     let (mapping, sremp) = (program("examples/mapping")?, program("sremp")?);
     for gateway in Gateway::ALL {
         let world = World::new(gateway)?;
@@ -79,15 +62,6 @@ fn inside() -> Outcome {
     Ok(())
 }
 
-/// What `cargo build` has just put beside this program.
-fn program(name: &str) -> Result<PathBuf, String> {
-    let this = env::current_exe().map_err(|e| format!("where this program is: {e}"))?;
-    let built = this.parent().map(|dir| dir.join(name));
-    built
-        .filter(|path| path.is_file())
-        .ok_or(format!("{name} is not built"))
-}
-
 /// The port leads inside as long as the program runs.
 fn comes_and_goes(world: &World, mapping: &PathBuf, protocol: &str) -> Outcome {
     let reach = |address: &str| {
@@ -103,7 +77,7 @@ fn comes_and_goes(world: &World, mapping: &PathBuf, protocol: &str) -> Outcome {
     }
     let mut keeping = world.home().command(mapping);
     keeping.args(["keep", &PORT.to_string(), protocol]);
-    let mut kept = world::Talker::start(&mut keeping)?;
+    let mut kept = Talker::start(&mut keeping)?;
     let line = kept.line()?;
     let told: Vec<&str> = line.split(' ').collect();
     let ["mapped", address, by] = *told else {
@@ -133,7 +107,7 @@ fn comes_and_goes(world: &World, mapping: &PathBuf, protocol: &str) -> Outcome {
 fn stays_out(world: &World, mapping: &PathBuf) -> Outcome {
     let mut keeping = world.home().command(mapping);
     keeping.args(["keep", &PORT.to_string()]);
-    let mut kept = world::Talker::start(&mut keeping)?;
+    let mut kept = Talker::start(&mut keeping)?;
     let line = kept.line()?;
     kept.end()?;
     match (line.starts_with("failed "), world.mappings()?) {

@@ -6,15 +6,16 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Write as _},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    path::PathBuf,
+    process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::process::{Outcome, output};
+use crate::{
+    namespaces::{Place, directory},
+    process::Outcome,
+};
 
 /// The router's address outside, and that of whoever is there. They look public, because a mapping at
 /// an address that does not is refused; nobody outside of this world sees them.
@@ -25,15 +26,7 @@ const ROUTER: &str = "192.168.77.1";
 /// The router's outer address when it stands behind another one itself.
 const INNER: &str = "100.64.0.1";
 
-/// Where the router's files are; nothing of it is on a disk.
-const DIRECTORY: &str = "/run/nat-test";
-
-/// Where homes may be made.
-pub(super) fn directory() -> &'static Path {
-    Path::new(DIRECTORY)
-}
-
-/// How long is waited for a line or an end.
+/// How long is waited for the daemon.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The table of a NAT router that lets nobody in, with the chains that miniupnpd fills.
@@ -98,25 +91,11 @@ impl Gateway {
     }
 }
 
-/// A network namespace.
-pub(super) struct Place(&'static str);
-
-impl Place {
-    /// A program that runs there.
-    pub(super) fn command(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = Command::new("ip");
-        command
-            .args(["netns", "exec", self.0])
-            .arg(program.as_ref());
-        command
-    }
-
-    fn run(&self, program: &str, args: &str) -> Result<String, String> {
-        output(self.command(program).args(args.split(' ')))
-    }
-}
-
-const PLACES: [Place; 3] = [Place("home"), Place("router"), Place("outside")];
+static PLACES: [Place; 3] = [
+    Place::named("home"),
+    Place::named("router"),
+    Place::named("outside"),
+];
 
 /// The three, and the router's daemon. All of it goes with this.
 pub(super) struct World {
@@ -124,12 +103,6 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Names of namespaces and files of this world are nobody else's.
-    pub(super) fn prepare() -> Outcome {
-        output(Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/run"]))?;
-        fs::create_dir(DIRECTORY).map_err(|e| format!("{DIRECTORY}: {e}"))
-    }
-
     pub(super) fn new(gateway: Gateway) -> Result<Self, String> {
         let mut world = Self { daemon: None };
         world.wire(gateway.address())?;
@@ -139,15 +112,15 @@ impl World {
         Ok(world)
     }
 
-    pub(super) const fn home(&self) -> &Place {
+    pub(super) fn home(&self) -> &Place {
         &PLACES[0]
     }
 
-    const fn router(&self) -> &Place {
+    fn router(&self) -> &Place {
         &PLACES[1]
     }
 
-    pub(super) const fn outside(&self) -> &Place {
+    pub(super) fn outside(&self) -> &Place {
         &PLACES[2]
     }
 
@@ -160,8 +133,8 @@ impl World {
     }
 
     fn wire(&self, address: &str) -> Outcome {
-        for Place(name) in &PLACES {
-            output(Command::new("ip").args(["netns", "add", name]))?;
+        for place in &PLACES {
+            place.make()?;
         }
         let router = self.router();
         for (name, peer) in [("home", HOME), ("outside", OUTSIDE)] {
@@ -209,12 +182,12 @@ impl World {
              allow 1024-65535 192.168.77.0/24 1024-65535\ndeny 0-65535 0.0.0.0/0 0-65535\n"
         );
         let settings = self.file("settings", &settings)?;
-        let log = Path::new(DIRECTORY).join("log");
+        let log = directory().join("log");
         let log = fs::File::create(log).map_err(|e| format!("the router's log: {e}"))?;
         let mut daemon = self.router().command("miniupnpd");
         // in the foreground
         daemon.args(["-d", "-f"]).arg(settings);
-        daemon.arg("-P").arg(Path::new(DIRECTORY).join("pid"));
+        daemon.arg("-P").arg(directory().join("pid"));
         let errors = log
             .try_clone()
             .map_err(|e| format!("the router's log: {e}"))?;
@@ -226,7 +199,7 @@ impl World {
         let mut daemon = started.map_err(|e| format!("miniupnpd cannot be started: {e}"))?;
         if let Err(why) = self.listens(&mut daemon, pmp == "yes") {
             let _ = (daemon.kill(), daemon.wait());
-            let log = fs::read_to_string(Path::new(DIRECTORY).join("log")).unwrap_or_default();
+            let log = fs::read_to_string(directory().join("log")).unwrap_or_default();
             return Err(format!("{why}\n{log}"));
         }
         Ok(daemon)
@@ -250,7 +223,7 @@ impl World {
     }
 
     fn file(&self, name: &str, text: &str) -> Result<PathBuf, String> {
-        let path = Path::new(DIRECTORY).join(name);
+        let path = directory().join(name);
         fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(path)
     }
@@ -261,59 +234,8 @@ impl Drop for World {
         if let Some(mut daemon) = self.daemon.take() {
             let _ = (daemon.kill(), daemon.wait());
         }
-        for Place(name) in &PLACES {
-            // those that were not made yet are not there
-            let _ = Command::new("ip").args(["netns", "del", name]).output();
+        for place in &PLACES {
+            place.unmake();
         }
-    }
-}
-
-/// A program that prints lines and ends with its input.
-pub(super) struct Talker {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Talker {
-    pub(super) fn start(command: &mut Command) -> Result<Self, String> {
-        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = started.map_err(|e| format!("cannot be started: {e}"))?;
-        let (sender, lines) = channel();
-        if let Some(out) = child.stdout.take() {
-            thread::spawn(move || {
-                let mut lines = BufReader::new(out).lines().map_while(Result::ok);
-                lines.all(|line| sender.send(line).is_ok())
-            });
-        }
-        Ok(Self { child, lines })
-    }
-
-    /// The next line.
-    pub(super) fn line(&mut self) -> Result<String, String> {
-        let line = self.lines.recv_timeout(PATIENCE);
-        line.map_err(|_| "no line within 20 s".to_owned())
-    }
-
-    /// Ends the input, and waits for the program.
-    pub(super) fn end(mut self) -> Outcome {
-        if let Some(mut input) = self.child.stdin.take() {
-            let _ = input.flush();
-        }
-        let since = Instant::now();
-        while since.elapsed() < PATIENCE {
-            match self.child.try_wait() {
-                Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => return Err(format!("it ended with {status}")),
-                Ok(None) => thread::sleep(Duration::from_millis(20)),
-                Err(e) => return Err(format!("it cannot be waited for: {e}")),
-            }
-        }
-        Err("it does not end".into())
-    }
-}
-
-impl Drop for Talker {
-    fn drop(&mut self) {
-        let _ = (self.child.kill(), self.child.wait());
     }
 }
