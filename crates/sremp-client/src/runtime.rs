@@ -117,7 +117,7 @@ impl Runtime {
         }
         let servers = ServerTasks::new(tokio.handle().clone(), work.clone());
         if mode != Mode::Offline {
-            servers.watch_addresses();
+            servers.watch_network();
         }
         let port = listening.as_ref().map(|l| l.local_addr().port());
         let wished = config.map_port && config.direct != Direct::Never;

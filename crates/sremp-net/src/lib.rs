@@ -39,7 +39,7 @@ pub mod tls;
 
 pub use accept::Listening;
 pub use bans::BanRule;
-pub use changes::AddressChanges;
+pub use changes::NetworkChanges;
 pub use dial::DialTarget;
 pub use dial_back::dial_back;
 pub use event::{CloseReason, LinkEvent};

@@ -74,7 +74,7 @@ impl Alone {
         self.node.step(input, now, &mut self.rng)
     }
 
-    /// Time passes; every deadline in between is kept. What is done meanwhile comes back with its
+    /// Time passes; every deadline in between is kept, and whoever is asked after answers. What is done meanwhile comes back with its
     /// time, counted from the beginning.
     pub fn pass(&mut self, time: Duration) -> Vec<(Duration, Output)> {
         let end = self.millis + u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -86,7 +86,11 @@ impl Alone {
             }
             self.millis = due;
             let at = Duration::from_millis(due);
-            let outputs = self.give(Input::Deadline);
+            let mut outputs = self.give(Input::Deadline);
+            let asked: Vec<LinkId> = outputs.iter().filter_map(asked_after).collect();
+            for link in asked {
+                outputs.extend(self.give(Input::Pong(link)));
+            }
             done.extend(outputs.into_iter().map(|output| (at, output)));
             assert!(
                 self.node.engine.deadline().get() > due,
@@ -188,6 +192,13 @@ impl Alone {
     pub fn new_link(&mut self) -> LinkId {
         self.next_link += 1;
         LinkId::simulated(self.next_link)
+    }
+}
+
+fn asked_after(output: &Output) -> Option<LinkId> {
+    match output {
+        Output::Probe(link) => Some(*link),
+        _ => None,
     }
 }
 

@@ -15,6 +15,9 @@ use crate::{
     world::{Flight, MAX_DELAY, NodeIndex, RELAYS},
 };
 
+/// A dial into a silent network is given up after this time.
+const DIAL_TIMEOUT: u64 = 4_000;
+
 /// One node's end of a connection.
 pub(crate) struct End {
     pub(crate) other: LinkId,
@@ -29,7 +32,61 @@ pub(crate) struct End {
     pub(crate) admitted: bool,
 }
 
+/// What a silent network keeps back.
+pub(crate) enum Held {
+    /// Sent over the connection whose end this is.
+    Sent { link: LinkId, what: Input },
+    /// The question whether the other side is there.
+    Probe(LinkId),
+    /// The end of a connection, of which the other side does not know.
+    Gone(End),
+}
+
 impl World {
+    /// From now on the network of this node swallows everything and tells nobody; or no longer. What
+    /// was sent meanwhile arrives late: TCP tries again after as long as it has tried already.
+    pub fn set_silent(&mut self, node: NodeIndex, silent: bool) {
+        if silent {
+            self.silent.insert(node, self.millis);
+            return;
+        }
+        let Some(since) = self.silent.remove(&node) else {
+            return;
+        };
+        let late = self.millis + (self.millis - since);
+        for held in std::mem::take(&mut self.held) {
+            match held {
+                Held::Sent { link, what } => {
+                    if let Some(end) = self.ends.get_mut(&link) {
+                        end.last_arrival = end.last_arrival.max(late);
+                        self.send_over(link, what);
+                    }
+                }
+                Held::Probe(link) => self.probe(link),
+                Held::Gone(end) => self.cut_other(end),
+            }
+        }
+    }
+
+    fn swallows(&self, end: &End) -> bool {
+        let silent = |node| self.silent.contains_key(&node);
+        silent(end.node) || silent(end.other_node)
+    }
+
+    /// The answer comes after what was sent before it, by either.
+    pub(crate) fn probe(&mut self, link: LinkId) {
+        let Some(end) = self.ends.get(&link) else {
+            return;
+        };
+        if self.swallows(end) {
+            return self.held.push(Held::Probe(link));
+        }
+        let answered = self.ends.get(&end.other).map_or(0, |e| e.last_arrival);
+        let sent = end.last_arrival.max(answered).max(self.millis);
+        let at = sent + MAX_DELAY + 2 * self.slowness;
+        self.fly_at(end.node, at, Input::Pong(link));
+    }
+
     pub(crate) fn dial(&mut self, node: NodeIndex, target: &DialTarget) {
         self.dials += 1;
         let link = self.new_link();
@@ -48,6 +105,10 @@ impl World {
         }
         let blocked = |n: &NodeIndex| self.unreachable.contains(n);
         let called = called.filter(|n| !blocked(n) && !blocked(&node));
+        if called.is_some_and(|n| self.silent.contains_key(&n)) || self.silent.contains_key(&node) {
+            let reason = CloseReason::Local(ErrorCode::Timeout);
+            return self.fly(node, DIAL_TIMEOUT, failed(reason));
+        }
         let Some(called) = called else {
             let reason = CloseReason::Local(ErrorCode::Timeout);
             return self.fly(node, MAX_DELAY, failed(reason));
@@ -172,7 +233,10 @@ impl World {
 
     /// Sends to the other end, in order.
     pub(crate) fn send_over(&mut self, link: LinkId, what: Input) {
-        let delay = 1 + Node::below(&mut self.rng, MAX_DELAY);
+        let delay = 1 + Node::below(&mut self.rng, MAX_DELAY) + self.slowness;
+        if self.ends.get(&link).is_some_and(|end| self.swallows(end)) {
+            return self.held.push(Held::Sent { link, what });
+        }
         let Some(end) = self.ends.get_mut(&link) else {
             return;
         };
@@ -195,17 +259,20 @@ impl World {
             reason,
         };
         self.fly(end.node, 0, own);
-        self.cut_other(&end);
+        self.cut_other(end);
     }
 
     /// This end is gone without a word; the other sees the connection break.
     pub(crate) fn cut(&mut self, link: LinkId) {
         if let Some(end) = self.ends.remove(&link) {
-            self.cut_other(&end);
+            self.cut_other(end);
         }
     }
 
-    pub(crate) fn cut_other(&mut self, end: &End) {
+    pub(crate) fn cut_other(&mut self, end: End) {
+        if self.swallows(&end) {
+            return self.held.push(Held::Gone(end));
+        }
         if let Some(other) = self.ends.remove(&end.other) {
             let input = Input::Closed {
                 link: end.other,
@@ -236,5 +303,6 @@ impl World {
 }
 
 fn dialled(end: &End) -> Option<sremp_core::id::ContactId> {
-    (end.direction == Direction::Outbound).then(|| end.identity_of_other.id())
+    // the end of an open connection is no failed dial
+    (end.direction == Direction::Outbound && !end.admitted).then(|| end.identity_of_other.id())
 }

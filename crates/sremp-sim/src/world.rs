@@ -12,7 +12,11 @@ use sremp_client::{
 use sremp_core::time::{Tick, UnixMillis};
 use sremp_net::{LinkId, bootstrap::DomainServer};
 
-use crate::{Node, Relay, Rendezvous, alone::BEGIN, connections::End};
+use crate::{
+    Node, Relay, Rendezvous,
+    alone::BEGIN,
+    connections::{End, Held},
+};
 
 /// What may go wrong, in chances of a thousand.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +50,8 @@ pub struct World {
     pub seed: u64,
     /// What may go wrong from now on.
     pub faults: Faults,
+    /// What every message takes from now on, in milliseconds, beside its delay.
+    pub slowness: u64,
     pub(crate) rng: ChaCha20Rng,
     /// The calendar at the world's beginning, in Unix milliseconds.
     begin: u64,
@@ -57,6 +63,9 @@ pub struct World {
     /// How much each node's calendar is ahead of the world's, in milliseconds.
     ahead: Vec<i64>,
     pub(crate) unreachable: BTreeSet<NodeIndex>,
+    /// Nodes whose network swallows everything, and since when.
+    pub(crate) silent: BTreeMap<NodeIndex, u64>,
+    pub(crate) held: Vec<Held>,
     pub(crate) private: BTreeSet<NodeIndex>,
     pub(crate) routed: BTreeSet<NodeIndex>,
     pub(crate) domains: BTreeMap<String, Vec<DomainServer>>,
@@ -80,6 +89,7 @@ impl World {
         Self {
             seed,
             faults: Faults::default(),
+            slowness: 0,
             rng: ChaCha20Rng::seed_from_u64(seed),
             begin: BEGIN,
             millis: 0,
@@ -89,6 +99,8 @@ impl World {
             lives: BTreeMap::new(),
             ahead: Vec::new(),
             unreachable: BTreeSet::new(),
+            silent: BTreeMap::new(),
+            held: Vec::new(),
             private: BTreeSet::new(),
             routed: BTreeSet::new(),
             domains: BTreeMap::new(),
@@ -356,11 +368,7 @@ impl World {
             Output::Dial(target) => self.dial(node, &target),
             Output::Admit { link, admission } => self.admit(link, admission),
             Output::Send { link, message } => self.transmit(link, message),
-            Output::Probe(link) => {
-                if self.ends.contains_key(&link) {
-                    self.fly(node, MAX_DELAY, Input::Pong(link));
-                }
-            }
+            Output::Probe(link) => self.probe(link),
             Output::Close { link, code } => self.close(link, code),
             Output::Connect(target) => self.connect_server(node, &target),
             Output::Ask { link, message } => self.ask_server(node, link, &message),

@@ -60,8 +60,9 @@ pub(super) struct Person<'a> {
     pub(super) name: String,
     pub(super) number: usize,
     pub(super) home: Home<'a>,
-    client: Option<Talker>,
+    // ends before the client that it reads from
     read: Option<Talker>,
+    client: Option<Talker>,
 }
 
 /// What somebody is reached by.

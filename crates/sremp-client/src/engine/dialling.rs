@@ -13,7 +13,7 @@ use sremp_core::{
 };
 use sremp_net::{CloseReason, DialTarget, Service};
 
-use super::{Engine, Output, Step, backoff::Backoff, peers::Peer};
+use super::{Engine, Output, Step, backoff::Backoff, peers::Peer, silence::GivenUp};
 use crate::{config::Direct, store::StoreError};
 
 /// Between dials that fail, or connections that do not last.
@@ -23,8 +23,9 @@ const BACKOFF: Backoff = Backoff {
 };
 /// A new message does not wait for a long pause, but no contact is dialled more often than this.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-/// A connection that has stood this long was a success.
-const LASTING: Duration = Duration::from_secs(30);
+/// Whoever was reached a moment ago is probably still there, and the network cut: for this time after
+/// it the pauses do not grow.
+const REACHED_LATELY: Duration = Duration::from_secs(2 * 60);
 /// After a failed dial what waits goes to relays at once for this time (D7.2).
 const FAILED_LATELY: Duration = Duration::from_secs(10 * 60);
 
@@ -65,6 +66,9 @@ struct Attempt {
     failure: Option<CloseReason>,
     /// When a dial last failed.
     failed: Option<Tick>,
+    /// When a connection of use last ended, if none of no use has since.
+    reached: Option<Tick>,
+    given_up: GivenUp,
 }
 
 impl Attempt {
@@ -74,7 +78,22 @@ impl Attempt {
         soonest.max(now)
     }
 
+    fn was_of_use(&mut self, now: Tick) {
+        *self = Self {
+            last: self.last,
+            reached: Some(now),
+            given_up: self.given_up,
+            ..Self::default()
+        };
+    }
+
     fn pause(&mut self, now: Tick, rng: &mut dyn CryptoRng) {
+        if self
+            .reached
+            .is_some_and(|at| now.since(at) < REACHED_LATELY)
+        {
+            self.failures = 0;
+        }
         let pause = BACKOFF.pause(self.failures, rng).max(SHORTEST_PAUSE);
         self.failures = self.failures.saturating_add(1);
         self.due = Some(now.plus(pause));
@@ -138,21 +157,45 @@ impl Dialling {
         }
     }
 
-    /// A connection has ended: one that did not last counts as a failure, so that nobody is dialled
+    /// A connection has ended: one that was of no use counts as a failure, so that nobody is dialled
     /// in a loop.
     pub(super) fn closed(
         &mut self,
         contact: &ContactId,
-        lived: Duration,
+        of_use: bool,
         now: Tick,
         rng: &mut dyn CryptoRng,
     ) {
         let attempt = self.attempts.entry(*contact).or_default();
-        if lived < LASTING {
-            attempt.pause(now, rng);
+        if of_use {
+            attempt.was_of_use(now);
         } else {
-            self.attempts.remove(contact);
+            attempt.reached = None;
+            attempt.pause(now, rng);
         }
+    }
+
+    /// A connection was given up because it was silent: nothing speaks against the next at once.
+    pub(super) fn silent(&mut self, contact: &ContactId, of_use: bool, now: Tick) {
+        let attempt = self.attempts.entry(*contact).or_default();
+        attempt.given_up.once_more();
+        if of_use {
+            attempt.was_of_use(now);
+        }
+    }
+
+    /// The contact has confirmed something.
+    pub(super) fn answered(&mut self, contact: &ContactId) {
+        if let Some(attempt) = self.attempts.get_mut(contact) {
+            attempt.given_up.forget();
+        }
+    }
+
+    /// How often in a row connections with this contact were silent.
+    pub(super) fn given_up(&self, contact: &ContactId) -> GivenUp {
+        self.attempts
+            .get(contact)
+            .map_or_else(GivenUp::default, |attempt| attempt.given_up)
     }
 
     /// Why the last dial of this contact failed.

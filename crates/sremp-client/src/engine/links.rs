@@ -15,13 +15,18 @@ use sremp_core::{
 };
 use sremp_net::{CloseReason, Direction, LinkId};
 
-use super::{Engine, Output, Step};
+use super::{
+    Engine, Output, Step,
+    silence::{Silence, Verdict},
+};
 use crate::store::StoreError;
 
 /// Envelopes are sent again on a connection on which none was confirmed for this time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// A peer that is connected has this time to fetch from its relays what they keep.
 const LATE: Duration = Duration::from_secs(60);
+/// A connection that has stood this long was a success.
+const LASTING: Duration = Duration::from_secs(30);
 /// `last_seen` is not written more often than this.
 const LAST_SEEN_STEP: Duration = Duration::from_secs(60);
 /// Peers whose last prekey request is remembered, with the bundle that they got.
@@ -63,6 +68,9 @@ pub(super) struct Link {
     pub(super) bundle_request: Option<(u32, Tick)>,
     /// When the peer last confirmed something, or the first envelope was sent after a rest.
     pub(super) progress: Tick,
+    /// The peer has confirmed something on this connection.
+    pub(super) proved: bool,
+    pub(super) silence: Silence,
     /// Nothing was confirmed for a while: the peer may have another envelope key by now.
     pub(super) doubtful: Doubt,
     /// The connection has stood for a while: what relays keep and nobody has confirmed is sent on it
@@ -97,12 +105,22 @@ impl Link {
         self.in_flight.clear();
     }
 
+    /// Since when an answer is awaited.
+    fn awaited(&self) -> Option<Tick> {
+        (!self.in_flight.is_empty()).then_some(self.progress)
+    }
+
     fn is_stalled(&self, now: Tick) -> bool {
         !self.in_flight.is_empty() && now.since(self.progress) >= ANSWER_TIMEOUT
     }
 
     fn is_late(&self, now: Tick) -> bool {
         now.since(self.opened) >= LATE
+    }
+
+    /// Whether it was of use: it carried something, or stood for a while.
+    fn stood(&self, now: Tick) -> bool {
+        self.proved || now.since(self.opened) >= LASTING
     }
 
     fn bundle_overdue(&self, now: Tick) -> bool {
@@ -121,7 +139,8 @@ impl Link {
             .bundle_request
             .map(|(_, asked)| asked.plus(PREKEY_REQUEST_INTERVAL));
         let late = (!self.late).then(|| self.opened.plus(LATE));
-        let all = [stalled, bundle, late, self.stranger_until()];
+        let silent = self.silence.deadline(self.awaited());
+        let all = [stalled, bundle, late, silent, self.stranger_until()];
         all.into_iter().flatten().min()
     }
 }
@@ -142,7 +161,7 @@ pub(super) struct Admitted {
 
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    pub(super) open: HashMap<LinkId, Link>,
+    pub(super) open: BTreeMap<LinkId, Link>,
     active: HashMap<ContactId, LinkId>,
     candidates: HashMap<ContactId, Candidate>,
     /// Connections that are admitted but not yet open.
@@ -154,11 +173,6 @@ impl Links {
     /// The connection to use for a contact.
     pub(super) fn active(&self, contact: &ContactId) -> Option<LinkId> {
         self.active.get(contact).copied()
-    }
-
-    /// Every open connection.
-    pub(super) fn all(&self) -> impl Iterator<Item = LinkId> {
-        self.open.keys().copied()
     }
 
     pub(super) fn get(&self, link: LinkId) -> Option<&Link> {
@@ -268,6 +282,8 @@ impl Engine {
                 in_flight: BTreeMap::new(),
                 bundle_request: None,
                 progress: step.now.tick,
+                proved: false,
+                silence: Silence::new(step.now.tick),
                 doubtful: Doubt::No,
                 late: false,
                 welcome,
@@ -333,9 +349,11 @@ impl Engine {
         step: &mut Step<'_, '_>,
         link: LinkId,
     ) -> Result<(), StoreError> {
-        let Some(key) = self.links.get(link).map(|l| l.peer) else {
+        let Some(state) = self.links.get_mut(link) else {
             return Ok(());
         };
+        state.silence.heard(step.now.tick);
+        let key = state.peer;
         if self.links.active(&key) == Some(link)
             && let Some(candidate) = self.links.candidates.remove(&key)
         {
@@ -356,6 +374,31 @@ impl Engine {
             }
             self.use_link(&key, link);
         }
+    }
+
+    /// Asks whether somebody is there who leaves everything unanswered, and gives up a connection that
+    /// is silent even then: a new one may get through.
+    pub(super) fn leave_silent(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        let now = step.now.tick;
+        let mut dead = Vec::new();
+        for (id, link) in &mut self.links.open {
+            let given_up = self.dialling.given_up(&link.peer);
+            match link.silence.judge(now, link.awaited(), given_up) {
+                Verdict::Wait => {}
+                Verdict::Ask => step.outputs.push(Output::Probe(*id)),
+                Verdict::Dead => dead.push((*id, link.peer)),
+            }
+        }
+        dead.sort_unstable();
+        for (link, key) in dead {
+            if let Some(of_use) = self.forget_link(link, now) {
+                self.dialling.silent(&key, of_use, now);
+            }
+            let code = ErrorCode::GoingAway;
+            step.outputs.push(Output::Close { link, code });
+            self.redial_if_wanted(step, &key)?;
+        }
+        Ok(())
     }
 
     /// Sends again what a peer has left without an answer, and asks again for a bundle.
@@ -402,27 +445,16 @@ impl Engine {
         reason: &CloseReason,
     ) -> Result<(), StoreError> {
         self.links.admitted.remove(&link);
-        let Some(closed) = self.links.open.remove(&link) else {
+        let Some(key) = self.links.get(link).map(|closed| closed.peer) else {
             if let Some(key) = dialled {
                 self.dial_failed(step, &key, reason)?;
             }
             return Ok(());
         };
-        let key = closed.peer;
-        if self
-            .links
-            .candidates
-            .get(&key)
-            .is_some_and(|c| c.link == link)
-        {
-            self.links.candidates.remove(&key);
-        }
-        if self.links.active(&key) != Some(link) {
+        let Some(of_use) = self.forget_link(link, step.now.tick) else {
             return Ok(());
-        }
-        self.links.active.remove(&key);
-        let lived = step.now.tick.since(closed.opened);
-        self.dialling.closed(&key, lived, step.now.tick, step.rng);
+        };
+        self.dialling.closed(&key, of_use, step.now.tick, step.rng);
         if let Some(candidate) = self.links.candidates.remove(&key) {
             self.use_link(&key, candidate.link);
             return Ok(());
@@ -448,23 +480,27 @@ impl Engine {
 
     /// Closes a connection from here; it is no longer used.
     pub(super) fn close(&mut self, step: &mut Step<'_, '_>, link: LinkId, code: ErrorCode) {
-        if let Some(closed) = self.links.open.remove(&link) {
-            let key = closed.peer;
-            if self
-                .links
-                .candidates
-                .get(&key)
-                .is_some_and(|c| c.link == link)
-            {
-                self.links.candidates.remove(&key);
-            }
-            if self.links.active(&key) == Some(link) {
-                self.links.active.remove(&key);
-                let lived = step.now.tick.since(closed.opened);
-                self.dialling.closed(&key, lived, step.now.tick, step.rng);
-            }
+        let peer = self.links.get(link).map(|closed| closed.peer);
+        if let (Some(key), Some(of_use)) = (peer, self.forget_link(link, step.now.tick)) {
+            self.dialling.closed(&key, of_use, step.now.tick, step.rng);
         }
         step.outputs.push(Output::Close { link, code });
+    }
+
+    /// A connection is not used any more. Tells of the one that was in use with its contact whether it
+    /// was of use.
+    fn forget_link(&mut self, link: LinkId, now: Tick) -> Option<bool> {
+        let closed = self.links.open.remove(&link)?;
+        let key = closed.peer;
+        let candidate = self.links.candidates.get(&key);
+        if candidate.is_some_and(|c| c.link == link) {
+            self.links.candidates.remove(&key);
+        }
+        if self.links.active(&key) != Some(link) {
+            return None;
+        }
+        self.links.active.remove(&key);
+        Some(closed.stood(now))
     }
 
     /// Closes every connection with a contact.

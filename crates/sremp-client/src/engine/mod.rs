@@ -34,6 +34,7 @@ mod resending;
 mod resets;
 mod restoring;
 mod sending;
+mod silence;
 mod telling;
 mod views;
 mod waiting;
@@ -325,6 +326,7 @@ impl Engine {
             }
             Input::Pong(link) => {
                 self.relay_has_answered(step.now.tick, link);
+                self.relays.heard(link, step.now.tick);
                 self.handle_pong(step, link)
             }
             Input::Closed {
@@ -365,6 +367,7 @@ impl Engine {
     fn run_timers(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
         self.expire_candidates(step);
         self.expire_strangers(step);
+        self.leave_silent(step)?;
         self.retry_unanswered(step);
         self.run_renewals(step)?;
         if step.now.tick >= self.next_maintenance {

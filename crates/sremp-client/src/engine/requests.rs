@@ -24,9 +24,11 @@ impl Engine {
         link: LinkId,
         message: &Message,
     ) -> Result<(), StoreError> {
-        let Some(peer) = self.links.get(link).map(|l| l.peer) else {
+        let Some(state) = self.links.get_mut(link) else {
             return Ok(());
         };
+        state.silence.heard(step.now.tick);
+        let peer = state.peer;
         let req_id = message.req_id;
         match P2pMessage::decode(message) {
             Ok(P2pMessage::Envelope(envelope)) => {
@@ -68,6 +70,7 @@ impl Engine {
         let mut item = None;
         if let Some(state) = self.links.get_mut(link) {
             state.progress = step.now.tick;
+            state.proved = true;
             state.doubtful = Doubt::No;
             let sent = state.in_flight.get(&req_id);
             if sent.is_some_and(|f| f.envelope_id == *confirmed) {
@@ -86,6 +89,7 @@ impl Engine {
             }
             self.peers.put(peer);
         }
+        self.dialling.answered(key);
         self.push_soon(key);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, num::NonZeroU16, time::Duration};
 use rand::{SeedableRng as _, rngs::StdRng};
 use sremp_core::channel::Message;
 use sremp_net::{
-    AddressChanges,
+    NetworkChanges,
     bootstrap::{self, NameServer},
     mapping::{self, KeptMapping, MappingRequest},
     tls::{NamedServer, Trust, connect_to},
@@ -49,11 +49,11 @@ impl ServerTasks {
         });
     }
 
-    /// Tells the engine whenever this host gets or loses an address.
-    pub(super) fn watch_addresses(&self) {
+    /// Tells the engine whenever the network of this host changes.
+    pub(super) fn watch_network(&self) {
         let work = self.work.clone();
         self.handle.spawn(async move {
-            let Some(mut changes) = AddressChanges::watch() else {
+            let Some(mut changes) = NetworkChanges::watch() else {
                 return;
             };
             loop {

@@ -15,7 +15,11 @@ use sremp_core::{
 use sremp_net::{CloseReason, DialTarget, LinkId, Service};
 
 use super::{
-    super::{Engine, Now, Output, Step, backoff::Backoff},
+    super::{
+        Engine, Now, Output, Step,
+        backoff::Backoff,
+        silence::{Silence, Verdict},
+    },
     ForeignClock, IDLE, Phase, Relay, Session,
 };
 use crate::store::StoreError;
@@ -31,6 +35,9 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(60 * 60);
 const SUPERSEDED_PAUSE: Duration = Duration::from_secs(30);
 /// A connection that has stood this long was a success.
 const LASTING: Duration = Duration::from_secs(30);
+/// For this time after a connection of use the pauses do not grow: the network is cut, or the relay
+/// starts again.
+const REACHED_LATELY: Duration = Duration::from_secs(2 * 60);
 
 /// What is asked of a relay; what it grants may be less.
 const WISHED: Capabilities = Capabilities {
@@ -42,8 +49,12 @@ impl Relay {
     /// The connection failed or ended: dialled again after a pause, if there is work.
     fn fall(&mut self, cause: String, least: Duration, both: Now, rng: &mut dyn CryptoRng) {
         let now = both.tick;
-        let lived = self.session().filter(|s| s.granted);
-        if lived.is_some_and(|s| now.since(s.opened) >= LASTING) {
+        let of_use = |s: &Session| s.proved || now.since(s.opened) >= LASTING;
+        if let Some(session) = self.session() {
+            self.reached = (session.granted && of_use(session)).then_some(now);
+        }
+        let lately = |at: Tick| now.since(at) < REACHED_LATELY;
+        if self.reached.is_some_and(lately) {
             self.failures = 0;
         }
         let pause = BACKOFF.pause(self.failures, rng).max(least);
@@ -199,6 +210,8 @@ impl Engine {
             opened: now,
             active: now,
             progress: now,
+            silence: Silence::new(now),
+            proved: false,
             granted: false,
             subscribed: None,
             stores: BTreeMap::new(),
@@ -248,6 +261,7 @@ impl Engine {
         };
         session.active = now;
         session.progress = now;
+        session.silence.heard(now);
         match session.machine.handle(message) {
             Ok(Some(event)) => self.handle_relay_event(step, &key, message.req_id, event),
             Ok(None) => Ok(()),
@@ -382,16 +396,50 @@ impl Engine {
         Ok(())
     }
 
-    /// A relay that does not answer is as good as none.
+    /// A relay that does not answer is as good as none. One that is silent altogether is dialled anew
+    /// at once: a new connection may get through.
     fn leave_unanswering(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
         let now = step.now.tick;
-        let overdue = |s: &Session| s.answer_until().is_some_and(|until| until <= now);
-        let silent = self.relays.known.iter();
-        let silent = silent.filter(|(_, r)| r.session().is_some_and(overdue));
-        let silent: Vec<ContactId> = silent.map(|(key, _)| *key).collect();
+        let (mut overdue, mut silent) = (Vec::new(), Vec::new());
+        for (key, relay) in &mut self.relays.known {
+            let given_up = relay.given_up;
+            let Some(session) = relay.session_mut() else {
+                continue;
+            };
+            match session.silence.judge(now, session.awaited(), given_up) {
+                Verdict::Ask => step.outputs.push(Output::Probe(session.link)),
+                Verdict::Dead => silent.push(*key),
+                Verdict::Wait => {}
+            }
+            if session.answer_until().is_some_and(|until| until <= now) {
+                overdue.push(*key);
+            }
+        }
+        const CAUSE: &str = "the relay does not answer";
+        overdue.retain(|key| !silent.contains(key));
+        for key in overdue {
+            self.leave_relay(
+                step,
+                &key,
+                ErrorCode::GoingAway,
+                CAUSE.to_owned(),
+                Duration::ZERO,
+            )?;
+        }
         for key in silent {
-            let cause = "the relay does not answer".to_owned();
-            self.leave_relay(step, &key, ErrorCode::GoingAway, cause, Duration::ZERO)?;
+            let reached = self.relays.known.get(&key).and_then(|r| r.reached);
+            self.leave_relay(
+                step,
+                &key,
+                ErrorCode::GoingAway,
+                CAUSE.to_owned(),
+                Duration::ZERO,
+            )?;
+            if let Some(relay) = self.relays.known.get_mut(&key) {
+                relay.given_up.once_more();
+                relay.reached = relay.reached.or(reached);
+                relay.due = Some(now);
+            }
         }
         Ok(())
     }

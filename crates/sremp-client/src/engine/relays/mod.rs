@@ -34,10 +34,11 @@ use self::{
     storing::{Queue, Stored},
 };
 pub(super) use self::{reading::Arrival, routing::in_words, views::calendar};
+use super::silence::{GivenUp, Silence};
 use crate::{config::Config, store::RelayRow};
 
 /// A relay that leaves a request without an answer for this time is left, and another is tried.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection to a contact's relay is closed when nothing was to be done for this time.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -57,8 +58,11 @@ struct Relay {
     /// Its number in the store, once it has answered.
     row: Option<RelayRow>,
     phase: Phase,
-    /// Connections in a row that failed or did not last.
+    /// Connections in a row that failed or were of no use.
     failures: u32,
+    /// When a connection of use last ended, if none of no use has since.
+    reached: Option<Tick>,
+    given_up: GivenUp,
     /// Since when it cannot be used.
     down_since: Option<UnixMillis>,
     /// How its clock stood when it last registered us.
@@ -97,6 +101,9 @@ struct Session {
     active: Tick,
     /// The oldest unanswered request was sent after this.
     progress: Tick,
+    silence: Silence,
+    /// It has taken something, or brought something.
+    proved: bool,
     granted: bool,
     /// The request of the subscription, whose answers are pushes or a refusal.
     subscribed: Option<u32>,
@@ -113,8 +120,13 @@ impl Session {
 
     /// When a request has gone too long without an answer.
     fn answer_until(&self) -> Option<Tick> {
+        self.awaited().map(|since| since.plus(ANSWER_TIMEOUT))
+    }
+
+    /// Since when an answer is awaited.
+    fn awaited(&self) -> Option<Tick> {
         let waits = !self.granted || self.unanswered() > 0;
-        waits.then(|| self.progress.plus(ANSWER_TIMEOUT))
+        waits.then_some(self.progress)
     }
 }
 
@@ -126,6 +138,8 @@ impl Relay {
             row: None,
             phase: Phase::Down,
             failures: 0,
+            reached: None,
+            given_up: GivenUp::default(),
             down_since: None,
             clock: None,
             due: None,
@@ -173,7 +187,8 @@ impl Relay {
             Phase::Dialling => None,
             Phase::Up(session) => {
                 let telling = self.mailbox.as_ref().and_then(|m| m.tell_at);
-                let all = [session.answer_until(), telling, idle(session)];
+                let silent = session.silence.deadline(session.awaited());
+                let all = [session.answer_until(), silent, telling, idle(session)];
                 all.into_iter().flatten().min()
             }
         }
@@ -223,9 +238,24 @@ impl Relays {
         self.routes.kept(contact, now);
     }
 
-    /// Every connection to a relay.
-    pub(super) fn links(&self) -> impl Iterator<Item = LinkId> {
-        self.links.keys().copied()
+    /// The network is another one: every connection is asked whether it stands.
+    pub(super) fn ask_all(&mut self, now: Tick) -> Vec<LinkId> {
+        let mut asked = Vec::new();
+        for relay in self.known.values_mut() {
+            let given_up = relay.given_up;
+            if let Some(session) = relay.session_mut() {
+                session.silence.network_changed(now, given_up);
+                asked.push(session.link);
+            }
+        }
+        asked
+    }
+
+    /// Something came over a connection, if it is one with a relay.
+    pub(super) fn heard(&mut self, link: LinkId, now: Tick) {
+        if let Some((_, session)) = self.session_of(link) {
+            session.silence.heard(now);
+        }
     }
 
     /// Whether this connection is one to a relay.

@@ -59,7 +59,14 @@ impl Engine {
         key: &ContactId,
         item: &StoredMessage,
     ) -> Result<(), StoreError> {
-        let Some(row) = self.relays.known.get(key).and_then(|r| r.row) else {
+        let Some(relay) = self.relays.known.get_mut(key) else {
+            return Ok(());
+        };
+        if let Some(session) = relay.session_mut() {
+            session.proved = true;
+        }
+        relay.given_up.forget();
+        let Some(row) = relay.row else {
             return Ok(());
         };
         let arrival = Arrival::Mailbox {

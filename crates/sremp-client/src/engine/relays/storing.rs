@@ -243,13 +243,14 @@ impl Engine {
         let Some(row) = relay.row else {
             return Ok(());
         };
-        let Some(stored) = relay
-            .session_mut()
-            .and_then(|session| session.stores.remove(&req_id))
-        else {
+        let Some(stored) = relay.session_mut().and_then(|session| {
+            session.proved = true;
+            session.stores.remove(&req_id)
+        }) else {
             return Ok(());
         };
         relay.failures = 0;
+        relay.given_up.forget();
         relay.last_error = None;
         relay.watched |= !own_elsewhere;
         self.relays.routes.taken(stored.contact, *key);
