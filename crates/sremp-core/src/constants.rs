@@ -68,7 +68,7 @@ pub const REKEY_SEND_INTERVAL: Duration = Duration::from_secs(2 * 60);
 pub const CONNECTION_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Silence before a PING, before jitter.
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(100);
 /// Share of [`KEEPALIVE_INTERVAL`] by which it varies, in percent.
 pub const KEEPALIVE_JITTER_PERCENT: u64 = 20;
 /// Time that each of two PINGs may stay unanswered.

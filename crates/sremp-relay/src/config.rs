@@ -192,8 +192,8 @@ impl Default for SenderLimits {
 impl Default for Rates {
     fn default() -> Self {
         Self {
-            stores_per_sender: 600,
-            stores_per_mailbox: 1_200,
+            stores_per_sender: 3_000,
+            stores_per_mailbox: 6_000,
             requests_per_address: 12_000,
         }
     }

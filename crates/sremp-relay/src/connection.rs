@@ -6,7 +6,7 @@ use sremp_core::{
     channel::Message,
     constants::MAX_OPEN_REQUESTS,
     error::ErrorCode,
-    relay::{ServerConnection, is_answer, most_signatures},
+    relay::{ServerConnection, is_answer, is_store, most_signatures},
 };
 use sremp_net::{Arrival, Guest};
 
@@ -84,6 +84,10 @@ impl<R: MailboxReader> Connection<R> {
         let Requests { inner, seat } = &self.requests;
         inner.metrics.refuse(cause);
         if !is_answer(message) {
+            let wait = match is_store(message) {
+                true => seat.holds().set(None, wait, inner.clock.tick()),
+                false => wait,
+            };
             seat.refuse(message.req_id, ErrorCode::RateLimited, wait);
         }
         self.refused = self.refused.saturating_add(1);

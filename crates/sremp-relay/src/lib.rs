@@ -19,6 +19,7 @@ mod connection;
 mod desk;
 mod feed;
 mod forward;
+mod holds;
 pub mod home;
 mod intake;
 pub mod invite;

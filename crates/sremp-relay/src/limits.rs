@@ -46,9 +46,13 @@ impl Limits {
         self.addresses.take(&address.0, price)
     }
 
-    /// A STORE_MESSAGE.
-    pub(crate) fn store(&self, sender: &IdentityKey, mailbox: &IdentityKey) -> Result<(), u32> {
-        self.senders.take(sender.as_bytes(), 1)?;
+    /// A STORE_MESSAGE of a sender.
+    pub(crate) fn sender(&self, sender: &IdentityKey) -> Result<(), u32> {
+        self.senders.take(sender.as_bytes(), 1)
+    }
+
+    /// A STORE_MESSAGE to a mailbox.
+    pub(crate) fn mailbox(&self, mailbox: &IdentityKey) -> Result<(), u32> {
         self.mailboxes.take(mailbox.as_bytes(), 1)
     }
 
@@ -95,11 +99,11 @@ mod tests {
     fn whoever_asks_too_often_waits_and_others_do_not() {
         let limits = limits(3);
         for _ in 0..3 {
-            assert_eq!(limits.store(&id(1), &id(9)), Ok(()));
+            assert_eq!(limits.sender(&id(1)), Ok(()));
         }
-        let wait = limits.store(&id(1), &id(9)).unwrap_err();
+        let wait = limits.sender(&id(1)).unwrap_err();
         assert!((1..=21).contains(&wait), "{wait}");
-        assert_eq!(limits.store(&id(2), &id(9)), Ok(()));
+        assert_eq!(limits.sender(&id(2)), Ok(()));
     }
 
     #[test]
@@ -130,7 +134,7 @@ mod tests {
     fn no_limit_is_none() {
         let limits = limits(0);
         for _ in 0..10_000 {
-            assert_eq!(limits.store(&id(1), &id(1)), Ok(()));
+            assert_eq!(limits.sender(&id(1)), Ok(()));
         }
     }
 }

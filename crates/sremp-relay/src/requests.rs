@@ -202,11 +202,7 @@ impl<R: MailboxReader> Requests<R> {
                 .seat
                 .refuse_store(req_id, message_id, ErrorCode::TooLarge);
         }
-        let allowed = self
-            .inner
-            .limits
-            .store(&self.seat.key(), &store.claim.recipient);
-        if let Err(wait) = allowed {
+        if let Err(wait) = self.may_store(&store.claim.recipient) {
             return self.refuse(req_id, ErrorCode::RateLimited, wait);
         }
         let work = Work::Store {
@@ -215,8 +211,22 @@ impl<R: MailboxReader> Requests<R> {
             store,
         };
         if self.inner.intake.submit(work).is_err() {
-            self.refuse(req_id, ErrorCode::RateLimited, 1);
+            let wait = self.seat.holds().set(None, 1, self.inner.clock.tick());
+            self.refuse(req_id, ErrorCode::RateLimited, wait);
         }
+    }
+
+    /// Whether the peer stores no more than it may; else in how many seconds to ask again.
+    fn may_store(&self, mailbox: &IdentityKey) -> Result<(), u32> {
+        let (limits, now) = (&self.inner.limits, self.inner.clock.tick());
+        let mut holds = self.seat.holds();
+        if let Some(wait) = holds.wait(mailbox, now) {
+            return Err(wait);
+        }
+        let sender = limits.sender(&self.seat.key());
+        sender.map_err(|wait| holds.set(None, wait, now))?;
+        let written = limits.mailbox(mailbox);
+        written.map_err(|wait| holds.set(Some(*mailbox), wait, now))
     }
 
     fn subscribe(&self, req_id: u32, subscribe: &Subscribe) {

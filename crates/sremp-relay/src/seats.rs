@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU8, AtomicUsize, Ordering},
     },
 };
@@ -17,7 +17,7 @@ use sremp_core::{
 };
 use sremp_net::{LinkCommand, LinkHandle, NotQueued};
 
-use crate::{confirmations::Lane, feed::Feed};
+use crate::{confirmations::Lane, feed::Feed, holds::Holds};
 
 /// A connection that answers go to.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub(crate) struct Seat {
     pub(crate) checking: AtomicUsize,
     /// [`UNREGISTERED`], [`ASKED`], or a role.
     registration: AtomicU8,
+    holds: Mutex<Holds>,
 }
 
 const UNREGISTERED: u8 = 0;
@@ -49,7 +50,13 @@ impl Seat {
             open: AtomicUsize::default(),
             checking: AtomicUsize::default(),
             registration: AtomicU8::new(UNREGISTERED),
+            holds: Mutex::default(),
         }
+    }
+
+    /// What the peer may not store now.
+    pub(crate) fn holds(&self) -> MutexGuard<'_, Holds> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn key(&self) -> IdentityKey {

@@ -214,8 +214,8 @@ impl Rendezvous {
 const INSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
 
 /// The address under which the world sees a node.
-fn address(node: NodeIndex) -> IpAddr {
-    Ipv4Addr::new(9, 9, 0, u8::try_from(node).unwrap_or(u8::MAX)).into()
+fn address(node: NodeIndex, walked: u8) -> IpAddr {
+    Ipv4Addr::new(9, 9, walked, u8::try_from(node).unwrap_or(u8::MAX)).into()
 }
 
 impl World {
@@ -223,6 +223,18 @@ impl World {
     pub fn listen(&mut self, node: NodeIndex, at: &str) {
         let at = at.parse().expect("a test's address");
         self.give(node, Input::Listening(Some(at)));
+    }
+
+    /// A node's host is in another network now: it has another address, and none of its connections
+    /// carries anything any more, of which nobody is told.
+    pub fn walk(&mut self, node: NodeIndex) {
+        *self.walked.entry(node).or_default() += 1;
+        for server in &mut self.rendezvous {
+            server.connections.retain(|at, _| at.0 != node);
+        }
+        self.ends
+            .retain(|_, end| end.node != node && end.other_node != node);
+        self.change_network(node);
     }
 
     /// From now on a router stands between a node and the world.
@@ -295,6 +307,7 @@ impl World {
             let cause = "nothing answers at the rendezvous server's address".to_owned();
             return self.fly(node, delay, Input::ServerClosed { link, cause });
         };
+        let walked = self.walked.get(&node).copied().unwrap_or(0);
         let mut exporter = [0; ExporterValue::LEN];
         self.rng.fill_bytes(&mut exporter);
         let connection = ServerConnection::new(ExporterValue::new(exporter));
@@ -305,7 +318,7 @@ impl World {
             exporter: ExporterValue::new(exporter),
             local: Some(match self.routed.contains(&node) {
                 true => INSIDE.into(),
-                false => address(node),
+                false => address(node, walked),
             }),
         };
         self.fly(node, delay, Input::ServerOpened(opened));
@@ -413,7 +426,7 @@ impl World {
             Request::Address => RendezvousMessage::AddressResponse {
                 host: match server.lie {
                     Lie::GuessesAddresses => INSIDE.to_string(),
-                    _ => address(at.0).to_string(),
+                    _ => address(at.0, self.walked.get(&at.0).copied().unwrap_or(0)).to_string(),
                 },
             },
         })

@@ -68,6 +68,8 @@ pub struct World {
     pub(crate) held: Vec<Held>,
     pub(crate) private: BTreeSet<NodeIndex>,
     pub(crate) routed: BTreeSet<NodeIndex>,
+    /// How often a node has moved to another network.
+    pub(crate) walked: BTreeMap<NodeIndex, u8>,
     pub(crate) domains: BTreeMap<String, Vec<DomainServer>>,
     gone: BTreeSet<NodeIndex>,
     spins: BTreeMap<NodeIndex, u32>,
@@ -103,6 +105,7 @@ impl World {
             held: Vec::new(),
             private: BTreeSet::new(),
             routed: BTreeSet::new(),
+            walked: BTreeMap::new(),
             domains: BTreeMap::new(),
             gone: BTreeSet::new(),
             spins: BTreeMap::new(),

@@ -123,3 +123,20 @@ fn nobody_is_asked_after_who_answers_and_nothing_is_asked_of_who_owes_nothing() 
         );
     }
 }
+
+#[test]
+fn whoever_walks_to_another_network_connects_again_with_whom_they_were_connected() {
+    for seed in seeds(40) {
+        let (mut world, ann, ben) = who_know_each_other(seed, true);
+        let dials = world.dials();
+        world.walk(ben);
+        world.run(2_500);
+        assert_eq!(world.dials(), dials + 1, "seed {seed}");
+        // she still has the old connection, and asks whether it stands
+        world.send(ann, "ben", "where are you?");
+        world.run(6_000);
+        let got = world.received(ben, "ann");
+        assert_eq!(got, ["hello", "where are you?"], "seed {seed}");
+        assert_eq!(world.dials(), dials + 1, "seed {seed}");
+    }
+}

@@ -9,8 +9,9 @@ use super::{
 };
 use crate::process::Outcome;
 
-/// Seconds from the new address to a message that a contact writes then.
-const LIMIT: f64 = 10.0;
+/// Seconds from the new address to a message that a contact writes then: 7 s to notice that the old
+/// connection is silent, and a dial to a place that is not there any more.
+const LIMIT: f64 = 15.0;
 
 pub(super) fn measure(sremp: &Path) -> Outcome {
     for relayed in [true, false] {

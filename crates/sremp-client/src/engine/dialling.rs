@@ -69,6 +69,8 @@ struct Attempt {
     /// When a connection of use last ended, if none of no use has since.
     reached: Option<Tick>,
     given_up: GivenUp,
+    /// A connection stood when this host's network changed: it is made again though nothing waits.
+    restore: bool,
 }
 
 impl Attempt {
@@ -182,6 +184,14 @@ impl Dialling {
         if of_use {
             attempt.was_of_use(now);
         }
+    }
+
+    /// A connection was lost to another network of this host: whoever could reach the user should again,
+    /// and one dial is made for it.
+    pub(super) fn restore(&mut self, contact: ContactId, now: Tick) {
+        let attempt = self.attempts.entry(contact).or_default();
+        attempt.restore = true;
+        attempt.due = Some(attempt.soonest(now));
     }
 
     /// The contact has confirmed something.
@@ -321,9 +331,12 @@ impl Engine {
         let Some(peer) = self.peers.take(step.tx, key)? else {
             return Ok(None);
         };
-        let unpinned = self.dialling.attempts.get(key).is_some_and(|a| a.unpinned);
-        let waiting = step.tx.outbox_waiting(peer.record.row, 0, 1)?;
-        let reachable = self.may_dial(&peer, step.now.wall) && !waiting.is_empty();
+        let attempt = self.dialling.attempts.get_mut(key);
+        let (unpinned, restore) = attempt.map_or((false, false), |a| {
+            (a.unpinned, std::mem::take(&mut a.restore))
+        });
+        let waits = restore || !step.tx.outbox_waiting(peer.record.row, 0, 1)?.is_empty();
+        let reachable = self.may_dial(&peer, step.now.wall) && waits;
         let places = match reachable {
             true => Some(self.places(step, &peer)?),
             false => None,

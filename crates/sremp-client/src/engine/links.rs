@@ -391,8 +391,12 @@ impl Engine {
         }
         dead.sort_unstable();
         for (link, key) in dead {
+            let changed = self.links.get(link).is_some_and(|l| l.silence.changed());
             if let Some(of_use) = self.forget_link(link, now) {
                 self.dialling.silent(&key, of_use, now);
+                if changed {
+                    self.dialling.restore(key, now);
+                }
             }
             let code = ErrorCode::GoingAway;
             step.outputs.push(Output::Close { link, code });

@@ -21,6 +21,8 @@ pub(super) struct Silence {
     heard: Tick,
     /// It was asked after, and is given up at this time.
     until: Option<Tick>,
+    /// It was asked after because this host's network changed.
+    changed: bool,
 }
 
 /// What to do about a connection.
@@ -61,6 +63,7 @@ impl Silence {
         Self {
             heard: now,
             until: None,
+            changed: false,
         }
     }
 
@@ -68,12 +71,19 @@ impl Silence {
     pub(super) const fn heard(&mut self, now: Tick) {
         self.heard = now;
         self.until = None;
+        self.changed = false;
+    }
+
+    /// Whether it is silent since this host's network changed.
+    pub(super) const fn changed(&self) -> bool {
+        self.changed
     }
 
     /// This host's network has changed, and the other side is being asked.
     pub(super) fn network_changed(&mut self, now: Tick, given_up: GivenUp) {
         let patience = SHORT_PATIENCE.max(given_up.patience().saturating_sub(PATIENCE));
         let until = now.plus(patience);
+        self.changed = true;
         self.until = Some(self.until.map_or(until, |known| known.min(until)));
     }
 

@@ -26,7 +26,8 @@ pub use message::{
 pub use proof::{Confirmation, Receipt};
 pub use push::{Room, Subscription};
 pub use server::{
-    CheckedPrekeys, Refusal, Request, ServerConnection, UncheckedStore, is_answer, most_signatures,
+    CheckedPrekeys, Refusal, Request, ServerConnection, UncheckedStore, is_answer, is_store,
+    most_signatures,
 };
 
 /// `message_id`: the sender's id of one envelope, random; with sender and recipient it names an

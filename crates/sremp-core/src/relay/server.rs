@@ -276,6 +276,11 @@ pub const fn is_answer(message: &Message) -> bool {
     matches!(message.msg_type, 0x0108 | 0x0125 | 0x00FF)
 }
 
+/// Whether a message asks to store one.
+pub const fn is_store(message: &Message) -> bool {
+    message.msg_type == 0x0110
+}
+
 /// Less than any one-time prekey or confirmation takes in a list.
 const MIN_OTP_LEN: usize = 1_280;
 const MIN_CONFIRMATION_LEN: usize = 170;

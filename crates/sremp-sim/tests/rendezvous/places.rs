@@ -167,3 +167,23 @@ fn an_address_inside_that_a_server_guesses_is_told_to_nobody() {
     assert!(places(&mut world, server, node).is_empty());
     assert_eq!(status(&mut world, node).advertised, None);
 }
+
+#[test]
+fn whoever_walks_to_another_network_is_registered_there_three_seconds_later() {
+    for seed in 1..20 {
+        let mut world = World::new(seed);
+        let server = world.open_rendezvous("rdv");
+        let node = anywhere(&mut world, server, false);
+        world.run(MINUTE + seed * 7_000);
+        assert_eq!(places(&mut world, server, node), ["9.9.0.0:4000"]);
+        world.walk(node);
+        world.run(3_000);
+        let there = places(&mut world, server, node);
+        assert_eq!(there, ["9.9.1.0:4000"], "seed {seed}");
+        // a change that changes nothing makes nobody connect anew
+        let connected = world.rendezvous(server).connected;
+        world.change_network(node);
+        world.run(MINUTE);
+        assert_eq!(world.rendezvous(server).connected, connected, "seed {seed}");
+    }
+}

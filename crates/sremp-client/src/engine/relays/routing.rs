@@ -110,12 +110,18 @@ impl Routes {
             until: now,
             times: 0,
         });
+        refusal.code = code;
+        let asked = now.plus(retry_after.min(LONGEST_PAUSE));
+        // what was sent together is refused together, which is one refusal
+        if refusal.until > now {
+            refusal.until = refusal.until.max(asked);
+            return;
+        }
         let pause = FIRST_PAUSE
             .saturating_mul(1 << refusal.times.min(15))
             .min(LONGEST_PAUSE);
         refusal.times += 1;
-        refusal.code = code;
-        refusal.until = now.plus(pause.max(retry_after.min(LONGEST_PAUSE)));
+        refusal.until = asked.max(now.plus(pause));
     }
 
     /// A relay has taken something.

@@ -42,7 +42,10 @@ impl Servers {
                 };
                 let next = quiet.then(|| session.active.plus(next));
                 let retry = server.account.retry.filter(|_| self.stays(server));
-                [answer, next, retry].into_iter().flatten().min()
+                [answer, next, retry, session.until]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
         }
     }
@@ -98,9 +101,15 @@ impl Engine {
             return Ok(());
         };
         let silent = |s: &Session| !s.asked.is_empty() && now.since(s.progress) >= ANSWER_TIMEOUT;
-        if server.session().is_some_and(silent) {
+        let lost = |s: &Session| s.until.is_some_and(|until| until <= now);
+        let lost = server.session().is_some_and(lost);
+        if lost || server.session().is_some_and(silent) {
             let cause = "the rendezvous server does not answer".to_owned();
-            return self.leave_server(step, endpoint, cause);
+            self.leave_server(step, endpoint, cause)?;
+        }
+        if lost && let Some(server) = self.servers.known.get_mut(endpoint) {
+            // a new connection may get through
+            server.due = Some(now);
         }
         self.register_at(step, endpoint)?;
         self.beat(step, endpoint);
@@ -165,6 +174,7 @@ impl Engine {
             opened: now,
             active: now,
             progress: now,
+            until: None,
             local: opened.local,
             addressed: false,
         }));
@@ -208,6 +218,7 @@ impl Engine {
         };
         session.active = now.tick;
         session.progress = now.tick;
+        session.until = None;
         let event = match session.machine.handle(message, now.wall) {
             Ok(Some(event)) => event,
             Ok(None) => return Ok(()),

@@ -41,6 +41,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Silence after which a server with which one is registered hears of one again: half a minute before
 /// it would close (5.1), and often enough to notice that one's address has changed.
 const HEARTBEAT: Duration = Duration::from_secs(45);
+/// When this host's network has changed, a server has this time to show that the connection stands.
+const PATIENCE_AFTER_CHANGE: Duration = Duration::from_secs(2);
 /// A connection that was made for a lookup is closed when nothing was asked for this time.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -149,6 +151,8 @@ struct Session {
     progress: Tick,
     /// The address of this end.
     local: Option<IpAddr>,
+    /// It was asked whether it is there, and is left at this time unless it says so.
+    until: Option<Tick>,
     /// The server has said from where it sees this connection come, or does not say.
     addressed: bool,
 }
@@ -259,11 +263,18 @@ impl Servers {
         self.rest_until = Some(until);
     }
 
-    /// The network is another one: servers that wait for a pause are tried at once.
+    /// The network is another one: servers that wait for a pause are tried at once, and those that are
+    /// connected are asked whether they are, and from where they see this client now.
     pub(super) fn begin_anew(&mut self, now: Tick) {
         for server in self.known.values_mut() {
             server.failures = 0;
             server.due = server.due.map(|due| due.min(now));
+            if let Phase::Up(session) = &mut server.phase {
+                session.until = Some(now.plus(PATIENCE_AFTER_CHANGE));
+                if session.asked.is_empty() && server.queue.is_empty() {
+                    server.queue.push_back(Ask::Address);
+                }
+            }
         }
     }
 
