@@ -5,6 +5,7 @@ pub mod edit;
 use std::{fmt, net::SocketAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
+pub use sremp_core::route::Direct;
 use sremp_core::{
     constants::MAX_RELAY_HINTS,
     contact_card::{Endpoint, RelayLink},
@@ -25,6 +26,8 @@ pub struct Config {
     pub strangers: Strangers,
     /// Who may learn one's address by a direct connection.
     pub direct: Direct,
+    /// Wishes to be reached by relays alone, and reaches others so: `prefers_async` of the identity.
+    pub prefers_async: bool,
     /// Dials private addresses that somebody else named (protocol D5.4).
     pub allow_private_addresses: bool,
     /// A command whose output is the passphrase.
@@ -95,19 +98,6 @@ pub enum Strangers {
     /// Send one request if they hold an open invite.
     IntroOnly,
     /// Nothing.
-    Never,
-}
-
-/// With whom direct connections are made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direct {
-    /// Contacts that were added or accepted.
-    #[default]
-    Accepted,
-    /// Contacts that are trusted.
-    Trusted,
-    /// Nobody.
     Never,
 }
 
@@ -188,8 +178,13 @@ impl Config {
              # invite) or \"never\".\nstrangers = ",
             &text(strangers),
             "\n\n# With whom direct connections are made; they show your address to that contact: \"accepted\"\n\
-             # (contacts you added or accepted), \"trusted\" (contacts you trust) or \"never\".\ndirect = ",
+             # (contacts you added or accepted), \"trusted\" (contacts you trust) or \"never\". Nobody else is\n\
+             # dialled, told where you are or let in. `sremp direct` says otherwise for one contact.\ndirect = ",
             &text(direct),
+            "\n\n# Whether contacts are asked to write to you by your relays alone, and you write by theirs: no\n\
+             # direct connection is made to who has a relay, and nobody is told where you are if you have one.\n\
+             # Your identity says so to everybody.\nprefers_async = ",
+            if self.prefers_async { "true" } else { "false" },
             "\n\n# Whether to dial private addresses that a contact or a server names, of people and of relays:\n\
              # for a LAN and for tests. What you typed, or what a card says that you added, is dialled anyhow.\n\
              allow_private_addresses = ",
@@ -404,6 +399,7 @@ mod tests {
             "advertise",
             "strangers",
             "direct",
+            "prefers_async",
             "allow_private_addresses",
             "passphrase_command",
             "relays",
@@ -437,6 +433,7 @@ mod tests {
             advertise: Some("[2001:db8::1]:443".into()),
             strangers: Strangers::IntroOnly,
             direct: Direct::Never,
+            prefers_async: true,
             allow_private_addresses: true,
             passphrase_command: Some("echo \"a # b\" \\\n'c'".into()),
             relays: vec![relay(1), relay(2)],

@@ -1,6 +1,7 @@
 //! Plain data that faces ask for, draw and print: commands, replies, events. The JSON form of every
 //! type here is the scripting contract.
 
+mod contact;
 mod doctor;
 mod error;
 mod event;
@@ -13,6 +14,7 @@ mod rendezvous;
 mod why;
 
 pub use self::{
+    contact::{ContactView, InviteView, Standing, VerifyView},
     doctor::{CheckView, DoctorView, Outcome, Unit},
     error::{CommandError, ErrorKind},
     event::{Event, EventKind},
@@ -25,7 +27,10 @@ pub use self::{
     why::{Waits, WhyStep, WhyView},
 };
 use serde::{Deserialize, Serialize};
-pub use sremp_core::identity::{Trust, VerifiedVia};
+pub use sremp_core::{
+    identity::{Trust, VerifiedVia},
+    route::Choice,
+};
 
 use crate::clock::Rfc3339;
 
@@ -85,6 +90,14 @@ pub enum Command {
         /// The trust to set.
         #[cfg_attr(test, schemars(with = "openrpc::TrustWord"))]
         trust: Trust,
+    },
+    /// Turns direct connections with a contact on or off, or leaves them to the setting again.
+    SetDirect {
+        /// Alias, unique name, or at least 6 digits of the id.
+        contact: String,
+        /// The user's word.
+        #[cfg_attr(test, schemars(with = "openrpc::ChoiceWord"))]
+        direct: Choice,
     },
     /// Sends a text; answered when it is durable in the outbox or the awaited status is reached.
     Send {
@@ -207,7 +220,7 @@ pub enum Command {
 
 impl Command {
     /// What the commands are called.
-    pub const METHODS: [&str; 27] = [
+    pub const METHODS: [&str; 28] = [
         "id",
         "invite",
         "invites",
@@ -216,6 +229,7 @@ impl Command {
         "contacts",
         "verify",
         "set_trust",
+        "set_direct",
         "send",
         "act",
         "erase",
@@ -373,84 +387,6 @@ pub struct SubscribedView {
     pub forgotten: Option<u64>,
 }
 
-/// An invite.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct InviteView {
-    /// Names the invite: the first 8 hex digits of its token's SHA-256.
-    pub invite: String,
-    /// The card as a URI; empty in a list.
-    pub card: String,
-    /// When it ends.
-    pub expires: Rfc3339,
-}
-
-/// Where a contact stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Standing {
-    /// Added or accepted.
-    Accepted,
-    /// A stranger who asked and waits for an answer.
-    Request,
-}
-
-/// A contact, or a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct ContactView {
-    /// `identity_key`, 64 hex digits.
-    pub id: String,
-    /// What the user calls the contact, or its name if that is unique, or digits of the id.
-    pub alias: String,
-    /// What the contact calls itself; empty until its identity was seen.
-    pub username: String,
-    /// Where the contact stands.
-    pub standing: Standing,
-    /// The user's assessment.
-    #[cfg_attr(test, schemars(with = "openrpc::TrustWord"))]
-    pub trust: Trust,
-    /// How trust was made.
-    #[cfg_attr(test, schemars(with = "openrpc::VerifiedWord"))]
-    pub verified_via: VerifiedVia,
-    /// When trust was set.
-    pub trusted_at: Option<Rfc3339>,
-    /// First contact.
-    pub first_seen: Rfc3339,
-    /// Last sign of life.
-    pub last_seen: Option<Rfc3339>,
-    /// Whether a direct connection is open.
-    pub connected: bool,
-    /// Messages that wait for this contact.
-    pub queued: u64,
-    /// A request's first text.
-    pub request_text: Option<String>,
-    /// What the user should know before trusting: a confusable name, a forked or withdrawn identity.
-    pub warnings: Vec<String>,
-    /// After how many seconds new messages disappear.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timer: Option<u32>,
-}
-
-/// A safety number and what became of the comparison.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct VerifyView {
-    /// The contact's alias.
-    pub alias: String,
-    /// 60 digits in groups of five.
-    pub safety_number: String,
-    /// Whether the number that was given is the same; absent if none was given.
-    pub matches: Option<bool>,
-    /// The contact's trust now.
-    #[cfg_attr(test, schemars(with = "openrpc::TrustWord"))]
-    pub trust: Trust,
-}
-
 /// What the client is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -480,6 +416,15 @@ pub struct StatusView {
     pub mapped: Option<String>,
     /// Whether private addresses are dialled that somebody else named.
     pub allow_private_addresses: bool,
+    /// Whether one wishes to be reached by relays alone.
+    #[serde(default)]
+    pub prefers_async: bool,
+    /// Aliases of contacts with whom direct connections are made however narrow the setting is.
+    #[serde(default)]
+    pub direct_on: Vec<String>,
+    /// Aliases of contacts with whom none are made.
+    #[serde(default)]
+    pub direct_off: Vec<String>,
     /// What the user should know: the same identity live twice; contacts who claim to be in a private
     /// network.
     pub warnings: Vec<String>,

@@ -10,6 +10,7 @@ use sremp_core::{
     contact_card::Endpoint,
     id::{IntroToken, SessionId},
     identity::{SecretIdentity, Trust, VerifiedVia, VersionRecord},
+    route::Choice,
 };
 use support::*;
 
@@ -68,6 +69,33 @@ fn every_part_of_a_contact_can_change_alone() {
         commit(&mut store, |tx| tx.update_contact(&contact));
         assert_eq!(commit(&mut store, |tx| tx.contact(row)), Some(contact));
     }
+}
+
+#[test]
+fn the_word_on_direct_connections_stays_until_it_is_taken_back_or_the_contact_goes() {
+    let mut store = Store::in_memory().unwrap();
+    let [ann, ben] = [1, 2].map(|n| befriend(&mut store, n));
+    let word = |store: &mut Store, row| commit(store, |tx| tx.contact(row)).unwrap().direct;
+    assert_eq!(word(&mut store, ann), Choice::Default);
+    assert!(!commit(&mut store, |tx| tx.any_direct_off()));
+    for choice in [Choice::Off, Choice::On, Choice::Off] {
+        commit(&mut store, |tx| tx.set_direct(ann, choice));
+        assert_eq!(word(&mut store, ann), choice);
+        assert_eq!(
+            commit(&mut store, |tx| tx.any_direct_off()),
+            choice == Choice::Off
+        );
+    }
+    commit(&mut store, |tx| tx.set_direct(ben, Choice::On));
+    assert_eq!(
+        commit(&mut store, |tx| tx.direct_choices()),
+        [(id_of(1), Choice::Off), (id_of(2), Choice::On)]
+    );
+    commit(&mut store, |tx| tx.set_direct(ben, Choice::Default));
+    commit(&mut store, |tx| tx.delete_contact(ann));
+    assert!(commit(&mut store, |tx| tx.direct_choices()).is_empty());
+    let nobody = store.transaction(|tx| tx.set_direct(ann, Choice::Off));
+    assert!(nobody.is_err());
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! | [`session`] | 3 sessions |
 //! | [`rendezvous`] | 5 rendezvous |
 //! | [`relay`] | 6 relay |
+//! | [`route`] | 7 paths |
 //! | [`contact_card`], [`safety_number`] | 8 contact exchange |
 //! | [`error`] | 10 errors |
 #![deny(
@@ -39,6 +40,7 @@ pub mod identity;
 pub mod key;
 pub mod relay;
 pub mod rendezvous;
+pub mod route;
 pub mod safety_number;
 pub mod session;
 pub mod signature;

@@ -35,11 +35,11 @@ pub(crate) struct End {
 /// What a silent network keeps back.
 pub(crate) enum Held {
     /// Sent over the connection whose end this is.
-    Sent { link: LinkId, what: Input },
+    Sent { link: LinkId, what: Box<Input> },
     /// The question whether the other side is there.
     Probe(LinkId),
     /// The end of a connection, of which the other side does not know.
-    Gone(End),
+    Gone(Box<End>),
 }
 
 impl World {
@@ -59,11 +59,11 @@ impl World {
                 Held::Sent { link, what } => {
                     if let Some(end) = self.ends.get_mut(&link) {
                         end.last_arrival = end.last_arrival.max(late);
-                        self.send_over(link, what);
+                        self.send_over(link, *what);
                     }
                 }
                 Held::Probe(link) => self.probe(link),
-                Held::Gone(end) => self.cut_other(end),
+                Held::Gone(end) => self.cut_other(*end),
             }
         }
     }
@@ -89,6 +89,9 @@ impl World {
 
     pub(crate) fn dial(&mut self, node: NodeIndex, target: &DialTarget) {
         self.dials += 1;
+        if target.service != Service::Relay {
+            *self.calls.entry(node).or_default() += 1;
+        }
         let link = self.new_link();
         let given = self.listener(target.service, &target.endpoints);
         let claimed = self.listener(target.service, &target.claimed);
@@ -235,6 +238,7 @@ impl World {
     pub(crate) fn send_over(&mut self, link: LinkId, what: Input) {
         let delay = 1 + Node::below(&mut self.rng, MAX_DELAY) + self.slowness;
         if self.ends.get(&link).is_some_and(|end| self.swallows(end)) {
+            let what = Box::new(what);
             return self.held.push(Held::Sent { link, what });
         }
         let Some(end) = self.ends.get_mut(&link) else {
@@ -271,7 +275,7 @@ impl World {
 
     pub(crate) fn cut_other(&mut self, end: End) {
         if self.swallows(&end) {
-            return self.held.push(Held::Gone(end));
+            return self.held.push(Held::Gone(Box::new(end)));
         }
         if let Some(other) = self.ends.remove(&end.other) {
             let input = Input::Closed {

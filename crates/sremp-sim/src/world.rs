@@ -77,6 +77,7 @@ pub struct World {
     pub(crate) ends: BTreeMap<LinkId, End>,
     next_link: u64,
     pub(crate) dials: u64,
+    pub(crate) calls: BTreeMap<NodeIndex, u64>,
     pub(crate) messages: u64,
     refused_by_disks: u64,
     pub(crate) next_urgent: u64,
@@ -113,6 +114,7 @@ impl World {
             ends: BTreeMap::new(),
             next_link: 0,
             dials: 0,
+            calls: BTreeMap::new(),
             messages: 0,
             refused_by_disks: 0,
             next_urgent: 0,
@@ -180,6 +182,11 @@ impl World {
     /// Dials so far, of all nodes.
     pub fn dials(&self) -> u64 {
         self.dials
+    }
+
+    /// Dials so far of one node for people, not relays.
+    pub fn calls(&self, node: NodeIndex) -> u64 {
+        self.calls.get(&node).copied().unwrap_or(0)
     }
 
     /// A node's process dies and starts again; one that had left is back.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use sremp_client::{
-    config::RendezvousPlace,
+    config::{Direct, RendezvousPlace},
     engine::{Input, StoreMeasure, Ticket},
-    view::{CheckView, Command, DoctorView, Outcome, Reply, Unit},
+    view::{CheckView, Choice, Command, DoctorView, Outcome, Reply, Unit},
 };
 use sremp_sim::{Alone, Malice, World};
 
@@ -139,6 +139,41 @@ fn nobody_can_write_to_a_client_whose_card_names_no_way() {
     assert_eq!(check(&view, "card").outcome, Outcome::Fail);
     assert_eq!(check(&view, "relay").outcome, Outcome::Warn);
     assert_eq!(check(&view, "clock").outcome, Outcome::Skipped);
+}
+
+#[test]
+fn ways_that_are_shut_and_a_wish_that_nobody_can_follow_are_told() {
+    let paths = |world: &mut World, ann| check(&doctor(world, ann), "paths").clone();
+    let (mut world, [ann, _]) = ann_at_home(7);
+    assert_eq!(paths(&mut world, ann).outcome, Outcome::Ok);
+    world.configure(ann, |config| config.prefers_async = true);
+    let wish = paths(&mut world, ann);
+    assert_eq!(wish.outcome, Outcome::Ok);
+    assert!(wish.words.contains("by relays alone"), "{wish:?}");
+    world.configure(ann, |config| config.relays.clear());
+    let wish = paths(&mut world, ann);
+    assert_eq!(wish.outcome, Outcome::Warn);
+    assert!(wish.remedy.unwrap().contains("prefers_async false"));
+
+    world.configure(ann, |config| config.prefers_async = false);
+    let ben = world.join("ben");
+    world.add(ann, ben);
+    let (contact, direct) = ("ben".to_owned(), Choice::Off);
+    world.command(ann, Command::SetDirect { contact, direct });
+    let off = paths(&mut world, ann);
+    assert_eq!(
+        (off.outcome, off.subject.as_deref()),
+        (Outcome::Warn, Some("ben"))
+    );
+    let privacy = check(&doctor(&mut world, ann), "privacy").clone();
+    assert!(privacy.words.ends_with("never: ben"), "{privacy:?}");
+
+    let (mut world, [ann, _]) = ann_at_home(8);
+    world.configure(ann, |config| config.direct = Direct::Never);
+    world.listen(ann, "9.9.0.0:4000");
+    let shut = paths(&mut world, ann);
+    assert_eq!(shut.outcome, Outcome::Warn);
+    assert!(shut.words.contains("nobody is let in"), "{shut:?}");
 }
 
 #[test]

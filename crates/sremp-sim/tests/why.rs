@@ -3,7 +3,7 @@
 use sremp_client::{
     config::Direct,
     store::StoreError,
-    view::{Command, Observer, Reply, Status, Waits, WhyStep, WhyView},
+    view::{Choice, Command, Observer, Reply, Status, Waits, WhyStep, WhyView},
 };
 use sremp_core::identity::Trust;
 use sremp_sim::{Malice, World};
@@ -212,6 +212,32 @@ fn direct_connections_that_are_off_are_the_reason_where_there_is_no_relay() {
         world.add(ann, ben);
         waits(&mut world, ann, Waits::DirectOff, &["no relay", word]);
     }
+}
+
+#[test]
+fn a_contact_that_is_off_or_wishes_for_relays_is_named_as_such() {
+    let off = |world: &mut World, ann| {
+        let (contact, direct) = ("ben".to_owned(), Choice::Off);
+        world.command(ann, Command::SetDirect { contact, direct });
+    };
+    let mut world = World::new(12);
+    let (ann, ben) = (world.join("ann"), world.join("ben"));
+    world.add(ann, ben);
+    off(&mut world, ann);
+    let words = ["no relay", "sremp direct ben default"];
+    waits(&mut world, ann, Waits::DirectOff, &words);
+    let mut world = World::new(13);
+    let relay = world.open_relay("relay");
+    let [ann, ben] = ["ann", "ben"].map(|name| world.join_at(name, &[relay]));
+    world.run(MINUTE);
+    world.add(ann, ben);
+    world.set_reachable(relay, false);
+    world.configure(ann, |config| config.prefers_async = true);
+    let words = ["relay:4000", "directly: you wish", "prefers_async"];
+    waits(&mut world, ann, Waits::RelayDown, &words);
+    off(&mut world, ann);
+    let words = ["relay:4000", "directly", "sremp direct ben default"];
+    still_waits(&mut world, ann, Waits::RelayDown, &words);
 }
 
 #[test]

@@ -14,11 +14,12 @@ enum Holds {
 }
 
 /// Every setting, in the order of the file.
-const SETTINGS: [(&str, Holds); 9] = [
+const SETTINGS: [(&str, Holds); 10] = [
     ("listen", Holds::Text),
     ("advertise", Holds::Text),
     ("strangers", Holds::Text),
     ("direct", Holds::Text),
+    ("prefers_async", Holds::Flag),
     ("allow_private_addresses", Holds::Flag),
     ("passphrase_command", Holds::Text),
     ("relays", Holds::List),

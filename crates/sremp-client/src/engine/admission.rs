@@ -71,9 +71,17 @@ impl Engine {
             return Ok(REFUSED);
         }
         let peer = self.peers.take(step.tx, &key)?;
+        let known = peer.as_ref().map(|peer| self.policy(&peer.record));
+        let allowed = known
+            .unwrap_or_else(|| self.policy_for_strangers())
+            .admits();
+        if !allowed {
+            self.refusals.count("direct-off");
+        }
         let turned_away =
             |peer: &Peer| peer.record.trust == Trust::Rejected || peer.record.declined;
         let welcome = match &peer {
+            _ if !allowed => false,
             Some(peer) if peer.is_accepted() => true,
             _ if self.links.strangers() >= MAX_STRANGER_LINKS => false,
             Some(peer) => !turned_away(peer),

@@ -58,6 +58,7 @@ impl Engine {
             Command::Contacts { requests } => self.contact_views(step, requests).map(Ok),
             Command::Verify { contact, number } => self.verify(step, &contact, number.as_deref()),
             Command::SetTrust { contact, trust } => self.set_trust(step, &contact, trust),
+            Command::SetDirect { contact, direct } => self.set_direct(step, &contact, direct),
             Command::Subscribe { after } => self.begin_subscription(step, after),
             // whoever serves the connection sees to it
             Command::Unsubscribe => Ok(Ok(Reply::Done {})),

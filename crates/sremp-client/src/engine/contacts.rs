@@ -13,7 +13,6 @@ use sremp_core::{
 use super::{Engine, Step, Ticket, naming::NameClash, peers::Peer};
 use crate::{
     card,
-    config::Direct,
     store::{NewContact, StoreError},
     view::{CommandError, ErrorKind, IdView, Reply, Standing, VerifyView},
 };
@@ -46,7 +45,7 @@ impl Engine {
         expires: Option<UnixMillis>,
     ) -> Result<ContactCard, StoreError> {
         // whoever a card comes to is a stranger
-        let endpoints = self.endpoints_for(step.tx, Trust::Unknown)?;
+        let endpoints = self.endpoints_for(step.tx, self.policy_for_strangers())?;
         let mut content = CardContent {
             expires,
             intro: intro.map(|token| Intro {
@@ -309,11 +308,13 @@ impl Engine {
         };
         if matches == Some(true) && peer.record.trust != Trust::Rejected {
             let now = step.now.wall;
+            let before = self.policy(&peer.record);
             let record = peer.edit();
             record.trust = Trust::Trusted;
             record.verified_via = via;
             record.trusted_at = Some(now);
             self.settle_fork(step, &mut peer)?;
+            self.policy_changed(step, &mut peer, before)?;
         }
         let view = VerifyView {
             alias: peer.name(),
@@ -349,21 +350,19 @@ impl Engine {
                 return Ok(Err(error));
             }
         }
+        let before = self.policy(&peer.record);
         let record = peer.edit();
         let verified = record.trust == Trust::Trusted && trust == Trust::Trusted;
         if !verified {
             record.verified_via = VerifiedVia::None;
             record.trusted_at = (trust == Trust::Trusted).then_some(now);
         }
-        if record.trust != trust && self.config.direct == Direct::Trusted {
-            // may learn, or is to forget, where one is
-            record.sent_profile_rev = 0;
-        }
         record.trust = trust;
         if trust == Trust::Trusted {
             self.settle_fork(step, &mut peer)?;
         }
         if trust != Trust::Rejected {
+            self.policy_changed(step, &mut peer, before)?;
             return self.take_in(step, peer);
         }
         peer.edit().declined = was_request;

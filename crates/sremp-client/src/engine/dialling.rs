@@ -1,6 +1,7 @@
-//! When to dial whom: at once for a new message, then with growing pauses (1 s to 15 min ± 25 %).
+//! Dials: at once for a new message, then with growing pauses. Whether to dial at all the plan says
+//! ([`super::paths`]).
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use sremp_core::{
     constants::{CLAIMS_INTERVAL, MAX_CLAIMS_DIALLED},
@@ -9,25 +10,13 @@ use sremp_core::{
     id::ContactId,
     identity::Trust,
     rand_core::CryptoRng,
-    time::{Tick, UnixMillis},
+    route::{DIAL_PAUSES, Dial, FAILED_LATELY, REACHED_LATELY, SHORTEST_DIAL_PAUSE, Seek},
+    time::Tick,
 };
 use sremp_net::{CloseReason, DialTarget, Service};
 
-use super::{Engine, Output, Step, backoff::Backoff, peers::Peer, silence::GivenUp};
-use crate::{config::Direct, store::StoreError};
-
-/// Between dials that fail, or connections that do not last.
-const BACKOFF: Backoff = Backoff {
-    first: Duration::from_secs(1),
-    longest: Duration::from_secs(15 * 60),
-};
-/// A new message does not wait for a long pause, but no contact is dialled more often than this.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-/// Whoever was reached a moment ago is probably still there, and the network cut: for this time after
-/// it the pauses do not grow.
-const REACHED_LATELY: Duration = Duration::from_secs(2 * 60);
-/// After a failed dial what waits goes to relays at once for this time (D7.2).
-const FAILED_LATELY: Duration = Duration::from_secs(10 * 60);
+use super::{Engine, Output, Step, peers::Peer, silence::GivenUp};
+use crate::store::StoreError;
 
 /// Endpoints that contacts claimed and that were dialled within the last [`CLAIMS_INTERVAL`]: nobody
 /// sends this client along a list of others' machines.
@@ -76,7 +65,7 @@ struct Attempt {
 impl Attempt {
     /// When it may be dialled again at the earliest.
     fn soonest(&self, now: Tick) -> Tick {
-        let soonest = self.last.map_or(now, |last| last.plus(SHORTEST_PAUSE));
+        let soonest = self.last.map_or(now, |last| last.plus(SHORTEST_DIAL_PAUSE));
         soonest.max(now)
     }
 
@@ -89,14 +78,17 @@ impl Attempt {
         };
     }
 
+    fn failed_lately(&self, now: Tick) -> bool {
+        self.failed.is_some_and(|at| now.since(at) < FAILED_LATELY)
+    }
+
     fn pause(&mut self, now: Tick, rng: &mut dyn CryptoRng) {
-        if self
-            .reached
-            .is_some_and(|at| now.since(at) < REACHED_LATELY)
-        {
+        let lately = |at: Tick| now.since(at) < REACHED_LATELY;
+        if self.reached.is_some_and(lately) {
             self.failures = 0;
         }
-        let pause = BACKOFF.pause(self.failures, rng).max(SHORTEST_PAUSE);
+        let pause = DIAL_PAUSES.pause(self.failures, rng);
+        let pause = pause.max(SHORTEST_DIAL_PAUSE);
         self.failures = self.failures.saturating_add(1);
         self.due = Some(now.plus(pause));
     }
@@ -111,11 +103,12 @@ pub(super) struct Dialling {
 impl Dialling {
     /// Something waits for this contact: it is dialled when its pause is over.
     pub(super) fn want(&mut self, contact: ContactId, now: Tick) {
-        self.attempts
-            .entry(contact)
-            .or_default()
-            .due
-            .get_or_insert(now);
+        let attempt = self.attempts.entry(contact).or_default();
+        if attempt.due.is_none() && !attempt.in_progress && !attempt.failed_lately(now) {
+            attempt.failures = 0;
+        }
+        let soonest = attempt.soonest(now);
+        attempt.due.get_or_insert(soonest);
     }
 
     /// The user has just written to this contact, and does not wait for a long pause.
@@ -216,23 +209,32 @@ impl Dialling {
 
     /// Contacts who were not dialled because they say that they are inside a private network.
     pub(super) fn inside(&self) -> impl Iterator<Item = &ContactId> {
-        let inside = |a: &Attempt| a.failure == Some(CloseReason::PrivateAddress);
+        let inside =
+            |a: &Attempt| a.due.is_some() && a.failure == Some(CloseReason::PrivateAddress);
         let attempts = self.attempts.iter();
         attempts.filter(move |(_, a)| inside(a)).map(|(key, _)| key)
     }
 
-    /// Whether a dial of this contact has failed within ten minutes: others do not wait for it.
-    pub(super) fn failed_lately(&self, contact: &ContactId, now: Tick) -> bool {
-        let failed = self
-            .attempts
-            .get(contact)
-            .and_then(|attempt| attempt.failed);
-        failed.is_some_and(|at| now.since(at) < FAILED_LATELY)
+    /// Whether a dial of this contact has failed lately, or is not to be made yet: others do not wait
+    /// for it.
+    pub(super) fn rests(&self, contact: &ContactId, now: Tick) -> bool {
+        let rests = |a: &Attempt| a.failed_lately(now) || a.due.is_some_and(|due| due > now);
+        self.attempts.get(contact).is_some_and(rests)
     }
 
     /// When this contact is dialled next.
     pub(super) fn next(&self, contact: &ContactId) -> Option<Tick> {
         self.attempts.get(contact)?.due
+    }
+
+    /// Nothing waits for this contact any more. What has failed lately is remembered.
+    fn rest(&mut self, contact: &ContactId, now: Tick) {
+        if let Some(attempt) = self.attempts.get_mut(contact) {
+            attempt.due = None;
+            if !attempt.failed_lately(now) {
+                self.attempts.remove(contact);
+            }
+        }
     }
 
     /// The contact is not to be dialled.
@@ -314,7 +316,7 @@ impl Engine {
                         attempt.last = Some(step.now.tick);
                     }
                 }
-                None => self.dialling.forget(&key),
+                None => self.dialling.rest(&key, step.now.tick),
             }
         }
         Ok(())
@@ -325,9 +327,6 @@ impl Engine {
         step: &mut Step<'_, '_>,
         key: &ContactId,
     ) -> Result<Option<DialTarget>, StoreError> {
-        if self.links.active(key).is_some() {
-            return Ok(None);
-        }
         let Some(peer) = self.peers.take(step.tx, key)? else {
             return Ok(None);
         };
@@ -336,7 +335,7 @@ impl Engine {
             (a.unpinned, std::mem::take(&mut a.restore))
         });
         let waits = restore || !step.tx.outbox_waiting(peer.record.row, 0, 1)?.is_empty();
-        let reachable = self.may_dial(&peer, step.now.wall) && waits;
+        let reachable = waits && self.plan(&peer, step.now).dial != Dial::Never;
         let places = match reachable {
             true => Some(self.places(step, &peer)?),
             false => None,
@@ -398,16 +397,6 @@ impl Engine {
         may
     }
 
-    /// Whether a contact may be dialled, and can be (D7.1).
-    pub(super) fn may_dial(&self, peer: &Peer, now: UnixMillis) -> bool {
-        let allowed = match self.config.direct {
-            Direct::Accepted => true,
-            Direct::Trusted => peer.record.trust == Trust::Trusted,
-            Direct::Never => false,
-        };
-        allowed && peer.is_served() && peer.record.has_endpoint(now)
-    }
-
     /// A dial has failed before its connection was open: what waits need not wait for it.
     pub(super) fn dial_failed(
         &mut self,
@@ -419,8 +408,11 @@ impl Engine {
         let Some(peer) = self.peers.take(step.tx, key)? else {
             return Ok(());
         };
-        self.route_later(step, &peer);
-        self.seek(key, step.now.tick, step.rng);
+        let plan = self.plan(&peer, step.now);
+        self.route_as(step, key, plan);
+        if plan.seek != Seek::Never {
+            self.seek(key, step.now.tick, step.rng);
+        }
         let (row, cause) = (peer.record.row, reason.to_string());
         self.peers.put(peer);
         step.tx.note_attempt(row, None, &cause, step.now.wall)

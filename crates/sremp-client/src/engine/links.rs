@@ -11,6 +11,7 @@ use sremp_core::{
     error::ErrorCode,
     id::{ContactId, EnvelopeId, IntroToken, MsgId},
     identity::Identity,
+    route::{FETCHES_WITHIN, LASTING, SILENT_AFTER},
     time::Tick,
 };
 use sremp_net::{CloseReason, Direction, LinkId};
@@ -21,12 +22,6 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// Envelopes are sent again on a connection on which none was confirmed for this time.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// A peer that is connected has this time to fetch from its relays what they keep.
-const LATE: Duration = Duration::from_secs(60);
-/// A connection that has stood this long was a success.
-const LASTING: Duration = Duration::from_secs(30);
 /// `last_seen` is not written more often than this.
 const LAST_SEEN_STEP: Duration = Duration::from_secs(60);
 /// Peers whose last prekey request is remembered, with the bundle that they got.
@@ -111,11 +106,11 @@ impl Link {
     }
 
     fn is_stalled(&self, now: Tick) -> bool {
-        !self.in_flight.is_empty() && now.since(self.progress) >= ANSWER_TIMEOUT
+        !self.in_flight.is_empty() && now.since(self.progress) >= SILENT_AFTER
     }
 
     fn is_late(&self, now: Tick) -> bool {
-        now.since(self.opened) >= LATE
+        now.since(self.opened) >= FETCHES_WITHIN
     }
 
     /// Whether it was of use: it carried something, or stood for a while.
@@ -134,11 +129,11 @@ impl Link {
     }
 
     fn deadline(&self) -> Option<Tick> {
-        let stalled = (!self.in_flight.is_empty()).then(|| self.progress.plus(ANSWER_TIMEOUT));
+        let stalled = (!self.in_flight.is_empty()).then(|| self.progress.plus(SILENT_AFTER));
         let bundle = self
             .bundle_request
             .map(|(_, asked)| asked.plus(PREKEY_REQUEST_INTERVAL));
-        let late = (!self.late).then(|| self.opened.plus(LATE));
+        let late = (!self.late).then(|| self.opened.plus(FETCHES_WITHIN));
         let silent = self.silence.deadline(self.awaited());
         let all = [stalled, bundle, late, silent, self.stranger_until()];
         all.into_iter().flatten().min()
@@ -258,9 +253,10 @@ impl Engine {
         let key = identity.id();
         let intro = self.links.admitted.remove(&link).and_then(|a| a.intro);
         self.learn_identity(step, identity)?;
-        let mut welcome = false;
+        let (mut welcome, mut allowed) = (false, true);
         if let Some(mut peer) = self.peers.take(step.tx, &key)? {
             welcome = peer.is_accepted();
+            allowed = self.policy(&peer.record).admits();
             let now = step.now.wall;
             if peer
                 .record
@@ -270,6 +266,12 @@ impl Engine {
                 peer.edit().last_seen = Some(now);
             }
             self.peers.put(peer);
+        }
+        if !allowed {
+            // turned off since it was let in
+            self.dialling.forget(&key);
+            self.close(step, link, ErrorCode::Refused);
+            return Ok(());
         }
         self.links.open.insert(
             link,

@@ -7,7 +7,6 @@
 mod accounting;
 mod acting;
 mod admission;
-mod backoff;
 mod changes;
 mod commands;
 mod contacts;
@@ -23,6 +22,7 @@ mod naming;
 mod network;
 mod outgoing;
 mod own;
+mod paths;
 mod peers;
 mod profile;
 mod pushing;
@@ -171,7 +171,7 @@ impl Engine {
         if restored {
             restoring::renew_identity(tx, now.wall, rng)?;
         }
-        let own = Own::load(tx, now.wall, rng)?;
+        let own = Own::load(tx, config.prefers_async, now.wall, rng)?;
         let online = mode != Mode::Offline;
         let resident = mode == Mode::Resident;
         let mut servers = Servers::load(tx, &config, resident, now.tick)?;

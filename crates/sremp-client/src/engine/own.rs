@@ -49,11 +49,13 @@ pub(super) struct Own {
 impl Own {
     pub(super) fn load(
         tx: &mut Tx<'_>,
+        prefers_async: bool,
         now: UnixMillis,
         rng: &mut dyn CryptoRng,
     ) -> Result<Self, StoreError> {
         let parts = tx.own_identity()?;
         let identity = SecretIdentity::from_parts(&parts).map_err(|_| StoreError::Damaged)?;
+        let identity = wishing(tx, identity, prefers_async, now)?;
         let dh_identity = match tx.newest_prekey(PrekeyKind::DhIdentity)? {
             Some((_, _, bytes)) => {
                 DhIdentity::from_bytes(&bytes).map_err(|_| StoreError::Damaged)?
@@ -187,6 +189,34 @@ impl Own {
         }
         Ok(made)
     }
+}
+
+/// The identity with the wish to be reached by relays alone, or without it: a new version if that is
+/// another wish than before. Contacts are told at the first maintenance.
+fn wishing(
+    tx: &mut Tx<'_>,
+    identity: SecretIdentity,
+    prefers_async: bool,
+    now: UnixMillis,
+) -> Result<SecretIdentity, StoreError> {
+    let document = identity.identity();
+    let mut flags = document.flags();
+    if flags.prefers_async == prefers_async || document.is_tombstone() {
+        return Ok(identity);
+    }
+    flags.prefers_async = prefers_async;
+    let extensions = document.extensions().cloned();
+    let next = identity
+        .with_profile(document.username(), flags, extensions, now)
+        .map_err(|_| StoreError::Damaged)?;
+    save_identity(tx, &next)?;
+    Ok(next)
+}
+
+/// A next version of one's own identity; durable with the step, before anybody is shown it.
+fn save_identity(tx: &mut Tx<'_>, next: &SecretIdentity) -> Result<(), StoreError> {
+    tx.save_own_identity(&next.to_parts())?;
+    tx.save_version_record(&next.id(), &VersionRecord::of(next.identity()))
 }
 
 /// Whether a key is older than it may be, or of a time that has not come.
@@ -355,9 +385,7 @@ impl Engine {
         let Ok(next) = self.own.identity.with_noise_key(key, now) else {
             return Ok(());
         };
-        step.tx.save_own_identity(&next.to_parts())?;
-        step.tx
-            .save_version_record(&next.id(), &VersionRecord::of(next.identity()))?;
+        save_identity(step.tx, &next)?;
         step.tx
             .set_setting(NOISE_KEY_MADE, &now.get().to_le_bytes())?;
         self.own.identity = next;

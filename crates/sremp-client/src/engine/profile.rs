@@ -5,7 +5,8 @@ use sha2::{Digest as _, Sha256};
 use sremp_core::{
     constants::{MAX_ENDPOINTS, MAX_RELAY_HINTS},
     contact_card::{Endpoint, RelayHint},
-    identity::{Identity, Trust, VersionRecord, VersionVerdict},
+    identity::{Identity, VersionRecord, VersionVerdict},
+    route::Policy,
     session::{
         content::{Body, ContactRequest, ProfileUpdate, UnverifiedIdentity},
         prekey::UnverifiedEnvelopeKey,
@@ -24,17 +25,16 @@ const PROFILE: &str = "profile";
 const ENDPOINT: &str = "endpoint";
 
 impl Engine {
-    /// Where somebody whom the user trusts so much may learn that one can be reached directly, if
-    /// anywhere (7.1).
+    /// Where somebody with whom it stands so may learn that one can be reached directly, if anywhere
+    /// (7.1).
     pub(super) fn endpoints_for(
         &self,
         tx: &mut crate::store::Tx<'_>,
-        trust: Trust,
+        policy: Policy,
     ) -> Result<Vec<Endpoint>, StoreError> {
-        match self.config.direct {
-            Direct::Accepted => self.own_endpoints(tx),
-            Direct::Trusted if trust == Trust::Trusted => self.own_endpoints(tx),
-            Direct::Trusted | Direct::Never => Ok(Vec::new()),
+        match self.tells(policy) {
+            true => self.own_endpoints(tx),
+            false => Ok(Vec::new()),
         }
     }
 
@@ -86,14 +86,14 @@ impl Engine {
         &self,
         tx: &mut crate::store::Tx<'_>,
         rev: u64,
-        trust: Trust,
+        policy: Policy,
     ) -> Result<ProfileUpdate, StoreError> {
         Ok(ProfileUpdate {
             rev,
             identity: Some(self.own.identity.identity().into()),
             relay_hints: Some(self.own_relay_hints()),
             env: self.own_envelope_key(),
-            endpoints: Some(self.endpoints_for(tx, trust)?),
+            endpoints: Some(self.endpoints_for(tx, policy)?),
         })
     }
 
@@ -120,7 +120,7 @@ impl Engine {
         peer: &Peer,
     ) -> Result<ProfileUpdate, StoreError> {
         let (rev, _) = self.profile_rev(step)?;
-        self.own_profile(step.tx, rev, peer.record.trust)
+        self.own_profile(step.tx, rev, self.policy(&peer.record))
     }
 
     /// Tells contacts when one's identity, envelope key, endpoint or relays have changed.
@@ -129,6 +129,10 @@ impl Engine {
         hash.update(self.own.identity.identity().verified_hash());
         for endpoint in self.own_endpoints(step.tx)? {
             hash.update(endpoint.to_string());
+        }
+        // who may learn them, unless it is everybody
+        if self.config.direct != Direct::Accepted {
+            hash.update([self.config.direct as u8]);
         }
         for hint in self.own_relay_hints() {
             hash.update(hint.relay.as_bytes());
@@ -154,6 +158,22 @@ impl Engine {
             result?;
         }
         Ok(())
+    }
+
+    /// One contact is to learn where one is, or to forget it: in a newer revision, for it takes none twice.
+    pub(super) fn tell_places_anew(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+    ) -> Result<(), StoreError> {
+        if !peer.record.introduced {
+            return Ok(());
+        }
+        let (rev, hash) = self.profile_rev(step)?;
+        let rev = rev + 1;
+        let stored = [rev.to_le_bytes().as_slice(), &hash.unwrap_or_default()].concat();
+        step.tx.set_setting(PROFILE, &stored)?;
+        self.send_profile(step, peer, rev)
     }
 
     /// A contact that has answered learns the newest profile; the others get it with the first
@@ -220,7 +240,7 @@ impl Engine {
             relay_hints: self.own_relay_hints(),
             text,
             env,
-            endpoints: self.endpoints_for(step.tx, peer.record.trust)?,
+            endpoints: self.endpoints_for(step.tx, self.policy(&peer.record))?,
         };
         let record = peer.edit();
         record.introduced = true;

@@ -1,9 +1,10 @@
-//! What waits for a contact goes out over its connection, as far as the window allows, or somebody is
-//! dialled.
+//! What waits for a contact goes out as the plan says ([`super::paths`]): over its connection, as far as
+//! the window allows, or it is dialled, or its relays are given it.
 
 use sremp_core::{
     channel::P2pMessage,
     id::{ContactId, EnvelopeId},
+    route::{Dial, Seek},
 };
 use sremp_net::LinkId;
 
@@ -33,7 +34,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Over the contact's connection if there is one, else by dialling.
     fn push(&mut self, step: &mut Step<'_, '_>, key: &ContactId) -> Result<(), StoreError> {
         let link = self.links.active(key);
         if link.is_some() {
@@ -41,23 +41,21 @@ impl Engine {
         } else if self.renewals.holds(key) {
             return Ok(());
         }
-        let Some(link) = link else {
-            self.dialling.want(*key, step.now.tick);
-            if let Some(peer) = self.peers.take(step.tx, key)? {
-                self.route_later(step, &peer);
-                let now = step.now.wall;
-                let reached = !peer.record.mailboxes(now).is_empty() || self.may_dial(&peer, now);
-                self.peers.put(peer);
-                if !reached {
-                    self.seek(key, step.now.tick, step.rng);
-                }
-            }
-            return Ok(());
-        };
         let Some(mut peer) = self.peers.take(step.tx, key)? else {
             return Ok(());
         };
-        let result = self.push_over(step, &mut peer, link);
+        let plan = self.plan(&peer, step.now);
+        if plan.dial != Dial::Never {
+            self.dialling.want(*key, step.now.tick);
+        }
+        self.route_as(step, key, plan);
+        if plan.seek == Seek::Now {
+            self.seek(key, step.now.tick, step.rng);
+        }
+        let result = match link.filter(|_| plan.over_link) {
+            Some(link) => self.push_over(step, &mut peer, link),
+            None => Ok(()),
+        };
         self.peers.put(peer);
         result
     }
@@ -68,9 +66,6 @@ impl Engine {
         peer: &mut Peer,
         link: LinkId,
     ) -> Result<(), StoreError> {
-        if !peer.is_served() {
-            return Ok(());
-        }
         let doubted = match self.links.get_mut(link) {
             Some(state) if state.doubtful == Doubt::Yes => {
                 state.doubtful = Doubt::Asked;

@@ -61,7 +61,6 @@ impl Engine {
         self.wait_for_message(step, ticket, row, msg_id, wait, timeout_ms);
         self.release(step, &key)?;
         self.push_soon(&key);
-        self.dialling.want(key, step.now.tick);
         self.dialling.hurry(&key, step.now.tick);
         self.seek_soon(&key, step.now.tick);
         Ok(())

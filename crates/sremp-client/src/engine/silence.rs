@@ -3,16 +3,10 @@
 
 use std::time::Duration;
 
-use sremp_core::time::Tick;
-
-/// After this time without an answer the other side is asked whether it is there.
-const SILENT: Duration = Duration::from_secs(3);
-/// Without a sign of it for this time after the question the connection is given up, at first.
-const PATIENCE: Duration = Duration::from_secs(4);
-/// The same, where a slow network was taken for a dead one again and again.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(60);
-/// The same, when this host's network has changed and little speaks for the connection.
-const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+use sremp_core::{
+    route::{ASK_AFTER, CHANGED_SIGN_WITHIN, LONGEST_SIGN_WITHIN, SIGN_WITHIN},
+    time::Tick,
+};
 
 /// What is heard on one connection.
 #[derive(Debug)]
@@ -53,7 +47,7 @@ impl GivenUp {
 
     fn patience(self) -> Duration {
         let factor = 1_u32.checked_shl(self.0).unwrap_or(u32::MAX);
-        PATIENCE.saturating_mul(factor).min(LONGEST_PATIENCE)
+        SIGN_WITHIN.saturating_mul(factor).min(LONGEST_SIGN_WITHIN)
     }
 }
 
@@ -81,7 +75,7 @@ impl Silence {
 
     /// This host's network has changed, and the other side is being asked.
     pub(super) fn network_changed(&mut self, now: Tick, given_up: GivenUp) {
-        let patience = SHORT_PATIENCE.max(given_up.patience().saturating_sub(PATIENCE));
+        let patience = CHANGED_SIGN_WITHIN.max(given_up.patience().saturating_sub(SIGN_WITHIN));
         let until = now.plus(patience);
         self.changed = true;
         self.until = Some(self.until.map_or(until, |known| known.min(until)));
@@ -106,7 +100,7 @@ impl Silence {
     }
 
     fn asks_at(&self, awaited: Option<Tick>) -> Option<Tick> {
-        awaited.map(|since| since.max(self.heard).plus(SILENT))
+        awaited.map(|since| since.max(self.heard).plus(ASK_AFTER))
     }
 }
 
@@ -161,7 +155,7 @@ mod tests {
         assert_eq!(waited[..5], [4, 8, 16, 32, 60]);
         assert_eq!(waited[39], 60);
         given_up.forget();
-        assert_eq!(given_up.patience(), PATIENCE);
+        assert_eq!(given_up.patience(), SIGN_WITHIN);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What faces are shown: plain data, peer text cleaned.
 
-use sremp_core::{id::MsgId, identity::confusable, text};
+use sremp_core::{id::MsgId, identity::confusable, route::Choice, text};
 
 use super::{Engine, Step, disappearing::is_over, peers::Peer};
 use crate::{
@@ -40,6 +40,7 @@ impl Engine {
             trust: record.trust,
             verified_via: record.verified_via,
             trusted_at: record.trusted_at.map(Rfc3339),
+            direct: record.direct,
             first_seen: Rfc3339(record.first_seen),
             last_seen: record.last_seen.map(Rfc3339),
             connected: self.links.active(&record.key).is_some(),
@@ -172,7 +173,8 @@ impl Engine {
             .filter_map(|key| names.iter().find(|n| n.key == *key))
             .map(ContactName::shown)
             .collect();
-        let advertised = self.own_endpoints(step.tx)?;
+        let advertised = self.endpoints_for(step.tx, self.policy_for_strangers())?;
+        let (direct_on, direct_off) = self.direct_choices(step, &names)?;
         let inside = self.dialling.inside();
         let inside = inside.filter_map(|key| names.iter().find(|n| n.key == *key));
         let mut warnings = self.relay_warnings(step.now);
@@ -194,6 +196,9 @@ impl Engine {
             rendezvous: self.server_views(step.now, false),
             mapped: self.mapped().map(ToString::to_string),
             allow_private_addresses: self.config.allow_private_addresses,
+            prefers_async: self.config.prefers_async,
+            direct_on,
+            direct_off,
             warnings,
             requests: step.tx.pending_requests()?,
             contacts: contacts.count() as u64,
@@ -202,6 +207,27 @@ impl Engine {
             refused: self.refusals.to_map(),
             uptime: step.now.tick.since(self.started).as_secs(),
         })
+    }
+}
+
+impl Engine {
+    /// Contacts with whom direct connections are made whatever the setting says, and those with whom
+    /// none are.
+    pub(super) fn direct_choices(
+        &self,
+        step: &mut Step<'_, '_>,
+        names: &[ContactName],
+    ) -> Result<(Vec<String>, Vec<String>), StoreError> {
+        let (mut on, mut off) = (Vec::new(), Vec::new());
+        for (key, choice) in step.tx.direct_choices()? {
+            let name = names.iter().find(|n| n.key == key).map(ContactName::shown);
+            match choice {
+                Choice::On => on.extend(name),
+                Choice::Off => off.extend(name),
+                Choice::Default => {}
+            }
+        }
+        Ok((on, off))
     }
 }
 

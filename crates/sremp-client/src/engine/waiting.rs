@@ -8,13 +8,13 @@ use sremp_core::{
     error::ErrorCode,
     id::MsgId,
     identity::Trust,
+    route::Dial,
     time::{Tick, UnixMillis},
 };
 
 use super::{Engine, Now, Step, peers::Peer};
 use crate::{
     clock::{Rfc3339, period},
-    config::Direct,
     store::{ContactRow, Fork, OutboxItem, StoreError},
     view::{Status, Waits},
 };
@@ -77,9 +77,13 @@ impl Engine {
         let Some((waits, mut words)) = self.at_relays(step, peer)? else {
             return self.without_relay(step, peer);
         };
-        if self.may_dial(peer, step.now.wall)
-            && let Some(cause) = self.dialling.failure(&peer.key())
-        {
+        let way = self.way_to(peer, step.now);
+        let directly = match way.bar() {
+            Some(bar) => Some(self.why_not_dialled(bar, &peer.name())),
+            None if way.plan().dial == Dial::Never => None,
+            None => self.dialling.failure(&peer.key()),
+        };
+        if let Some(cause) = directly {
             words = format!("{words}; directly: {cause}");
         }
         Ok((waits, words))
@@ -218,20 +222,12 @@ impl Engine {
 
     fn without_relay(&self, step: &mut Step<'_, '_>, peer: &Peer) -> Result<Reason, StoreError> {
         let name = peer.name();
-        let now = step.now.wall;
-        if !peer.record.has_endpoint(now) {
+        if !peer.record.has_endpoint(step.now.wall) {
             return Ok((Waits::Address, self.why_nowhere(&name)));
         }
-        if !self.may_dial(peer, now) {
-            let setting = match self.config.direct {
-                Direct::Trusted => format!(
-                    "direct connections are for trusted contacts only: `sremp verify {name}`, or \
-                     set `direct` to \"accepted\""
-                ),
-                _ => "direct connections are off: `sremp config direct accepted` allows them"
-                    .to_owned(),
-            };
-            let words = format!("no relay of {name} is known, and {setting}");
+        if let Some(bar) = self.way_to(peer, step.now).bar() {
+            let bar = self.why_not_dialled(bar, &name);
+            let words = format!("no relay of {name} is known, and {bar}");
             return Ok((Waits::DirectOff, words));
         }
         let mut kept = || -> Result<Option<String>, StoreError> {

@@ -4,6 +4,7 @@ use rusqlite::{Row, types::ValueRef};
 use sremp_core::{
     id::ContactId,
     identity::{Trust, VerifiedVia},
+    route::Choice,
     time::UnixMillis,
 };
 use zeroize::Zeroizing;
@@ -33,6 +34,7 @@ macro_rules! stored_as {
 stored_as!(Standing { Accepted = 0, Request = 1 });
 stored_as!(Trust { Unknown = 0, Trusted = 1, Rejected = 2 });
 stored_as!(VerifiedVia { None = 0, Qr = 1, Number = 2 });
+stored_as!(Choice { Default = 0, On = 1, Off = 2 });
 stored_as!(Fork { None = 0, Open = 1, Settled = 2 });
 stored_as!(MessageKind { Sent = 0, Received = 1, Notice = 2 });
 // in the order in which a status may change: a message given up may still turn out to have arrived;

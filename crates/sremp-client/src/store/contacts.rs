@@ -6,6 +6,7 @@ use sremp_core::{
     id::{ContactId, IntroToken},
     identity::{Identity, Trust, VerifiedVia, VersionRecord},
     rendezvous::Seq,
+    route::Choice,
     time::UnixMillis,
 };
 
@@ -67,6 +68,8 @@ pub struct ContactRecord {
     pub verified_via: VerifiedVia,
     /// When trust was set.
     pub trusted_at: Option<UnixMillis>,
+    /// The user's word on direct connections; written by [`Tx::set_direct`] alone.
+    pub direct: Choice,
     /// First contact.
     pub first_seen: UnixMillis,
     /// Last sign of life.
@@ -110,10 +113,11 @@ macro_rules! select {
                     c.trusted_at, c.first_seen, c.forked, c.confirmed, c.introduced,
                     c.peer_profile_rev, c.sent_profile_rev, c.intro, c.envelope_key, c.endpoints,
                     c.relays, c.identity, f.last_seen, f.next_seq, f.prev, f.peer_seq, f.peer_prev,
-                    b.state, p.seq, p.expires, p.endpoints, p.relays
+                    b.state, p.seq, p.expires, p.endpoints, p.relays, coalesce(d.choice, 0)
              FROM contact c JOIN contact_flow f ON f.contact = c.row
                             JOIN contact_book b ON b.contact = c.row
-                            LEFT JOIN found_place p ON p.contact = c.row ",
+                            LEFT JOIN found_place p ON p.contact = c.row
+                            LEFT JOIN contact_direct d ON d.contact = c.row ",
             $rest
         )
     };
@@ -130,6 +134,7 @@ fn read(row: &Row<'_>) -> Result<ContactRecord> {
         trust: row.code(5)?,
         verified_via: row.code(6)?,
         trusted_at: row.opt_time(7)?,
+        direct: row.code(29)?,
         first_seen: row.time(8)?,
         fork: row.code(9)?,
         confirmed: row.flag(10)?,

@@ -10,6 +10,7 @@ mod changes;
 mod column;
 mod contacts;
 mod copying;
+mod direct;
 mod epoch;
 mod error;
 mod events;
@@ -56,11 +57,12 @@ use error::vendor;
 use sremp_core::wire::bytes::Hex;
 
 /// The version of the schema, and what leads to it: entry `n` makes version `n + 1` of version `n`.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema.sql"),
     include_str!("rendezvous.sql"),
     include_str!("content.sql"),
     include_str!("restoring.sql"),
+    include_str!("paths.sql"),
 ];
 /// Newest version of the database known here.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;

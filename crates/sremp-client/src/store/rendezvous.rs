@@ -52,6 +52,12 @@ impl ContactRecord {
         !self.endpoints.is_empty() || self.found_endpoints(now).next().is_some()
     }
 
+    /// Whether any relay of its is known.
+    pub fn has_mailbox(&self, now: UnixMillis) -> bool {
+        let found = |found: &FoundPlaces| !found.relays.is_empty();
+        !self.relays.is_empty() || self.found_at(now).is_some_and(found)
+    }
+
     /// Its relays: those of which it told in a session or on a card, then those of its RECORD.
     pub fn mailboxes(&self, now: UnixMillis) -> Vec<RelayHint> {
         let mut relays = self.relays.clone();

@@ -42,12 +42,23 @@ pub(super) enum VerifiedWord {
     Number,
 }
 
+/// As [`Choice`], which is the core's.
+#[derive(JsonSchema, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Choice")]
+pub(super) enum ChoiceWord {
+    #[default]
+    Default,
+    On,
+    Off,
+}
+
 /// Which view answers which method.
 fn result(method: &str, schemas: &mut SchemaGenerator) -> Schema {
     match method {
         "id" | "rotate_noise_key" => schemas.subschema_for::<IdView>(),
         "invite" => schemas.subschema_for::<InviteView>(),
-        "add" | "set_trust" => schemas.subschema_for::<ContactView>(),
+        "add" | "set_trust" | "set_direct" => schemas.subschema_for::<ContactView>(),
         "verify" => schemas.subschema_for::<VerifyView>(),
         "send" | "act" => schemas.subschema_for::<SentView>(),
         "status" => schemas.subschema_for::<StatusView>(),
@@ -184,4 +195,6 @@ fn the_words_of_the_core_are_those_of_the_document() {
     assert_eq!(words::<TrustWord>(), trust.map(|t| json!(t)));
     let via = [VerifiedVia::None, VerifiedVia::Qr, VerifiedVia::Number];
     assert_eq!(words::<VerifiedWord>(), via.map(|v| json!(v)));
+    let choice = [Choice::Default, Choice::On, Choice::Off];
+    assert_eq!(words::<ChoiceWord>(), choice.map(|c| json!(c)));
 }

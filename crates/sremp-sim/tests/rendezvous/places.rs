@@ -1,6 +1,9 @@
 //! Where one says to be, and where others are dialled.
 
-use sremp_client::{config::Direct, view::Status};
+use sremp_client::{
+    config::Direct,
+    view::{Choice, Command, Status},
+};
 use sremp_sim::{Lie, World};
 
 use crate::people::*;
@@ -155,6 +158,55 @@ fn an_address_is_shown_to_those_only_who_may_learn_it() {
     assert!(shown(Direct::Accepted));
     assert!(!shown(Direct::Trusted));
     assert!(!shown(Direct::Never));
+}
+
+#[test]
+fn while_one_contact_is_off_no_server_is_told_where_one_is() {
+    let mut world = World::new(30);
+    let server = world.open_rendezvous("rdv");
+    let relay = world.open_relay("relay");
+    let link = world.relay(relay).link();
+    let ann = join_with(&mut world, "ann", &[server], |config| {
+        config.relays = vec![link]
+    });
+    let ben = join(&mut world, "ben", &[server]);
+    world.add(ann, ben);
+    world.run(MINUTE);
+    let whole = ["ann:4000", "relay:4000"];
+    assert_eq!(places(&mut world, server, ann), whole);
+    for (direct, shown) in [
+        (Choice::Off, &whole[1..]),
+        (Choice::On, &whole[..]),
+        (Choice::Off, &whole[1..]),
+        (Choice::Default, &whole[..]),
+    ] {
+        let contact = "ben".to_owned();
+        world.command(ann, Command::SetDirect { contact, direct });
+        world.run(MINUTE);
+        assert_eq!(places(&mut world, server, ann), shown, "{direct:?}");
+    }
+    world.configure(ann, |config| config.prefers_async = true);
+    world.run(MINUTE);
+    assert_eq!(places(&mut world, server, ann), whole[1..]);
+}
+
+#[test]
+fn who_is_off_is_looked_for_and_not_dialled_where_a_server_finds_it() {
+    let (mut world, server, ann, ben) = pair(31);
+    let relay = world.open_relay("relay");
+    let link = world.relay(relay).link();
+    world.run(MINUTE);
+    add_id(&mut world, ann, ben, Some("ben"));
+    let (contact, direct) = ("ben".to_owned(), Choice::Off);
+    world.command(ann, Command::SetDirect { contact, direct });
+    world.send(ann, "ben", "by a relay, if you have one");
+    world.run(10 * MINUTE);
+    assert_eq!(places(&mut world, server, ben), ["ben:4000"]);
+    assert_eq!(world.statuses(ann, "ben"), [Status::Queued]);
+    world.configure(ben, |config| config.relays = vec![link]);
+    world.run(3 * HOUR);
+    assert_eq!(world.statuses(ann, "ben"), [Status::AtRelay]);
+    assert_eq!(world.calls(ann), 0);
 }
 
 #[test]

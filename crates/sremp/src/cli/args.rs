@@ -8,8 +8,8 @@ use clap::{
 };
 
 use super::{
-    add, backup, bench, browse, chat, completions, config, contacts, delete, doctor, edit, export,
-    find, history, id, identity, init, invite, man, r#move, react, recv, register, relay,
+    add, backup, bench, browse, chat, completions, config, contacts, delete, direct, doctor, edit,
+    export, find, history, id, identity, init, invite, man, r#move, react, recv, register, relay,
     rendezvous, restore, rpc, search, send, servers, status, timer, trust, up, verify, why,
 };
 
@@ -94,6 +94,8 @@ pub(crate) enum Verb {
     Trust(trust::TrustArgs),
     /// Turn a contact away, or decline a request
     Reject(trust::RejectArgs),
+    /// Turn direct connections with a contact on or off
+    Direct(direct::Args),
     /// Send a text
     Send(send::Args),
     /// Give a message of yours another text

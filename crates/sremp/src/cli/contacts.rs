@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use sremp_client::view::{Command, ContactView};
+use sremp_client::view::{Choice, Command, ContactView};
 
 use super::{DONE, Ending, context::Context, peer, words};
 use crate::ask::Ask as _;
@@ -50,7 +50,7 @@ fn show(to: &mut dyn Write, contacts: &[ContactView]) -> io::Result<()> {
             peer::line(&contact.alias),
             words::short(&contact.id),
             words::trust(contact.trust, contact.verified_via).to_owned(),
-            if contact.connected { "direct" } else { "-" }.to_owned(),
+            link(contact).to_owned(),
             contact.queued.to_string(),
             peer::line(&contact.username),
         ]
@@ -67,6 +67,14 @@ fn show(to: &mut dyn Write, contacts: &[ContactView]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn link(contact: &ContactView) -> &'static str {
+    match (contact.connected, contact.direct) {
+        (true, _) => "direct",
+        (false, Choice::Off) => "off",
+        (false, Choice::On | Choice::Default) => "-",
+    }
 }
 
 fn show_requests(to: &mut dyn Write, requests: &[ContactView]) -> io::Result<()> {

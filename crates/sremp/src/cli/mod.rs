@@ -24,6 +24,7 @@ mod config;
 mod contacts;
 mod delete;
 mod detach;
+mod direct;
 mod doctor;
 mod edit;
 mod export;
@@ -115,6 +116,7 @@ fn run(typed: Typed) -> Ending {
         Verb::Verify(args) => args.run(&context),
         Verb::Trust(args) => args.run(&context),
         Verb::Reject(args) => args.run(&context),
+        Verb::Direct(args) => args.run(&context),
         Verb::Send(args) => args.run(&context),
         Verb::Edit(args) => args.run(&context),
         Verb::Delete(args) => args.run(&context),

@@ -85,6 +85,15 @@ fn show(to: &mut dyn Write, shown: &Shown) -> io::Result<()> {
         let what = "private addresses that others name are dialled";
         rows.push(row("allowed", what.to_owned()));
     }
+    if status.prefers_async {
+        rows.push(row("wish", "to be reached by relays alone".to_owned()));
+    }
+    for (names, what) in [(&status.direct_on, "on"), (&status.direct_off, "off")] {
+        let names: Vec<String> = names.iter().map(|a| peer::line(a)).collect();
+        if !names.is_empty() {
+            rows.push(row("direct", format!("{what} for {}", names.join(", "))));
+        }
+    }
     rows.extend(
         status
             .warnings

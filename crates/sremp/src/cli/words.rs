@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use sremp_client::{
     clock::{Rfc3339, period},
     view::{
-        Event, EventKind, MessageKind, MessageView, Path, RelayState, Standing, Status, Trust,
-        VerifiedVia,
+        Choice, Event, EventKind, MessageKind, MessageView, Path, RelayState, Standing, Status,
+        Trust, VerifiedVia,
     },
 };
 
@@ -75,6 +75,15 @@ pub(crate) fn trust(trust: Trust, via: VerifiedVia) -> &'static str {
         (Trust::Trusted, VerifiedVia::None) => "trusted, not verified",
         (Trust::Trusted, VerifiedVia::Number) => "trusted, number compared",
         (Trust::Trusted, VerifiedVia::Qr) => "trusted, code scanned",
+    }
+}
+
+/// Whether direct connections are made with a contact.
+pub(crate) fn direct(choice: Choice) -> &'static str {
+    match choice {
+        Choice::Default => "direct connections as the setting says",
+        Choice::On => "direct connections on",
+        Choice::Off => "direct connections off",
     }
 }
 

@@ -2,9 +2,10 @@
 
 use crate::support::{Home, acquainted, keys, text};
 
-const CONTACT: [&str; 13] = [
+const CONTACT: [&str; 14] = [
     "alias",
     "connected",
+    "direct",
     "first_seen",
     "id",
     "last_seen",

@@ -6,6 +6,7 @@ mod contents;
 mod conversation;
 mod crash;
 mod demo;
+mod direct;
 mod doctor;
 mod export;
 mod found;

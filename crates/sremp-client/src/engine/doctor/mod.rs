@@ -1,6 +1,7 @@
 //! `doctor`: what is known of the client's surroundings, and what its relays and servers answer just
 //! now. A pure wait with a deadline; the store and the disk are measured outside.
 
+mod paths;
 mod report;
 
 use std::{collections::BTreeMap, time::Duration};

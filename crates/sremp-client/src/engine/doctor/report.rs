@@ -9,7 +9,6 @@ use super::{
     Examination, StoreMeasure, Trip,
 };
 use crate::{
-    config::Direct,
     store::StoreError,
     view::{CheckView, DoctorView, Outcome, RelayView, ServerView, Unit},
 };
@@ -53,7 +52,7 @@ impl Engine {
         checks.push(self.sessions());
         self.contacts_in_doubt(step, &mut checks)?;
         checks.push(self.refused_so_far());
-        checks.push(self.privacy_settings());
+        self.check_paths(step, &mut checks)?;
         Ok(DoctorView { checks })
     }
 
@@ -141,7 +140,7 @@ impl Engine {
     }
 
     fn on_the_card(&self, step: &mut Step<'_, '_>) -> Result<CheckView, StoreError> {
-        let card = self.own_endpoints(step.tx)?;
+        let card = self.endpoints_for(step.tx, self.policy_for_strangers())?;
         let learnt = self.learnt_endpoints();
         let relays = self.own_relay_hints().len();
         let Some(first) = card.first() else {
@@ -285,21 +284,6 @@ impl Engine {
             _ => each.collect::<Vec<_>>().join(", "),
         };
         CheckView::new("refusals", Outcome::Ok, words).measured(number(all), Unit::Count)
-    }
-
-    fn privacy_settings(&self) -> CheckView {
-        if self.config.allow_private_addresses {
-            let words = "private addresses that others name are dialled: they can make this client \
-                         knock at doors of your network";
-            return CheckView::new("privacy", Outcome::Warn, words)
-                .remedy("Unless you need it: `sremp config allow_private_addresses false`.");
-        }
-        let words = match self.config.direct {
-            Direct::Accepted => "contacts you accepted may learn your address (`direct`)",
-            Direct::Trusted => "contacts you trust may learn your address (`direct`)",
-            Direct::Never => "no contact learns your address by a connection (`direct`)",
-        };
-        CheckView::new("privacy", Outcome::Ok, words)
     }
 }
 

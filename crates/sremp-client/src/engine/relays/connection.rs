@@ -10,6 +10,7 @@ use sremp_core::{
     identity::{Identity, VersionRecord, VersionVerdict},
     rand_core::CryptoRng,
     relay::{Capabilities, RelayClient, RelayEvent, Role},
+    route::{LASTING, REACHED_LATELY, RELAY_PAUSES},
     time::Tick,
 };
 use sremp_net::{CloseReason, DialTarget, LinkId, Service};
@@ -17,27 +18,16 @@ use sremp_net::{CloseReason, DialTarget, LinkId, Service};
 use super::{
     super::{
         Engine, Now, Output, Step,
-        backoff::Backoff,
         silence::{Silence, Verdict},
     },
     ForeignClock, IDLE, Phase, Relay, Session,
 };
 use crate::store::StoreError;
 
-/// Between connections that fail or do not last.
-const BACKOFF: Backoff = Backoff {
-    first: Duration::from_secs(2),
-    longest: Duration::from_secs(10 * 60),
-};
 /// A relay that does not want us is asked again after this time.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// After another connection took over the mailbox.
 const SUPERSEDED_PAUSE: Duration = Duration::from_secs(30);
-/// A connection that has stood this long was a success.
-const LASTING: Duration = Duration::from_secs(30);
-/// For this time after a connection of use the pauses do not grow: the network is cut, or the relay
-/// starts again.
-const REACHED_LATELY: Duration = Duration::from_secs(2 * 60);
 
 /// What is asked of a relay; what it grants may be less.
 const WISHED: Capabilities = Capabilities {
@@ -57,7 +47,7 @@ impl Relay {
         if self.reached.is_some_and(lately) {
             self.failures = 0;
         }
-        let pause = BACKOFF.pause(self.failures, rng).max(least);
+        let pause = RELAY_PAUSES.pause(self.failures, rng).max(least);
         self.failures = self.failures.saturating_add(1);
         self.down_since.get_or_insert(both.wall);
         self.last_error = Some(cause);

@@ -1,28 +1,22 @@
-//! Which relay is given what waits for a contact, and when (D7.2, D6.10).
-//!
-//! What can go directly has [`DIRECT_LEAD`] for it; then it goes to the first of the contact's relays
-//! that works, and without a confirmation after [`CONFIRM_WITHIN`] to the next as well.
+//! Which relay is given what waits for a contact, when the plan says that one is ([`Store`], D6.10): the
+//! first that works, and without a confirmation after [`CONFIRM_WITHIN`] the next as well.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sremp_core::{contact_card::RelayHint, error::ErrorCode, id::ContactId, time::Tick};
+use sremp_core::{
+    contact_card::RelayHint,
+    error::ErrorCode,
+    id::ContactId,
+    route::{CONFIRM_WITHIN, DIRECT_LEAD, Plan, REFUSAL_PAUSES, Store},
+    time::Tick,
+};
 
 use super::{
-    super::{Engine, Step, links::Doubt, peers::Peer},
+    super::{Engine, Step, peers::Peer},
     Relay,
     storing::Queue,
 };
 use crate::store::StoreError;
-
-/// Time that the direct way has before a relay is given what waits (D7.2).
-const DIRECT_LEAD: Duration = Duration::from_millis(750);
-/// Without a confirmation for this time the next relay is given the same bytes (D6.10).
-pub(super) const CONFIRM_WITHIN: Duration = Duration::from_secs(60);
-/// First pause after a relay has refused something for a contact; doubled each time. Short, because a
-/// contact that has just begun to use the relay will have its mailbox and prekeys there in a moment.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Longest such pause (code QUOTA of chapter 10).
-const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// A relay that has refused what was for a contact.
 struct Refusal {
@@ -111,16 +105,14 @@ impl Routes {
             times: 0,
         });
         refusal.code = code;
-        let asked = now.plus(retry_after.min(LONGEST_PAUSE));
+        let asked = now.plus(retry_after.min(REFUSAL_PAUSES.longest));
         // what was sent together is refused together, which is one refusal
         if refusal.until > now {
             refusal.until = refusal.until.max(asked);
             return;
         }
-        let pause = FIRST_PAUSE
-            .saturating_mul(1 << refusal.times.min(15))
-            .min(LONGEST_PAUSE);
-        refusal.times += 1;
+        let pause = REFUSAL_PAUSES.exact(refusal.times);
+        refusal.times = refusal.times.saturating_add(1);
         refusal.until = asked.max(now.plus(pause));
     }
 
@@ -157,20 +149,19 @@ pub(in super::super) fn in_words(code: ErrorCode) -> &'static str {
 }
 
 impl Engine {
-    /// Something waits for a contact to whom no direct connection stands.
-    pub(in super::super) fn route_later(&mut self, step: &Step<'_, '_>, peer: &Peer) {
-        let key = peer.key();
-        let relays = peer.record.mailboxes(step.now.wall);
-        if !self.online || relays.is_empty() || !peer.is_served() {
-            return;
+    /// Relays are given what waits for a contact when the plan says so.
+    pub(in super::super) fn route_as(&mut self, step: &Step<'_, '_>, key: &ContactId, plan: Plan) {
+        let lead = match plan.store {
+            Store::Never => return,
+            Store::Now => Duration::ZERO,
+            Store::AfterLead => DIRECT_LEAD,
+        };
+        if self.online {
+            self.relays.routes.soon(*key, step.now.tick.plus(lead));
         }
-        let now = step.now.tick;
-        let direct = self.may_dial(peer, step.now.wall) && !self.dialling.failed_lately(&key, now);
-        let lead = if direct { DIRECT_LEAD } else { Duration::ZERO };
-        self.relays.routes.soon(key, now.plus(lead));
     }
 
-    /// A direct connection stands and is silent: relays are tried beside it.
+    /// A direct connection has become silent: the plan is another one.
     pub(in super::super) fn route_now(&mut self, key: &ContactId, now: Tick) {
         self.relays.routes.soon(*key, now);
     }
@@ -197,11 +188,7 @@ impl Engine {
 
     fn route(&mut self, step: &mut Step<'_, '_>, peer: &Peer) -> Result<(), StoreError> {
         let key = peer.key();
-        if !peer.is_served() {
-            return Ok(());
-        }
-        let link = self.links.active(&key).and_then(|l| self.links.get(l));
-        if link.is_some_and(|link| link.doubtful == Doubt::No) {
+        if self.plan(peer, step.now).store == Store::Never {
             return Ok(());
         }
         let waits = !step.tx.outbox_waiting(peer.record.row, 0, 1)?.is_empty();

@@ -9,13 +9,11 @@ use sremp_core::{
     error::ErrorCode,
     id::{ContactId, EnvelopeId, MsgId},
     relay::{MessageId, ReplyRelay, ToStore, proof::ReceiptClaim},
+    route::CONFIRM_WITHIN,
     time::Tick,
 };
 
-use super::{
-    super::{Engine, Output, Step, peers::Peer},
-    routing::CONFIRM_WITHIN,
-};
+use super::super::{Engine, Output, Step, peers::Peer};
 use crate::{
     store::{NewReceipt, OutboxItem, StoreError},
     view::{Path, Status},

@@ -9,11 +9,12 @@ use sremp_core::{
     error::ErrorCode,
     id::ContactId,
     rendezvous::{RendezvousClient, RendezvousEvent, ServerRecord, Source},
+    route::{Backoff, LASTING},
     time::Tick,
 };
 
 use super::{
-    super::{Engine, Output, ServerLink, ServerOpened, ServerTarget, Step, backoff::Backoff},
+    super::{Engine, Output, ServerLink, ServerOpened, ServerTarget, Step},
     ANSWER_TIMEOUT, Ask, HEARTBEAT, IDLE, Phase, Server, Servers, Session,
 };
 use crate::store::StoreError;
@@ -23,8 +24,6 @@ pub(super) const BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(2),
     longest: Duration::from_secs(10 * 60),
 };
-/// A connection that has stood this long was a success.
-const LASTING: Duration = Duration::from_secs(30);
 
 impl Servers {
     /// When something has to be done about a server.

@@ -11,13 +11,13 @@ use sremp_core::{
     identity::{VersionRecord, VersionVerdict},
     rand_core::CryptoRng,
     rendezvous::{Found, Seq},
+    route::{SEEK_PAUSES, Seek as Seeking},
     time::Tick,
 };
 
 use super::{
     super::{
         Engine, Step, Ticket,
-        backoff::Backoff,
         contacts::{Answer, refuse},
         peers::Peer,
     },
@@ -32,12 +32,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Searches that users have asked for at once; one more is refused.
 const MAX_SEARCHES: usize = 256;
-/// Shortest time between two searches for one person; doubled each time that nothing new was found.
-const FIRST_PAUSE: Duration = Duration::from_secs(60);
-const BACKOFF: Backoff = Backoff {
-    first: FIRST_PAUSE,
-    longest: Duration::from_secs(60 * 60),
-};
 
 #[derive(Default)]
 pub(super) struct Searches {
@@ -90,7 +84,7 @@ impl Engine {
         if seek.due.is_none() {
             let soonest = seek
                 .last
-                .map(|at| at.plus(BACKOFF.pause(seek.failures, rng)));
+                .map(|at| at.plus(SEEK_PAUSES.pause(seek.failures, rng)));
             seek.due = Some(soonest.unwrap_or(now).max(now));
         }
     }
@@ -98,9 +92,17 @@ impl Engine {
     /// The user has just written to somebody: a long pause is not waited for.
     pub(in super::super) fn seek_soon(&mut self, key: &ContactId, now: Tick) {
         if let Some(seek) = self.servers.searches.seeks.get_mut(key) {
-            let soonest = seek.last.map_or(now, |at| at.plus(FIRST_PAUSE)).max(now);
+            let soonest = seek
+                .last
+                .map_or(now, |at| at.plus(SEEK_PAUSES.first))
+                .max(now);
             seek.due = seek.due.map(|due| due.min(soonest));
         }
+    }
+
+    /// When somebody is looked for next.
+    pub(in super::super) fn next_search(&self, key: &ContactId) -> Option<Tick> {
+        self.servers.searches.seeks.get(key)?.due
     }
 
     /// Begins the searches that are due.
@@ -128,14 +130,11 @@ impl Engine {
 
     /// Whether something waits for a contact to whom no way leads that works.
     fn is_sought(&mut self, step: &mut Step<'_, '_>, key: &ContactId) -> Result<bool, StoreError> {
-        if self.links.active(key).is_some() {
-            return Ok(false);
-        }
         let Some(peer) = self.peers.take(step.tx, key)? else {
             return Ok(false);
         };
         let waits = !step.tx.outbox_waiting(peer.record.row, 0, 1)?.is_empty();
-        let wanted = peer.is_served() && waits;
+        let wanted = waits && self.plan(&peer, step.now).seek != Seeking::Never;
         self.peers.put(peer);
         Ok(wanted)
     }
@@ -316,7 +315,11 @@ impl Engine {
         };
         seek.due = match news {
             true => None,
-            false => Some(step.now.tick.plus(BACKOFF.pause(seek.failures, step.rng))),
+            false => Some(
+                step.now
+                    .tick
+                    .plus(SEEK_PAUSES.pause(seek.failures, step.rng)),
+            ),
         };
         Ok(())
     }
@@ -446,7 +449,9 @@ impl Search {
             return;
         }
         let rests = server.is_down() && server.due > Some(now);
-        let just_failed = server.failed.is_some_and(|at| now.since(at) < FIRST_PAUSE);
+        let just_failed = server
+            .failed
+            .is_some_and(|at| now.since(at) < SEEK_PAUSES.first);
         if rests && just_failed && !by_hand {
             let cause = server.last_error.as_deref().unwrap_or_default();
             self.failures.push(format!("{endpoint}: {cause}"));

@@ -16,7 +16,6 @@ use super::{
     Ask, Server,
 };
 use crate::{
-    config::Direct,
     store::{StoreError, Tx},
     view::RegisterAs,
 };
@@ -151,9 +150,8 @@ impl Registering {
 impl Engine {
     /// What is to be registered now.
     fn says(&self, tx: &mut Tx<'_>, visibility: Visibility) -> Result<Says, StoreError> {
-        // others find one's address only if every contact may learn it
         let listens = self.listening.is_some() || self.config.advertise.is_some();
-        let shown = self.config.direct == Direct::Accepted && listens;
+        let shown = listens && self.tells_everybody(tx)?;
         let mut endpoints = match (&self.config.advertise, self.listening) {
             _ if !shown => Vec::new(),
             (Some(_), _) => self.own_endpoints(tx)?,
