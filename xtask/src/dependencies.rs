@@ -13,7 +13,7 @@ use crate::{
 const MAY_USE: [(&str, &[&str]); 9] = [
     ("sremp-core", &[]),
     ("sremp-net", &["sremp-core"]),
-    ("sremp-client", &["sremp-core", "sremp-net"]),
+    ("sremp-client", &["sremp-core", "sremp-net", "sremp-relay"]),
     ("sremp-server", &["sremp-core"]),
     ("sremp-relay", &["sremp-core", "sremp-net", "sremp-server"]),
     (

@@ -17,6 +17,7 @@ use crate::{
     engine::Mode,
     home::{EpochKeeper, Home, HomeLock, Passphrase},
     runtime::{FaceId, Kept, Respond, Runtime, STOPPED},
+    store::StoreError,
     view::{Command, CommandError, ErrorKind, IdView, Reply},
 };
 
@@ -90,6 +91,25 @@ pub fn restore(
         ..StartOptions::default()
     };
     id_of(home, passphrase, options)
+}
+
+/// Makes a home of a backup that only shows what the home has that the backup was made of: a screen.
+/// `at` is where that home is reached, `HOST:PORT`, unless the backup says so.
+///
+/// # Errors
+/// As [`restore`]; the home had no built-in relay, or it is not known where it is.
+pub fn restore_screen(
+    home: &Home,
+    from: &std::path::Path,
+    passphrase: &Passphrase,
+    at: Option<&str>,
+) -> Result<IdView, CommandError> {
+    if let Some(at) = at.filter(|at| at.parse::<sremp_core::contact_card::Endpoint>().is_err()) {
+        let message = format!("{at} is no endpoint; give HOST:PORT");
+        return Err(CommandError::new(ErrorKind::Usage, message));
+    }
+    home.restore_screen(from, passphrase, at, &mut rand::rng())?;
+    id_of(home, passphrase, StartOptions::default())
 }
 
 fn id_of(
@@ -181,7 +201,11 @@ impl Face {
         let mut config = home.config()?;
         config.allow_private_addresses |= options.allow_private_addresses;
         let mut store = home.open(&lock, passphrase)?;
-        let epoch = EpochKeeper::check(&mut store, options.state.as_deref())?;
+        // a screen has no sessions that a copy of it could move
+        let screen = store.transaction(|tx| tx.screen());
+        let screen = screen.map_err(<CommandError as From<StoreError>>::from)?;
+        let state = options.state.as_deref().filter(|_| screen.is_none());
+        let epoch = EpochKeeper::check(&mut store, state)?;
         let listen = options.listen.clone().or_else(|| config.listen.clone());
         let mode = match (options.online, options.serve || options.resident) {
             (false, _) => Mode::Offline,

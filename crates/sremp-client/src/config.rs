@@ -40,6 +40,8 @@ pub struct Config {
     pub rendezvous: Option<Vec<RendezvousPlace>>,
     /// Asks the router to lead to this client from outside (D7.3).
     pub map_port: bool,
+    /// Keeps what comes over a direct connection in a mailbox of the home before it is read (D6.13).
+    pub built_in_relay: bool,
 }
 
 /// Rendezvous servers that come with the program: a line each, a link or a domain; `#` begins a
@@ -206,6 +208,11 @@ impl Config {
             "\n\n# Whether to ask your router to lead to this client from outside (PCP, NAT-PMP or UPnP).\n\
              map_port = ",
             if self.map_port { "true" } else { "false" },
+            "\n\n# Whether what comes over a direct connection goes through a mailbox of this home, as at a relay,\n\
+             # before it is read, and whether your screens (`sremp restore --screen`) are told what changes.\n\
+             # Nobody else is served by it and nobody is told of it. It costs a second write for each message.\n\
+             built_in_relay = ",
+            if self.built_in_relay { "true" } else { "false" },
             "\n",
         ]
         .concat()
@@ -442,6 +449,7 @@ mod tests {
                 RendezvousPlace::Domain("example.org".into()),
             ]),
             map_port: true,
+            built_in_relay: true,
         };
         assert_eq!(Config::parse(&config.to_toml()), Ok(config));
     }

@@ -4,6 +4,7 @@
 //! face ─▶ client::Face ─▶ runtime ─▶ engine ─▶ store      one step, one transaction
 //!   ▲         │  socket      │  ▲       │
 //!   └─────────┴── replies ───┘  └ links ┴─▶ outputs, once the transaction is durable
+//!                               └ mailbox (the built-in relay's, if the user wants one)
 //! ```
 
 pub mod card;
@@ -13,6 +14,7 @@ pub mod config;
 mod control;
 pub mod engine;
 pub mod home;
+pub mod mailbox;
 mod runtime;
 pub mod store;
 pub mod view;

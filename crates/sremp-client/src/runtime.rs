@@ -4,6 +4,7 @@
 mod asking;
 mod backing_up;
 mod ended;
+mod keeping;
 mod listen;
 mod measure;
 mod recovering;
@@ -29,12 +30,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::{
     asking::Asker,
     ended::{BROKEN, Ended, Signal},
+    keeping::HomeMailbox,
     listen::{listen_on, parse_listen, remembered},
     servers::ServerTasks,
 };
 use crate::{
     config::{Config, Direct},
-    engine::{Engine, Input, Mode, Now, Output, Ticket},
+    engine::{Engine, Input, Keep, Mode, Now, Output, Ticket},
     home::{EpochKeeper, Home},
     store::{Store, StoreError},
     view::{Command, CommandError, ErrorKind, Reply},
@@ -92,7 +94,9 @@ impl Runtime {
             epoch,
         } = kept;
         let engine = load(&mut store, &config, mode, now(clock))?;
-        let (identity, identity_seen) = watch::channel(Arc::new(LocalIdentity::new(engine.own())));
+        let mailbox = keeping::open(&home, &store, &engine, &config, mode, now(clock))?;
+        let (identity, identity_seen) =
+            watch::channel(Arc::new(LocalIdentity::new(engine.shown())));
         let (link_events, mut from_links) = mpsc::channel(QUEUE);
         let (work, queue) = mpsc::channel(QUEUE);
         let network = {
@@ -108,7 +112,8 @@ impl Runtime {
             }
         });
         let mut listening = None;
-        if let Some(listen) = listen.filter(|_| mode != Mode::Offline) {
+        let hidden = mode == Mode::Offline || engine.is_screen();
+        if let Some(listen) = listen.filter(|_| !hidden) {
             let configured = config.listen.as_deref().and_then(|l| parse_listen(l).ok());
             let known = remembered(&mut store)?.into_iter().chain(configured);
             let listener = listen_on(&tokio, &network, listen, known)?;
@@ -142,6 +147,9 @@ impl Runtime {
             mapping,
             handle: tokio.handle().clone(),
             queue,
+            mailbox,
+            to_keep: Vec::new(),
+            kept: Vec::new(),
             next_ticket: 0,
             last_step: 0,
             asked: HashMap::new(),
@@ -241,6 +249,12 @@ struct Shell {
     mapping: Option<KeptMapping>,
     handle: tokio::runtime::Handle,
     queue: mpsc::Receiver<Work>,
+    /// The mailbox of the built-in relay.
+    mailbox: Option<HomeMailbox>,
+    /// Envelopes of the step under way that are to be in it.
+    to_keep: Vec<Keep>,
+    /// What has come of it.
+    kept: Vec<Input>,
     next_ticket: u64,
     /// The last ticket before the step that is under way.
     last_step: u64,
@@ -272,6 +286,7 @@ impl Shell {
                 Ok((outputs, renewal)) => {
                     self.epoch.settle(renewal);
                     outputs.into_iter().for_each(|output| self.perform(output));
+                    self.keep();
                 }
                 Err(error) => {
                     self.epoch.undo();
@@ -288,7 +303,8 @@ impl Shell {
 
     /// Waits for something to happen and takes what has come until then.
     fn next_inputs(&mut self) -> Vec<Input> {
-        let deadline = self.clock.instant(self.engine.deadline());
+        self.mind_mailbox();
+        let deadline = self.clock.instant(self.deadline());
         let queue = &mut self.queue;
         let first = self.handle.block_on(async {
             tokio::select! {
@@ -298,6 +314,7 @@ impl Shell {
         });
         let mut inputs = vec![Input::Deadline];
         inputs.append(&mut self.again);
+        inputs.append(&mut self.kept);
         let mut next = match first {
             None => return inputs,
             Some(work) => Some(work.unwrap_or(Work::Shutdown)),
@@ -314,7 +331,7 @@ impl Shell {
 
     fn translate(&mut self, work: Work) -> Option<Input> {
         match work {
-            Work::Command(Command::Backup { file, retire }, asker) => {
+            Work::Command(Command::Backup { file, retire }, asker) if !self.engine.is_screen() => {
                 self.back_up(&file, retire, asker);
                 None
             }
@@ -404,6 +421,7 @@ impl Shell {
             Output::Reply { ticket, mut result } => {
                 if let Ok(Reply::Status(view)) = result.as_mut()
                     && !self.epoch.watches()
+                    && !self.engine.is_screen()
                 {
                     view.warnings.push(UNWATCHED.to_owned());
                 }
@@ -421,13 +439,15 @@ impl Shell {
             Output::Probe(link) => self.tell(link, LinkCommand::Probe),
             Output::Close { link, code } => self.tell(link, LinkCommand::Close(code)),
             Output::IdentityChanged => {
-                let identity = Arc::new(LocalIdentity::new(self.engine.own()));
+                let identity = Arc::new(LocalIdentity::new(self.engine.shown()));
                 self.identity.send_replace(identity);
             }
             Output::Connect(target) => self.servers.connect(*target),
             Output::Ask { link, message } => self.servers.ask(link, message),
             Output::Disconnect(link) => self.servers.disconnect(link),
             Output::Resolve(domain) => self.servers.resolve(domain),
+            Output::Keep(keep) => self.to_keep.push(*keep),
+            Output::Discard(cursor) => self.discard(cursor),
             Output::Stop => self.stop = true,
         }
     }

@@ -436,6 +436,8 @@ pub struct StatusView {
     pub last_event: u64,
     /// Last acknowledged event's number.
     pub acknowledged: u64,
+    /// Screens that follow this home now.
+    pub screens: u64,
     /// Connections and envelopes refused since the start, by cause.
     pub refused: std::collections::BTreeMap<String, u64>,
     /// Seconds since the start.

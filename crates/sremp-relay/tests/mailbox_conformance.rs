@@ -24,6 +24,7 @@ macro_rules! stories {
     ($($file:ident::$story:ident)*) => {
         conformance!(memory, crate::Memory, $($file::$story)*);
         conformance!(embedded, crate::Embedded, $($file::$story)*);
+        conformance!(encrypted, crate::Encrypted, $($file::$story)*);
     };
 }
 

@@ -494,3 +494,27 @@ fn a_backup_is_whole_while_the_store_goes_on() {
         Err(StoreError::Io(_))
     ));
 }
+
+#[test]
+fn a_database_under_a_key_shows_nothing_and_opens_with_no_other_key() {
+    let mut backend: Encrypted = with_bob(Limits::NONE);
+    for id in 0..20 {
+        backend.run(at(0), Op::Store(Box::new(message(ANN, BOB, id))));
+    }
+    backend.close();
+    let bytes = fs::read(backend.path()).unwrap();
+    let log = fs::read(backend.path().with_extension("db-wal")).unwrap_or_default();
+    let on_disk = [bytes, log].concat();
+    let secret = |needle: &[u8]| on_disk.windows(needle.len()).any(|at| at == needle);
+    assert!(on_disk.len() > 20 * 1024, "everything is there");
+    assert!(!secret(b"SQLite format"), "not even what it is");
+    assert!(
+        !secret(&[ANN; 32]) && !secret(&[BOB; 32]),
+        "nor whose it is"
+    );
+    let wrong = backend.open(2).unwrap_err();
+    assert!(matches!(wrong, StoreError::Damaged(_)), "{wrong}");
+    let mut right = backend.open(1).unwrap();
+    assert_eq!(ids_in(&right), (0..20).collect::<Vec<_>>());
+    right.commit(at(1), stores(20, 1)).unwrap();
+}

@@ -1,10 +1,12 @@
 //! One client whose whole world is the test: every connection and every message comes from there.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use sremp_client::{
+    config::Config,
     engine::{Input, Now, Output},
+    mailbox::Mailbox,
     view::{Command, CommandError, Reply, StatusView},
 };
 use sremp_core::{
@@ -39,8 +41,13 @@ impl Alone {
 
     /// The same with other randomness.
     pub fn seeded(name: &str, seed: u64) -> Self {
+        Self::with(name, seed, |_| ())
+    }
+
+    /// The same with settings of its own.
+    pub fn with(name: &str, seed: u64, set: impl FnOnce(&mut Config)) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let node = Node::new(name, |_| (), now_at(0), &mut rng);
+        let node = Node::new(name, set, now_at(0), &mut rng);
         let mut alone = Self {
             node,
             rng,
@@ -71,7 +78,17 @@ impl Alone {
     /// One durable step; what is to be done afterwards comes back.
     pub fn give(&mut self, input: Input) -> Vec<Output> {
         let now = self.now();
-        self.node.step(input, now, &mut self.rng)
+        let mut inputs = VecDeque::from([input]);
+        let mut done = Vec::new();
+        while let Some(input) = inputs.pop_front() {
+            for output in self.node.step(input, now, &mut self.rng) {
+                match self.node.keep(output, now) {
+                    Ok(kept) => inputs.extend(kept),
+                    Err(output) => done.push(output),
+                }
+            }
+        }
+        done
     }
 
     /// Time passes; every deadline in between is kept, and whoever is asked after answers. What is done meanwhile comes back with its
@@ -99,6 +116,16 @@ impl Alone {
         }
         self.millis = end;
         done
+    }
+
+    /// What is in the mailbox of the built-in relay.
+    pub fn in_mailbox(&self) -> u64 {
+        self.node.mailbox.as_ref().map_or(0, Mailbox::items)
+    }
+
+    /// The mailbox of the built-in relay takes nothing from now on, or takes everything again.
+    pub fn fail_mailbox(&mut self, fails: bool) {
+        self.node.mailbox_fails = fails;
     }
 
     /// A command; its answer.

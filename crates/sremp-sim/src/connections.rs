@@ -117,7 +117,7 @@ impl World {
             return self.fly(node, MAX_DELAY, failed(reason));
         };
         let other = self.new_link();
-        let caller_identity = self.nodes[node].engine.own().identity().clone();
+        let caller_identity = self.nodes[node].engine.shown().identity().clone();
         let called_identity = match called.checked_sub(RELAYS) {
             Some(relay) => self.relays[relay].identity.identity().clone(),
             None => self.nodes[called].engine.own().identity().clone(),
@@ -216,6 +216,13 @@ impl World {
             what,
         };
         self.flights.insert((self.millis, self.next_urgent), flight);
+    }
+
+    /// A node's process says this on its only connection, whatever its engine thinks of it.
+    pub fn interject(&mut self, node: NodeIndex, message: Message) {
+        let link = self.ends.iter().find(|(_, end)| end.node == node);
+        let link = link.map(|(link, _)| *link).expect("a connection");
+        self.transmit(link, message);
     }
 
     pub(crate) fn transmit(&mut self, link: LinkId, message: Message) {

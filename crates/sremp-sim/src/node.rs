@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use rand_chacha::ChaCha20Rng;
 use sremp_client::{
     config::Config,
-    engine::{Engine, Input, Mode, Now, Output, Ticket},
+    engine::{Engine, Input, Mode, Now, Output, Ticket, Unkept},
+    mailbox::{self, Mailbox, MemoryStore},
     store::{Store, StoreError},
     view::{Command, CommandError, Event, MessageView, Reply, Wait},
 };
@@ -27,6 +28,14 @@ pub struct Node {
     next_ticket: u64,
     pub(crate) config: Config,
     pub(crate) mode: Mode,
+    /// The mailbox of the built-in relay, which survives as the store does.
+    pub(crate) mailbox: Option<Mailbox<MemoryStore>>,
+    /// The mailbox's disk fails.
+    pub(crate) mailbox_fails: bool,
+    /// Envelopes that the mailbox took.
+    pub(crate) through_mailbox: u64,
+    /// Items that an earlier life had left there.
+    pub(crate) left_in_mailbox: u64,
 }
 
 impl Node {
@@ -44,13 +53,23 @@ impl Node {
             ..Config::default()
         };
         set(&mut config);
+        let saved = store.transaction(|tx| tx.save_own_identity(&identity.to_parts()));
+        saved.unwrap_or_else(|e: StoreError| panic!("{name}: {e}"));
+        Self::of_store(name, store, config, now, rng)
+    }
+
+    /// Whoever's home this is on the disk.
+    pub(crate) fn of_store(
+        name: &str,
+        mut store: Store,
+        config: Config,
+        now: Now,
+        rng: &mut ChaCha20Rng,
+    ) -> Self {
         let engine = store
-            .transaction(|tx| {
-                tx.save_own_identity(&identity.to_parts())?;
-                Engine::load(tx, config.clone(), Mode::Resident, now, rng)
-            })
+            .transaction(|tx| Engine::load(tx, config.clone(), Mode::Resident, now, rng))
             .unwrap_or_else(|e: StoreError| panic!("{name}: {e}"));
-        Self {
+        let mut node = Self {
             name: name.to_owned(),
             store,
             engine,
@@ -58,7 +77,50 @@ impl Node {
             next_ticket: 0,
             config,
             mode: Mode::Resident,
+            mailbox: None,
+            mailbox_fails: false,
+            through_mailbox: 0,
+            left_in_mailbox: 0,
+        };
+        node.open_mailbox(now, rng);
+        node
+    }
+
+    /// The mailbox is opened, or opened again, if the settings want one.
+    fn open_mailbox(&mut self, now: Now, rng: &mut ChaCha20Rng) {
+        let before = self.mailbox.take();
+        if !self.config.built_in_relay || self.mode == Mode::Offline {
+            return;
         }
+        let store = before.map_or_else(|| MemoryStore::new(mailbox::limits()), Mailbox::into_store);
+        let opened = Mailbox::new(store, &self.id(), now, rng);
+        self.mailbox = Some(opened.expect("memory holds a mailbox"));
+    }
+
+    /// What is for the mailbox among what a step does; what comes of it.
+    pub(crate) fn keep(&mut self, output: Output, now: Now) -> Result<Vec<Input>, Output> {
+        match (output, self.mailbox.as_mut()) {
+            (Output::Keep(_), _) if self.mailbox_fails => {
+                let failed = Unkept::Failed("the disk failed".to_owned());
+                Ok(vec![Input::NotKept(failed)])
+            }
+            (Output::Keep(keep), Some(mailbox)) => {
+                self.through_mailbox += 1;
+                Ok(mailbox.keep(vec![*keep], now))
+            }
+            (Output::Discard(cursor), Some(mailbox)) => {
+                mailbox.discard(cursor, now.tick);
+                Ok(Vec::new())
+            }
+            (output, _) => Err(output),
+        }
+    }
+
+    /// When something is to be done by itself.
+    pub(crate) fn deadline(&self) -> u64 {
+        let engine = self.engine.deadline();
+        let mailbox = self.mailbox.as_ref().and_then(Mailbox::deadline);
+        mailbox.map_or(engine, |at| engine.min(at)).get()
     }
 
     /// One durable step; what is to be done afterwards comes back.
@@ -113,6 +175,7 @@ impl Node {
             .store
             .transaction(|tx| Engine::load(tx, config, mode, now, rng))
             .unwrap_or_else(|e: StoreError| panic!("{}: {e}", self.name));
+        self.open_mailbox(now, rng);
     }
 
     pub(crate) fn ticket(&mut self) -> Ticket {

@@ -2,6 +2,7 @@
 
 use sremp_client::{
     engine::Input,
+    mailbox::Mailbox,
     view::{Command, CommandError, Event, MessageKind, MessageView, Reply, Status},
 };
 
@@ -133,5 +134,28 @@ impl World {
             self.run(100);
         }
         self.nodes[node].replies.remove(&ticket)
+    }
+
+    /// Envelopes that a node's mailbox has taken.
+    pub fn through_mailbox(&self, node: NodeIndex) -> u64 {
+        self.nodes[node].through_mailbox
+    }
+
+    /// Items of a node's mailbox that were there when it started again.
+    pub fn left_in_mailbox(&self, node: NodeIndex) -> u64 {
+        self.nodes[node].left_in_mailbox
+    }
+
+    /// Items in a node's mailbox.
+    pub fn in_mailbox(&self, node: NodeIndex) -> u64 {
+        self.nodes[node].mailbox.as_ref().map_or(0, Mailbox::items)
+    }
+
+    /// How often something was refused for this cause since a node's last start.
+    pub fn refused(&mut self, node: NodeIndex, cause: &str) -> u64 {
+        match self.command(node, Command::Status) {
+            Reply::Status(view) => view.refused.get(cause).copied().unwrap_or(0),
+            other => panic!("{other:?}"),
+        }
     }
 }

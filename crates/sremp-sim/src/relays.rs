@@ -1,6 +1,9 @@
 //! Relays in the world, and the people who use them.
 
-use sremp_client::{config::Direct, engine::Input};
+use sremp_client::{
+    config::{Config, Direct},
+    engine::Input,
+};
 use sremp_core::channel::Admission;
 
 use crate::{
@@ -12,9 +15,22 @@ use crate::{
 impl World {
     /// A new person with settings of one's own, and with these relays.
     pub fn join_at(&mut self, name: &str, relays: &[NodeIndex]) -> NodeIndex {
+        self.join_at_with(name, relays, |_| ())
+    }
+
+    /// The same with other settings as well.
+    pub fn join_at_with(
+        &mut self,
+        name: &str,
+        relays: &[NodeIndex],
+        set: impl FnOnce(&mut Config),
+    ) -> NodeIndex {
         let links = relays.iter().map(|at| self.relays[at - RELAYS].link());
         let links = links.collect();
-        self.join_with(name, |config| config.relays = links)
+        self.join_with(name, |config| {
+            config.relays = links;
+            set(config);
+        })
     }
 
     /// A new person with these relays whom nobody can dial and who dials nobody.

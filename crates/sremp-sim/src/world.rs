@@ -146,6 +146,26 @@ impl World {
         index
     }
 
+    /// A screen of a node, made of a backup of now, that does not listen.
+    pub fn screen_of(&mut self, node: NodeIndex, name: &str) -> NodeIndex {
+        let home = &self.nodes[node];
+        let places = [format!("{}:4000", home.name)];
+        let config = home.config.clone();
+        let mut store = home.store.copy().expect("memory holds a copy");
+        store.strip("").expect("a backup");
+        let rng = &mut self.rng;
+        let made = store.transaction(|tx| tx.become_screen(&places, rng));
+        let made: Result<bool, StoreError> = made;
+        assert_eq!(made, Ok(true), "seed {}", self.seed);
+        let now = self.now();
+        let screen = Node::of_store(name, store, config, now, &mut self.rng);
+        self.nodes.push(screen);
+        self.ahead.push(0);
+        let index = self.nodes.len() - 1;
+        self.schedule(index);
+        index
+    }
+
     /// Sets every calendar, backwards or forwards by milliseconds; stopwatches go on.
     pub fn turn_calendars(&mut self, by: i64) {
         self.begin = self.begin.saturating_add_signed(by);
@@ -281,6 +301,7 @@ impl World {
             } else if let Some((_, node)) = due {
                 self.deadlines.remove(&node);
                 if !self.gone.contains(&node) {
+                    self.mind_mailbox(node);
                     self.give(node, Input::Deadline);
                     self.rests(node);
                 }
@@ -362,15 +383,32 @@ impl World {
         self.restart(node);
         let now = self.now_of(node);
         self.nodes[node].engine.postpone(now);
+        if let Some(mailbox) = &mut self.nodes[node].mailbox {
+            mailbox.begin_anew(now.tick);
+        }
         self.schedule(node);
     }
 
     pub(crate) fn schedule(&mut self, node: NodeIndex) {
-        let at = self.nodes[node].engine.deadline().get();
+        let at = self.nodes[node].deadline();
         self.deadlines.insert(node, at.max(self.millis + 1));
     }
 
+    /// What an earlier life has left in a node's mailbox is read before anything that comes now.
+    fn mind_mailbox(&mut self, node: NodeIndex) {
+        let now = self.now_of(node);
+        let mailbox = self.nodes[node].mailbox.as_mut();
+        let left = mailbox.map(|mailbox| mailbox.due(now)).unwrap_or_default();
+        self.nodes[node].left_in_mailbox += left.len() as u64;
+        left.into_iter().for_each(|input| self.fly(node, 0, input));
+    }
+
     fn perform(&mut self, node: NodeIndex, output: Output) {
+        let now = self.now_of(node);
+        let output = match self.nodes[node].keep(output, now) {
+            Ok(kept) => return kept.into_iter().for_each(|input| self.fly(node, 0, input)),
+            Err(output) => output,
+        };
         match output {
             Output::Reply { ticket, result } => {
                 self.nodes[node].replies.insert(ticket, *result);
@@ -385,6 +423,9 @@ impl World {
             Output::Disconnect(link) => self.disconnect_server(node, Some(link)),
             Output::Resolve(domain) => self.resolve(node, domain),
             Output::IdentityChanged | Output::Stop => {}
+            Output::Keep(_) | Output::Discard(_) => {
+                panic!("seed {}: there is no mailbox", self.seed)
+            }
         }
     }
 

@@ -14,7 +14,7 @@ enum Holds {
 }
 
 /// Every setting, in the order of the file.
-const SETTINGS: [(&str, Holds); 10] = [
+const SETTINGS: [(&str, Holds); 11] = [
     ("listen", Holds::Text),
     ("advertise", Holds::Text),
     ("strangers", Holds::Text),
@@ -25,6 +25,7 @@ const SETTINGS: [(&str, Holds); 10] = [
     ("relays", Holds::List),
     ("rendezvous", Holds::List),
     ("map_port", Holds::Flag),
+    ("built_in_relay", Holds::Flag),
 ];
 
 fn fault(message: String) -> ConfigError {

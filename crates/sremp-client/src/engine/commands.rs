@@ -16,6 +16,10 @@ impl Engine {
         ticket: Ticket,
         command: Command,
     ) -> Result<(), StoreError> {
+        if let Some(refusal) = self.not_on_a_screen(&command) {
+            step.reply(ticket, Err(refusal));
+            return Ok(());
+        }
         if changes_senders(&command) {
             self.senders_changed();
         }

@@ -1,12 +1,13 @@
 //! What the engine is given and what it asks for: all of its dealings with the world.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use sremp_core::{
     channel::{Admission, HandshakeHash, Message, Service},
     error::ErrorCode,
     id::{ContactId, IntroToken},
     identity::Identity,
+    relay::Cursor,
 };
 use sremp_net::{
     CloseReason, DialTarget, Direction, LinkId,
@@ -18,6 +19,43 @@ use sremp_net::{
 use super::Engine;
 use super::{ServerLink, ServerOpened, ServerTarget, StoreMeasure, Ticket};
 use crate::view::{Command, CommandError, Reply};
+
+/// An envelope that came over a direct connection.
+#[derive(Debug)]
+pub struct Keep {
+    /// Its sender.
+    pub from: ContactId,
+    /// Whether it is a contact: strangers share a small part of the mailbox.
+    pub accepted: bool,
+    /// The envelope.
+    pub envelope: Arc<[u8]>,
+    /// The request that brought it.
+    pub request: (LinkId, u32),
+}
+
+/// An item of the mailbox of the built-in relay.
+#[derive(Debug)]
+pub struct Kept {
+    /// Its place there.
+    pub cursor: Cursor,
+    /// Its sender.
+    pub from: ContactId,
+    /// The envelope.
+    pub envelope: Arc<[u8]>,
+    /// The request that brought it, if that was in this run.
+    pub request: Option<(LinkId, u32)>,
+}
+
+/// Why the mailbox of the built-in relay did not take an envelope, or cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unkept {
+    /// So much of its sender waits there already.
+    Quota,
+    /// Its disk is short of room.
+    Room,
+    /// It failed: why, in words.
+    Failed(String),
+}
 
 /// Something that happened outside.
 #[derive(Debug)]
@@ -109,6 +147,10 @@ pub enum Input {
     },
     /// Whether and where a router leads to this client from outside.
     Mapped(Mapping),
+    /// An envelope is in the mailbox of the built-in relay, now or since an earlier run.
+    Kept(Box<Kept>),
+    /// An envelope is not in the mailbox of the built-in relay: it is not read either.
+    NotKept(Unkept),
     /// This host has got or lost an address: what could not be reached may be reached now.
     NetworkChanged,
     /// The time of [`Engine::deadline`] has come.
@@ -164,6 +206,11 @@ pub enum Output {
     Disconnect(ServerLink),
     /// Asks DNS for a domain's rendezvous servers; the answer is [`Input::Resolved`].
     Resolve(String),
+    /// Keeps an envelope in the mailbox of the built-in relay; the outcome is [`Input::Kept`] or
+    /// [`Input::NotKept`].
+    Keep(Box<Keep>),
+    /// Deletes what was read from the mailbox of the built-in relay.
+    Discard(Cursor),
     /// One's own identity or noise key has changed: new connections show the new one.
     IdentityChanged,
     /// Ends the client.

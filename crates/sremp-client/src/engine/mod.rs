@@ -16,6 +16,7 @@ mod doctor;
 mod forks;
 mod invites;
 mod io;
+mod keeping;
 mod lines;
 mod links;
 mod naming;
@@ -33,6 +34,8 @@ mod requests;
 mod resending;
 mod resets;
 mod restoring;
+mod screen;
+mod screens;
 mod sending;
 mod silence;
 mod telling;
@@ -58,12 +61,12 @@ use sremp_net::CloseReason;
 
 use self::{
     accounting::Refusals, dialling::Dialling, disappearing::Disappearing, doctor::Examination,
-    links::Links, own::Own, peers::Peers, relays::Relays, rendezvous::Servers, restoring::Renewals,
-    waits::Waits,
+    keeping::Keeping, links::Links, own::Own, peers::Peers, relays::Relays, rendezvous::Servers,
+    restoring::Renewals, screen::Screen, screens::Screens, waits::Waits,
 };
 pub use self::{
     doctor::StoreMeasure,
-    io::{Input, Output},
+    io::{Input, Keep, Kept, Output, Unkept},
     rendezvous::{ServerOpened, ServerTarget},
 };
 use crate::{
@@ -131,6 +134,11 @@ pub struct Engine {
     /// When a restored contact was last sent what it lacks.
     resent: BTreeMap<ContactId, Tick>,
     refusals: Refusals,
+    keeping: Keeping,
+    /// The screens of this home.
+    screens: Screens,
+    /// If this home is a screen itself.
+    screen: Option<Screen>,
     started: Tick,
     next_maintenance: Tick,
     /// Both clocks at the last maintenance: a calendar that jumps ends nothing.
@@ -172,8 +180,17 @@ impl Engine {
             restoring::renew_identity(tx, now.wall, rng)?;
         }
         let own = Own::load(tx, config.prefers_async, now.wall, rng)?;
-        let online = mode != Mode::Offline;
-        let resident = mode == Mode::Resident;
+        let screen = Screen::load(
+            tx,
+            mode != Mode::Offline,
+            &own.identity,
+            (now.wall, now.tick),
+            rng,
+        )?;
+        let online = mode != Mode::Offline && screen.is_none();
+        let resident = mode == Mode::Resident && screen.is_none();
+        let served = config.built_in_relay && screen.is_none();
+        let screens = Screens::load(tx, served, restored, &own.identity, now.wall, rng)?;
         let mut servers = Servers::load(tx, &config, resident, now.tick)?;
         servers.load_candidates(tx, now.wall)?;
         let mut engine = Self {
@@ -197,8 +214,15 @@ impl Engine {
             renewals: Renewals::default(),
             resent: BTreeMap::new(),
             refusals: Refusals::default(),
+            keeping: Keeping::default(),
+            screens,
             started: now.tick,
-            next_maintenance: now.tick,
+            // a screen has nothing to be maintained
+            next_maintenance: match &screen {
+                None => now.tick,
+                Some(_) => Tick::new(u64::MAX),
+            },
+            screen,
             last_maintenance: None,
             last_event: tx.last_event()?,
         };
@@ -252,9 +276,11 @@ impl Engine {
         self.run_relays(&mut step)?;
         self.run_servers(&mut step)?;
         self.dial_due(&mut step)?;
+        self.run_screen(&mut step);
         self.examine(&mut step)?;
         self.answer_waits(&mut step)?;
         self.peers.save(step.tx)?;
+        self.tell_screens(&mut step)?;
         Ok(step.outputs)
     }
 
@@ -278,6 +304,7 @@ impl Engine {
             self.renewals.deadline(self.online),
             self.relays.deadline(self.online),
             self.servers.deadline(self.online),
+            self.screen.as_ref().and_then(Screen::deadline),
         ]
         .into_iter()
         .flatten()
@@ -289,7 +316,15 @@ impl Engine {
         &self.own.identity
     }
 
+    /// The identity that connections show: one's own, but of a screen another.
+    pub fn shown(&self) -> &sremp_core::identity::SecretIdentity {
+        self.screen.as_ref().map_or(self.own(), Screen::shown)
+    }
+
     fn take(&mut self, step: &mut Step<'_, '_>, input: Input) -> Result<(), StoreError> {
+        let Some(input) = self.take_as_screen(step, input)? else {
+            return Ok(());
+        };
         match input {
             Input::Command { ticket, command } => self.handle_command(step, ticket, command),
             Input::Left(tickets) => {
@@ -304,6 +339,10 @@ impl Engine {
                 intro,
             } => match service {
                 Service::Relay => self.handle_relay_shown(step, link, &identity),
+                _ if self.screens.are(&identity) => {
+                    self.screen_shown(step, link);
+                    Ok(())
+                }
                 _ => self.handle_shown(step, link, &identity, intro),
             },
             Input::Opened {
@@ -314,10 +353,18 @@ impl Engine {
                 binding,
             } => match service {
                 Service::Relay => self.handle_relay_opened(step, link, &identity, &binding),
+                _ if self.screens.is_admitted(link) => {
+                    self.screen_opened(link);
+                    Ok(())
+                }
                 _ => self.handle_opened(step, link, direction, &identity),
             },
             Input::Message { link, message } if self.relays.has_link(link) => {
                 self.handle_relay_message(step, link, &message)
+            }
+            Input::Message { link, message } if self.screens.has_link(link) => {
+                self.screen_message(step, link, &message);
+                Ok(())
             }
             Input::Message { link, message } => self.handle_message(step, link, &message),
             Input::Examine { ticket, store } => {
@@ -339,6 +386,7 @@ impl Engine {
                     self.refusals.count("private-address");
                 }
                 match service {
+                    _ if self.screens.closed(link) => Ok(()),
                     Service::Relay => self.handle_relay_closed(step, link, dialled, &reason),
                     _ => self.handle_closed(step, link, dialled, &reason),
                 }
@@ -353,6 +401,11 @@ impl Engine {
             Input::ServerClosed { link, cause } => self.handle_server_closed(step, link, cause),
             Input::Resolved { domain, answer } => {
                 self.handle_resolved(step, &domain, answer);
+                Ok(())
+            }
+            Input::Kept(kept) => self.read_kept(step, &kept),
+            Input::NotKept(unkept) => {
+                self.not_kept(unkept);
                 Ok(())
             }
             Input::Mapped(mapping) => self.handle_mapped(step, mapping),

@@ -29,16 +29,17 @@ const MAX_REQUESTS_BY_RELAYS: usize = 2 * MAX_PENDING_REQUESTS;
 const MAX_REFUSED: u32 = 3;
 
 impl Engine {
-    /// An envelope over a direct connection. The answer goes out once the step is durable; what
-    /// cannot be read is dropped without an answer (D3.12).
+    /// An envelope over a direct connection, or one that came over a connection which has ended. The
+    /// answer goes out once the step is durable; what cannot be read is dropped without an answer
+    /// (D3.12).
     pub(super) fn receive_envelope(
         &mut self,
         step: &mut Step<'_, '_>,
-        link: LinkId,
+        request: Option<(LinkId, u32)>,
         key: &ContactId,
-        req_id: u32,
         envelope: &[u8],
     ) -> Result<(), StoreError> {
+        let link = request.map(|(link, _)| link);
         let peer = self.peers.take(step.tx, key)?;
         if peer.as_ref().is_some_and(|p| !p.is_accepted()) {
             // one request is all that a stranger may say before an answer
@@ -55,7 +56,7 @@ impl Engine {
         };
         let committed = match peer {
             None => {
-                let intro = self.links.get(link).and_then(|l| l.intro);
+                let intro = link.and_then(|link| self.links.get(link)?.intro);
                 let way = Arrival::Direct;
                 if let Err(cause) = self.receive_request(step, key, &plaintext, intro, way)? {
                     self.refuse_stranger(step, link, cause);
@@ -68,17 +69,28 @@ impl Engine {
                 committed
             }
         };
-        if committed {
+        if !committed {
+            return Ok(());
+        }
+        if let Some((link, req_id)) = request {
             let message = P2pMessage::EnvelopeOk(EnvelopeId::of(envelope)).to_message(req_id);
             step.outputs.push(Output::Send { link, message });
-            self.push_soon(key);
         }
+        self.push_soon(key);
         Ok(())
     }
 
     /// Counts what a stranger may not do; who goes on is sent away.
-    fn refuse_stranger(&mut self, step: &mut Step<'_, '_>, link: LinkId, cause: &'static str) {
+    pub(super) fn refuse_stranger(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        link: Option<LinkId>,
+        cause: &'static str,
+    ) {
         self.refusals.count(cause);
+        let Some(link) = link else {
+            return;
+        };
         let Some(state) = self.links.get_mut(link) else {
             return;
         };

@@ -32,7 +32,7 @@ impl Engine {
         let req_id = message.req_id;
         match P2pMessage::decode(message) {
             Ok(P2pMessage::Envelope(envelope)) => {
-                self.receive_envelope(step, link, &peer, req_id, &envelope)
+                self.take_envelope(step, (link, req_id), &peer, envelope)
             }
             Ok(P2pMessage::EnvelopeOk(id)) => {
                 self.handle_envelope_ok(step, link, &peer, req_id, &id)

@@ -180,6 +180,8 @@ impl Engine {
         let mut warnings = self.relay_warnings(step.now);
         warnings.extend(inside.map(|name| inside_a_network(&name.shown())));
         warnings.extend(self.mapping_warning());
+        warnings.extend(self.keeping_warning());
+        warnings.extend(self.screen_warning());
         warnings.extend(self.not_found_because().map(str::to_owned));
         warnings.sort_unstable();
         let contacts = names.iter().filter(|n| n.standing == Standing::Accepted);
@@ -204,6 +206,7 @@ impl Engine {
             contacts: contacts.count() as u64,
             last_event: self.last_event,
             acknowledged: step.tx.acknowledged()?,
+            screens: self.screens.count(),
             refused: self.refusals.to_map(),
             uptime: step.now.tick.since(self.started).as_secs(),
         })

@@ -14,15 +14,19 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufWriter, Read, Write as _},
+    net::SocketAddr,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use sremp_core::rand_core::CryptoRng;
+use sremp_core::{contact_card::Endpoint, rand_core::CryptoRng};
 use zeroize::Zeroizing;
 
 use super::{DATABASE, Home, HomeError, KEY, Passphrase, create, key_file};
-use crate::store::{Store, StoreError};
+use crate::{
+    config::Config,
+    store::{Store, StoreError},
+};
 
 const MAGIC: &[u8; 16] = b"SREMP backup 01\n";
 /// Beginning of the name of a copy that is being made, in the home.
@@ -118,6 +122,41 @@ impl Home {
         passphrase: &Passphrase,
         rng: &mut R,
     ) -> Result<(), HomeError> {
+        self.restore_and(from, passphrase, rng, |_, _, _| Ok(()))
+    }
+
+    /// Makes a home of a backup that only shows what the home has that the backup was made of, and asks
+    /// for it `at` this `HOST:PORT`, or where the backup says that it is.
+    ///
+    /// # Errors
+    /// As [`Self::restore`]; [`HomeError::NoScreen`], [`HomeError::Nowhere`].
+    pub fn restore_screen<R: CryptoRng>(
+        &self,
+        from: &Path,
+        passphrase: &Passphrase,
+        at: Option<&str>,
+        rng: &mut R,
+    ) -> Result<(), HomeError> {
+        self.restore_and(from, passphrase, rng, |store, config, rng| {
+            let places = places(store, at, config).map_err(HomeError::Store)?;
+            if places.is_empty() {
+                return Err(HomeError::Nowhere);
+            }
+            let made = store.transaction(|tx| tx.become_screen(&places, rng));
+            match made.map_err(HomeError::Store)? {
+                true => store.checkpoint().map_err(HomeError::Store),
+                false => Err(HomeError::NoScreen),
+            }
+        })
+    }
+
+    fn restore_and<R: CryptoRng + ?Sized>(
+        &self,
+        from: &Path,
+        passphrase: &Passphrase,
+        rng: &mut R,
+        then: impl FnOnce(&mut Store, &str, &mut R) -> Result<(), HomeError>,
+    ) -> Result<(), HomeError> {
         let mut file = File::open(from).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => HomeError::NoBackup(from.to_owned()),
             _ => HomeError::io("reading", from, e),
@@ -129,15 +168,16 @@ impl Home {
             _ => HomeError::io("reading", from, e),
         })?;
         let key = key_file::read(&key_text, passphrase)?;
-        create::in_one_step(&self.path, rng, |draft, _| {
+        create::in_one_step(&self.path, rng, |draft, rng| {
             create::file(&draft.join(KEY), key_text.as_bytes())?;
             let database = draft.join(DATABASE);
             copy_rest(&mut file, &database)?;
-            let config =
+            let (mut store, config) =
                 finish(&database, &key).map_err(|e| match HomeError::store(&database, e) {
                     HomeError::Damaged(_) => HomeError::DamagedBackup(from.to_owned()),
                     error => error,
                 })?;
+            then(&mut store, &config, rng)?;
             create::file(&draft.join(super::CONFIG), config.as_bytes())
         })
     }
@@ -264,13 +304,31 @@ fn copy_rest(from: &mut File, to: &Path) -> Result<(), HomeError> {
     copied.map_err(|e| HomeError::io("writing", to, e))
 }
 
+/// Where the home of a screen is: as somebody says, or as it said itself.
+fn places(store: &mut Store, at: Option<&str>, config: &str) -> Result<Vec<String>, StoreError> {
+    if let Some(at) = at {
+        return Ok(vec![at.to_owned()]);
+    }
+    let config = Config::parse(config).unwrap_or_default();
+    let listened = store.transaction(|tx| tx.setting("endpoint"))?;
+    let listened = listened.and_then(|bytes| String::from_utf8(bytes).ok());
+    let reachable = |place: &String| match place.parse::<SocketAddr>() {
+        Ok(address) => !address.ip().is_unspecified() && address.port() != 0,
+        Err(_) => place.parse::<Endpoint>().is_ok(),
+    };
+    let said = [config.advertise, listened, config.listen];
+    let mut places: Vec<String> = said.into_iter().flatten().filter(reachable).collect();
+    places.dedup();
+    Ok(places)
+}
+
 /// Checks every page; the text of the config file.
-fn finish(database: &Path, key: &crate::store::DatabaseKey) -> Result<String, StoreError> {
+fn finish(database: &Path, key: &crate::store::DatabaseKey) -> Result<(Store, String), StoreError> {
     let mut store = Store::open(database, key)?;
     store.integrity_check()?;
     let config = store.transaction(|tx| tx.take_backup_config())?;
     store.checkpoint()?;
-    config.ok_or(StoreError::Damaged)
+    Ok((store, config.ok_or(StoreError::Damaged)?))
 }
 
 #[cfg(test)]

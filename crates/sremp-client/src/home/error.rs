@@ -56,6 +56,10 @@ pub enum HomeError {
     NoBackup(PathBuf),
     /// The backup is not as it was written.
     DamagedBackup(PathBuf),
+    /// The home noted no changes that a screen of it could follow.
+    NoScreen,
+    /// It is not known where the home of a screen is.
+    Nowhere,
     /// The config file does not make sense.
     Config(PathBuf, ConfigError),
     /// The system failed.
@@ -147,6 +151,12 @@ impl std::fmt::Display for HomeError {
                 "{} is cut off or damaged, nothing was restored: copy it anew, or take another backup",
                 path.display()
             ),
+            Self::NoScreen => f.write_str(
+                "the home was backed up without a built-in relay, which tells its screens what changes: there, set `sremp config built_in_relay true`, start `sremp up` anew, and make another backup",
+            ),
+            Self::Nowhere => f.write_str(
+                "the backup does not say where its home is reached: say it with --at HOST:PORT",
+            ),
             Self::Config(path, error) => {
                 write!(f, "{}, {error}: correct it and try again", path.display())
             }
@@ -201,9 +211,11 @@ impl From<HomeError> for CommandError {
             HomeError::DiskFull | HomeError::ReadOnly(_) | HomeError::Io { .. } => {
                 ErrorKind::Storage
             }
-            HomeError::Config(..) | HomeError::BackupExists(_) | HomeError::NoBackup(_) => {
-                ErrorKind::Usage
-            }
+            HomeError::Config(..)
+            | HomeError::BackupExists(_)
+            | HomeError::NoBackup(_)
+            | HomeError::NoScreen
+            | HomeError::Nowhere => ErrorKind::Usage,
             HomeError::Store(store) => return store.clone().into(),
             HomeError::NotFound(_)
             | HomeError::Exists(_)

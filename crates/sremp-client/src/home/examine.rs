@@ -16,6 +16,7 @@ impl Home {
             (self.config_path(), 0o600),
             (self.path().join(super::KEY), 0o600),
             (self.database_path(), 0o600),
+            (self.mailbox_path(), 0o600),
         ];
         let modes = paths.into_iter().filter_map(|(path, most)| {
             let mode = fs::metadata(&path).ok()?.permissions().mode() & 0o777;

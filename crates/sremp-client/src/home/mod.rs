@@ -4,6 +4,7 @@
 //! config.toml   settings, for people (config.rs)
 //! key           the database key, wrapped by the passphrase (key_file.rs)
 //! sremp.db      everything else, encrypted (store/)
+//! mailbox.db    the mailbox of the built-in relay, encrypted (mailbox.rs); if the user wants one
 //! lock          held while a process has the home open (lock.rs)
 //! sock          where that process takes commands
 //! ```
@@ -39,6 +40,7 @@ use crate::{
 const CONFIG: &str = "config.toml";
 const KEY: &str = "key";
 const DATABASE: &str = "sremp.db";
+const MAILBOX: &str = "mailbox.db";
 const LOCK: &str = "lock";
 const SOCKET: &str = "sock";
 /// Longest config file in bytes.
@@ -96,6 +98,11 @@ impl Home {
     /// The encrypted database.
     pub fn database_path(&self) -> PathBuf {
         self.path.join(DATABASE)
+    }
+
+    /// The mailbox of the built-in relay.
+    pub fn mailbox_path(&self) -> PathBuf {
+        self.path.join(MAILBOX)
     }
 
     /// The socket on which the running client takes commands.

@@ -29,6 +29,11 @@ impl Shell {
             let _ = known.handle.try_send(LinkCommand::Close(ErrorCode::Busy));
         }
         self.servers.disconnect_all();
+        self.to_keep.clear();
+        self.kept.clear();
+        if let Some(mailbox) = &mut self.mailbox {
+            mailbox.begin_anew(self.clock.now());
+        }
         // room on a disk can be made; anything else means that what is written cannot be relied on
         if !matches!(error, StoreError::Full | StoreError::ReadOnly) {
             return Err(told);
@@ -72,6 +77,7 @@ impl Shell {
             let left = network.shutdown(ErrorCode::GoingAway);
             let _ = tokio::join!(told, given_back, left);
         });
+        self.keep_nothing_more();
         let _ = self.store.checkpoint();
     }
 }

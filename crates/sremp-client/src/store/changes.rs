@@ -185,7 +185,7 @@ impl Tx<'_> {
         )
     }
 
-    fn blank_message(&mut self, id: i64) -> Result<()> {
+    pub(super) fn blank_message(&mut self, id: i64) -> Result<()> {
         self.index()?;
         let sql = concat!("UPDATE message SET text = ", blank!(), " WHERE id = ?1");
         self.execute_one(sql, [id])

@@ -46,6 +46,8 @@ impl Tx<'_> {
         if self.execute(sql, [saturating(seq)])? == 1 {
             let gone = saturating(seq.saturating_sub(EVENTS_KEPT));
             self.execute("DELETE FROM event WHERE seq <= ?1", [gone])?;
+            // a screen acknowledges for itself
+            self.execute("DELETE FROM change WHERE kind = 3 AND row <= ?1", [gone])?;
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ mod receipts;
 mod relays;
 mod rendezvous;
 mod restoring;
+mod screens;
 mod search;
 mod sessions;
 mod timers;
@@ -31,7 +32,9 @@ mod tx;
 
 use std::path::Path;
 
+use hkdf::Hkdf;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig, limits::Limit};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 pub use changes::{ChangeKind, Fate, MAX_EARLY, MessageChange, MessageTarget, ReactionRecord};
@@ -48,6 +51,7 @@ pub use receipts::{AttemptRecord, ConfirmationRecord, NewConfirmation, NewReceip
 pub use relays::{ReadItem, RelayRecord, RelayRow};
 pub use rendezvous::FoundPlaces;
 pub use restoring::{Renewal, Room};
+pub use screens::{Applied, Change, Era, ScreenState};
 pub use search::MAX_SEARCH_WORDS;
 pub use sessions::{KEY_USE_AGE, KeyUse};
 pub use timers::{Expiry, TimerRecord};
@@ -57,12 +61,13 @@ use error::vendor;
 use sremp_core::wire::bytes::Hex;
 
 /// The version of the schema, and what leads to it: entry `n` makes version `n + 1` of version `n`.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("schema.sql"),
     include_str!("rendezvous.sql"),
     include_str!("content.sql"),
     include_str!("restoring.sql"),
     include_str!("paths.sql"),
+    include_str!("screens.sql"),
 ];
 /// Newest version of the database known here.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
@@ -166,6 +171,15 @@ impl Store {
             key: key.cloned(),
             stopped: false,
         })
+    }
+
+    /// A key of its own for something beside the database; none if the database is not encrypted.
+    pub(crate) fn key_for(&self, label: &[u8]) -> Option<DatabaseKey> {
+        let mut key: DatabaseKey = Zeroizing::new([0; 32]);
+        let hkdf = Hkdf::<Sha256>::new(None, self.key.as_ref()?.as_slice());
+        // refused are only lengths above 255 × 32 bytes
+        hkdf.expand(label, key.as_mut()).ok()?;
+        Some(key)
     }
 
     /// Runs `work` in one transaction. `Ok` is durable when this returns: it survives power loss.

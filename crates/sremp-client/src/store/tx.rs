@@ -63,7 +63,7 @@ impl<'s> Tx<'s> {
         Err(error)
     }
 
-    fn run<T>(
+    pub(super) fn run<T>(
         &mut self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -80,6 +80,18 @@ impl<'s> Tx<'s> {
     pub(super) fn execute(
         &mut self,
         sql: &'static str,
+        params: impl Params,
+    ) -> Result<usize, StoreError> {
+        self.run(|conn| {
+            let mut statement = conn.prepare_cached(sql).map_err(vendor)?;
+            statement.execute(params).map_err(vendor)
+        })
+    }
+
+    /// Runs a statement that is made of names of tables and columns.
+    pub(super) fn execute_text(
+        &mut self,
+        sql: &str,
         params: impl Params,
     ) -> Result<usize, StoreError> {
         self.run(|conn| {

@@ -25,7 +25,7 @@ use std::path::Path;
 
 use sremp_core::{contact_card::RelayHint, id::IdentityKey, time::UnixMillis};
 
-pub use embedded::{EmbeddedReader, EmbeddedStore, backup, fsck, stats};
+pub use embedded::{EmbeddedReader, EmbeddedStore, StoreKey, backup, fsck, stats};
 pub use error::StoreError;
 pub use ids::{BlobHash, Confirmation, Cursor, MessageId};
 pub use limits::{

@@ -13,7 +13,7 @@ use sremp_core::{
 use sremp_relay::mailbox::{
     BlobHash, Confirmation, Confirmed, Cursor, DiskGuard, EmbeddedStore, IntroHash, IntroRule,
     Item, Limits, MailboxReader as _, MailboxStore, MemoryStore, MessageId, Op, Outcome, Purged,
-    StoreError, StoreOp, Stored,
+    StoreError, StoreKey, StoreOp, Stored,
 };
 
 pub(crate) const DAY: u64 = 24 * 60 * 60 * 1_000;
@@ -262,6 +262,42 @@ impl Backend for Embedded {
     fn restart(&mut self) {
         self.store = None;
         self.store = Some(self.open().unwrap());
+    }
+}
+
+/// The same under a key.
+pub(crate) struct Encrypted(Option<EmbeddedStore>, Limits, tempfile::TempDir);
+
+impl Encrypted {
+    pub(crate) fn path(&self) -> PathBuf {
+        self.2.path().join("mailboxes.db")
+    }
+
+    pub(crate) fn open(&self, key: u8) -> Result<EmbeddedStore, StoreError> {
+        EmbeddedStore::open_encrypted(&self.path(), &StoreKey::new([key; 32]), self.1, NO_GUARD)
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Backend for Encrypted {
+    type Store = EmbeddedStore;
+
+    fn new(limits: Limits) -> Self {
+        let mut new = Self(None, limits, tempfile::tempdir().unwrap());
+        new.restart();
+        new
+    }
+
+    fn store(&mut self) -> &mut EmbeddedStore {
+        self.0.as_mut().unwrap()
+    }
+
+    fn restart(&mut self) {
+        self.close();
+        self.0 = Some(self.open(1).unwrap());
     }
 }
 

@@ -81,6 +81,9 @@ fn show(to: &mut dyn Write, shown: &Shown) -> io::Result<()> {
         rows.push(row("found", found.to_owned()));
     }
     rows.extend(status.mapped.iter().map(|at| row("mapped", peer::line(at))));
+    if status.screens > 0 {
+        rows.push(row("screens", format!("{} follow", status.screens)));
+    }
     if status.allow_private_addresses {
         let what = "private addresses that others name are dialled";
         rows.push(row("allowed", what.to_owned()));

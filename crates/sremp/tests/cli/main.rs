@@ -1,6 +1,7 @@
 //! The binary from outside: arguments in, lines and exit codes out. What is asserted here is the
 //! scripting contract.
 
+mod built_in;
 mod contacts;
 mod contents;
 mod conversation;
@@ -24,6 +25,7 @@ mod rendezvous;
 mod rendezvous_load;
 mod restored;
 mod rpc;
+mod screens;
 mod support;
 mod up;
 mod usage;

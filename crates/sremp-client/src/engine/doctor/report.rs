@@ -51,6 +51,7 @@ impl Engine {
         checks.push(pending(step)?);
         checks.push(self.sessions());
         self.contacts_in_doubt(step, &mut checks)?;
+        checks.push(self.built_in_relay());
         checks.push(self.refused_so_far());
         self.check_paths(step, &mut checks)?;
         Ok(DoctorView { checks })
@@ -273,6 +274,21 @@ impl Engine {
             checks.push(check.remedy("End the other client that runs with this identity."));
         }
         Ok(())
+    }
+
+    fn built_in_relay(&self) -> CheckView {
+        match (self.config.built_in_relay, self.keeping_warning()) {
+            (false, _) => {
+                let words = "off (`built_in_relay`): what comes directly is read at once";
+                CheckView::new("mailbox", Outcome::Skipped, words)
+            }
+            (true, None) => {
+                let words = "on: what comes directly is kept before it is read";
+                CheckView::new("mailbox", Outcome::Ok, words)
+            }
+            (true, Some(warning)) => CheckView::new("mailbox", Outcome::Fail, warning)
+                .remedy("Make room on the disk and start the client again."),
+        }
     }
 
     fn refused_so_far(&self) -> CheckView {

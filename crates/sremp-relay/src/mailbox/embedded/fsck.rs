@@ -68,7 +68,7 @@ pub fn fsck(path: &Path) -> Result<Vec<String>, StoreError> {
     if !path.exists() {
         return Err(StoreError::Io(format!("{} is not there", path.display())));
     }
-    let conn = sql::reader(path)?;
+    let conn = sql::reader(path, None)?;
     // all of it as of one moment
     let check = sql::pragma(&conn, "query_only = ON")
         .and_then(|()| conn.execute_batch("BEGIN").map_err(vendor))

@@ -9,6 +9,8 @@ use std::{
 use rusqlite::Connection;
 use sremp_core::id::IdentityKey;
 
+use super::StoreKey;
+
 /// Row number of a party, of another relay, of an item.
 pub(super) type PartyId = u32;
 pub(super) type RelayId = u32;
@@ -20,6 +22,8 @@ const SENDERS_KEPT: usize = 8_192;
 /// What writer and readers share.
 pub(super) struct Shared {
     pub(super) path: PathBuf,
+    /// None: not encrypted.
+    pub(super) key: Option<StoreKey>,
     index: RwLock<Index>,
     /// Connections of readers at rest.
     pub(super) connections: Mutex<Vec<Connection>>,
@@ -98,9 +102,10 @@ pub(super) enum Change {
 }
 
 impl Shared {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, key: Option<StoreKey>) -> Self {
         Self {
             path,
+            key,
             index: RwLock::default(),
             connections: Mutex::default(),
             senders: Mutex::default(),

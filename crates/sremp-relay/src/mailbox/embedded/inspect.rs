@@ -43,5 +43,5 @@ fn open(path: &Path) -> Result<rusqlite::Connection, StoreError> {
     if !path.exists() {
         return Err(StoreError::Io(format!("{} is not there", path.display())));
     }
-    sql::reader(path)
+    sql::reader(path, None)
 }

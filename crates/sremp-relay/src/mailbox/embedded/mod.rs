@@ -40,6 +40,7 @@ use std::{
 
 use rusqlite::{Connection, TransactionBehavior};
 use sremp_core::time::UnixMillis;
+use zeroize::Zeroizing;
 
 use self::{
     batch::Batch,
@@ -58,6 +59,9 @@ const LOG_AT_REST: i64 = 512;
 /// Free pages that are given back at once, and from how many on: 4 and 32 MiB.
 const FREE_STEP: u32 = 1_024;
 const FREE_KEPT: i64 = 8_192;
+
+/// A random key of 32 bytes that encrypts a database.
+pub type StoreKey = Zeroizing<[u8; 32]>;
 
 /// The writer of one database file.
 pub struct EmbeddedStore {
@@ -93,9 +97,32 @@ impl EmbeddedStore {
     /// # Errors
     /// [`StoreError`] if it cannot be written, is damaged, or of a newer version.
     pub fn open(path: &Path, limits: Limits, guard: DiskGuard) -> Result<Self, StoreError> {
+        Self::open_with(path, None, limits, guard)
+    }
+
+    /// The same for a database whose every page is encrypted under this key: for a mailbox beside
+    /// what its owner keeps encrypted.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; under another key than its own it is [`StoreError::Damaged`].
+    pub fn open_encrypted(
+        path: &Path,
+        key: &StoreKey,
+        limits: Limits,
+        guard: DiskGuard,
+    ) -> Result<Self, StoreError> {
+        Self::open_with(path, Some(key), limits, guard)
+    }
+
+    fn open_with(
+        path: &Path,
+        key: Option<&StoreKey>,
+        limits: Limits,
+        guard: DiskGuard,
+    ) -> Result<Self, StoreError> {
         create(path)?;
-        let conn = sql::writer(path)?;
-        let shared = Arc::new(Shared::new(path.to_owned()));
+        let conn = sql::writer(path, key)?;
+        let shared = Arc::new(Shared::new(path.to_owned(), key.cloned()));
         let (ledger, index) = scan::scan(&conn)?;
         *shared.write() = index;
         Ok(Self {
@@ -236,7 +263,7 @@ impl MailboxStore for EmbeddedStore {
 /// # Errors
 /// As [`MailboxReader::backup`](super::MailboxReader::backup).
 pub fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
-    reader::copy(&sql::reader(from)?, to)
+    reader::copy(&sql::reader(from, None)?, to)
 }
 
 /// SQLite would give a new file to everybody's eyes.

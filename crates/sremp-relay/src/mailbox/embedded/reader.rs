@@ -135,7 +135,7 @@ impl EmbeddedReader {
         let resting = rest().pop();
         let conn = match resting {
             Some(conn) => conn,
-            None => sql::reader(&self.0.path)?,
+            None => sql::reader(&self.0.path, self.0.key.as_ref())?,
         };
         let outcome = work(&conn)?;
         let mut rest = rest();
