@@ -13,13 +13,13 @@ use crate::{
 const MAY_USE: [(&str, &[&str]); 9] = [
     ("sremp-core", &[]),
     ("sremp-net", &["sremp-core"]),
-    ("sremp-client", &["sremp-core", "sremp-net", "sremp-relay"]),
     ("sremp-server", &["sremp-core"]),
     ("sremp-relay", &["sremp-core", "sremp-net", "sremp-server"]),
     (
         "sremp-rendezvous",
         &["sremp-core", "sremp-net", "sremp-server"],
     ),
+    ("sremp-client", &["sremp-core", "sremp-net", "sremp-relay"]),
     (
         "sremp",
         &["sremp-client", "sremp-relay", "sremp-rendezvous"],

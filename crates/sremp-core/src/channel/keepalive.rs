@@ -197,7 +197,7 @@ mod tests {
             .map(|_| jittered(&mut rng).as_millis() as u64)
             .collect();
         assert!(all.iter().all(|ms| (80_000..=120_000).contains(ms)));
-        assert!(all.iter().any(|ms| *ms < 49_000) && all.iter().any(|ms| *ms > 71_000));
+        assert!(all.iter().any(|ms| *ms < 81_000) && all.iter().any(|ms| *ms > 119_000));
     }
 
     #[test]
