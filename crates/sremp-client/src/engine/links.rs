@@ -16,10 +16,7 @@ use sremp_core::{
 };
 use sremp_net::{CloseReason, Direction, LinkId};
 
-use super::{
-    Engine, Output, Step,
-    silence::{Silence, Verdict},
-};
+use super::{Engine, Output, Step, silence::Silence};
 use crate::store::StoreError;
 
 /// `last_seen` is not written more often than this.
@@ -101,7 +98,7 @@ impl Link {
     }
 
     /// Since when an answer is awaited.
-    fn awaited(&self) -> Option<Tick> {
+    pub(super) fn awaited(&self) -> Option<Tick> {
         (!self.in_flight.is_empty()).then_some(self.progress)
     }
 
@@ -378,35 +375,6 @@ impl Engine {
         }
     }
 
-    /// Asks whether somebody is there who leaves everything unanswered, and gives up a connection that
-    /// is silent even then: a new one may get through.
-    pub(super) fn leave_silent(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
-        let now = step.now.tick;
-        let mut dead = Vec::new();
-        for (id, link) in &mut self.links.open {
-            let given_up = self.dialling.given_up(&link.peer);
-            match link.silence.judge(now, link.awaited(), given_up) {
-                Verdict::Wait => {}
-                Verdict::Ask => step.outputs.push(Output::Probe(*id)),
-                Verdict::Dead => dead.push((*id, link.peer)),
-            }
-        }
-        dead.sort_unstable();
-        for (link, key) in dead {
-            let changed = self.links.get(link).is_some_and(|l| l.silence.changed());
-            if let Some(of_use) = self.forget_link(link, now) {
-                self.dialling.silent(&key, of_use, now);
-                if changed {
-                    self.dialling.restore(key, now);
-                }
-            }
-            let code = ErrorCode::GoingAway;
-            step.outputs.push(Output::Close { link, code });
-            self.redial_if_wanted(step, &key)?;
-        }
-        Ok(())
-    }
-
     /// Sends again what a peer has left without an answer, and asks again for a bundle.
     pub(super) fn retry_unanswered(&mut self, step: &Step<'_, '_>) {
         let now = step.now.tick;
@@ -495,7 +463,7 @@ impl Engine {
 
     /// A connection is not used any more. Tells of the one that was in use with its contact whether it
     /// was of use.
-    fn forget_link(&mut self, link: LinkId, now: Tick) -> Option<bool> {
+    pub(super) fn forget_link(&mut self, link: LinkId, now: Tick) -> Option<bool> {
         let closed = self.links.open.remove(&link)?;
         let key = closed.peer;
         let candidate = self.links.candidates.get(&key);

@@ -1,6 +1,10 @@
-//! The network is another one: nothing that failed before counts any more (D7.2).
+//! The network is another one, and nothing that failed before counts any more (D7.2); or it is cut, and
+//! says nothing.
 
-use super::{Engine, Output, Step};
+use sremp_core::error::ErrorCode;
+
+use super::{Engine, Output, Step, silence::Verdict};
+use crate::store::StoreError;
 
 impl Engine {
     /// Contacts, relays and servers are tried at once, however often they have failed; connections
@@ -18,5 +22,34 @@ impl Engine {
         for link in self.relays.ask_all(now) {
             step.outputs.push(Output::Probe(link));
         }
+    }
+
+    /// Asks whether somebody is there who leaves everything unanswered, and gives up a connection that
+    /// is silent even then: a new one may get through.
+    pub(super) fn leave_silent(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        let now = step.now.tick;
+        let mut dead = Vec::new();
+        for (id, link) in &mut self.links.open {
+            let given_up = self.dialling.given_up(&link.peer);
+            match link.silence.judge(now, link.awaited(), given_up) {
+                Verdict::Wait => {}
+                Verdict::Ask => step.outputs.push(Output::Probe(*id)),
+                Verdict::Dead => dead.push((*id, link.peer)),
+            }
+        }
+        dead.sort_unstable();
+        for (link, key) in dead {
+            let changed = self.links.get(link).is_some_and(|l| l.silence.changed());
+            if let Some(of_use) = self.forget_link(link, now) {
+                self.dialling.silent(&key, of_use, now);
+                if changed {
+                    self.dialling.restore(key, now);
+                }
+            }
+            let code = ErrorCode::GoingAway;
+            step.outputs.push(Output::Close { link, code });
+            self.redial_if_wanted(step, &key)?;
+        }
+        Ok(())
     }
 }
