@@ -2,7 +2,7 @@
 
 use sremp_client::{
     config::Config,
-    view::{Action, Command, ErrorKind, Event, MessageKind, MessageView, Reply, Wait},
+    view::{Action, Command, ErrorKind, Event, MessageKind, MessageView, Outcome, Reply, Wait},
 };
 use sremp_core::{
     channel::P2pMessage,
@@ -10,6 +10,7 @@ use sremp_core::{
     id::ContactId,
     identity::Trust,
     relay::{Cursor, RelayMessage, Subscribe},
+    route::Choice,
 };
 use sremp_sim::{Alone, Faults, World};
 
@@ -84,9 +85,12 @@ fn found(world: &mut World, node: usize, words: &str) -> Vec<MessageView> {
     }
 }
 
-fn contacts(world: &mut World, node: usize) -> Vec<(String, Trust)> {
+fn contacts(world: &mut World, node: usize) -> Vec<(String, Trust, Choice)> {
     match world.command(node, Command::Contacts { requests: false }) {
-        Reply::Contacts { contacts } => contacts.into_iter().map(|c| (c.alias, c.trust)).collect(),
+        Reply::Contacts { contacts } => {
+            let seen = contacts.into_iter();
+            seen.map(|c| (c.alias, c.trust, c.direct)).collect()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -178,7 +182,14 @@ fn contacts_that_come_and_change_are_seen_on_two_screens_at_once() {
         trust: Trust::Trusted,
     };
     world.command(ann, trust);
+    world.run(60_000);
+    let direct = Command::SetDirect {
+        contact: "cid".to_owned(),
+        direct: Choice::Off,
+    };
+    world.command(ann, direct);
     world.run(120_000);
+    assert_eq!(contacts(&mut world, ann)[1].2, Choice::Off);
     for screen in screens {
         assert_eq!(contacts(&mut world, screen), contacts(&mut world, ann));
         assert_eq!(received(&mut world, screen, "cid"), ["hello"]);
@@ -259,6 +270,33 @@ fn what_disappears_does_so_on_a_screen_that_nobody_reaches() {
         shown(&mut world, screen, "ben"),
         shown(&mut world, ann, "ben")
     );
+}
+
+#[test]
+fn a_screen_is_examined_by_whether_it_follows_and_not_by_whom_it_reaches() {
+    let mut world = World::new(9);
+    let (ann, _) = ann_and_ben(&mut world);
+    world.run(60_000);
+    let screen = world.screen_of(ann, "tablet");
+    let examined = |world: &mut World| match world.command_within(screen, Command::Doctor, 10_000) {
+        Some(Ok(Reply::Doctor(view))) => {
+            let of = view.checks.iter().map(|c| (c.check.to_string(), c.outcome));
+            of.collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    world.run(60_000);
+    let of = |name: &str, outcome| (name.to_owned(), outcome);
+    // nobody measures a store here
+    let wanted = [
+        of("store", Outcome::Skipped),
+        of("screen", Outcome::Ok),
+        of("refusals", Outcome::Ok),
+    ];
+    assert_eq!(examined(&mut world), wanted);
+    world.leave(ann);
+    world.run(60_000);
+    assert!(examined(&mut world).contains(&of("screen", Outcome::Warn)));
 }
 
 #[test]

@@ -333,16 +333,18 @@ impl Engine {
         self.answer_home(step);
     }
 
-    /// What `status` says of a screen.
-    pub(super) fn screen_warning(&self) -> Option<String> {
+    /// Whether a screen follows, and what `status` says of it.
+    pub(super) fn screen_state(&self) -> Option<(bool, String)> {
         let screen = self.screen.as_ref()?;
+        let follows = matches!(screen.at, At::Open { greeted: true, .. } | At::Offline);
         let state = match (&screen.trouble, &screen.at) {
             (Some(trouble), _) => format!("it does not follow: {trouble}"),
             (None, At::Open { greeted: true, .. }) => "it follows".to_owned(),
             (None, At::Offline) => "it follows while `sremp up` runs".to_owned(),
             (None, _) => "it is about to follow".to_owned(),
         };
-        Some(format!("this home is a screen, which only shows: {state}"))
+        let words = format!("this home is a screen, which only shows: {state}");
+        Some((follows && screen.trouble.is_none(), words))
     }
 }
 

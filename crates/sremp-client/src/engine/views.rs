@@ -181,7 +181,7 @@ impl Engine {
         warnings.extend(inside.map(|name| inside_a_network(&name.shown())));
         warnings.extend(self.mapping_warning());
         warnings.extend(self.keeping_warning());
-        warnings.extend(self.screen_warning());
+        warnings.extend(self.screen_state().map(|(_, words)| words));
         warnings.extend(self.not_found_because().map(str::to_owned));
         warnings.sort_unstable();
         let contacts = names.iter().filter(|n| n.standing == Standing::Accepted);

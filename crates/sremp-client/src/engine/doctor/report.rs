@@ -38,6 +38,20 @@ impl Engine {
         step: &mut Step<'_, '_>,
         found: &Examination,
     ) -> Result<DoctorView, StoreError> {
+        if let Some((follows, words)) = self.screen_state() {
+            let outcome = if follows { Outcome::Ok } else { Outcome::Warn };
+            let mut screen = CheckView::new("screen", outcome, words);
+            if !follows {
+                screen = screen.remedy(
+                    "See that the home runs with `built_in_relay` and is reached from here; a screen \
+                     that says that it has to be made anew needs a new backup \
+                     (`sremp restore FILE --screen`).",
+                );
+            }
+            // whom it reaches and who reaches it is the home's business
+            let checks = vec![store(found.store), screen, self.refused_so_far()];
+            return Ok(DoctorView { checks });
+        }
         let mut checks = vec![
             store(found.store),
             self.clock(step),
