@@ -300,6 +300,22 @@ fn a_screen_is_examined_by_whether_it_follows_and_not_by_whom_it_reaches() {
 }
 
 #[test]
+fn a_screen_that_is_carried_to_another_network_goes_on_there() {
+    let mut world = World::new(10);
+    let (ann, ben) = ann_and_ben(&mut world);
+    world.run(60_000);
+    let screen = world.screen_of(ann, "tablet");
+    world.run(60_000);
+    for text in ["one", "two", "three"] {
+        world.walk(screen);
+        world.send(ben, "ann", text);
+        world.run(3_000);
+        let got = received(&mut world, screen, "ben");
+        assert_eq!(got.last().map(String::as_str), Some(text));
+    }
+}
+
+#[test]
 fn a_screen_writes_to_nobody_and_has_no_sessions() {
     let mut world = World::new(3);
     let (ann, ben) = ann_and_ben(&mut world);

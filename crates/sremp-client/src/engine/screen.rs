@@ -167,8 +167,16 @@ impl Engine {
             Input::Message { .. } | Input::Pong(_) => {}
             Input::Closed { link, reason, .. } => self.home_closed(step, link, &reason),
             Input::NetworkChanged => {
-                if let At::Away(at) = &mut screen.at {
-                    *at = step.now.tick;
+                let now = At::Away(step.now.tick);
+                match screen.at {
+                    At::Away(_) => screen.at = now,
+                    // it may be dead, and nothing is lost by another one
+                    At::Open { link, .. } => {
+                        screen.at = now;
+                        let code = ErrorCode::GoingAway;
+                        step.outputs.push(Output::Close { link, code });
+                    }
+                    At::Offline | At::Dialling => {}
                 }
             }
             other => return Ok(Some(other)),
