@@ -300,3 +300,32 @@ impl Engine {
             .min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+    use sremp_core::{
+        identity::{SecretIdentity, Username},
+        time::UnixMillis,
+    };
+
+    #[test]
+    fn what_is_refused_together_is_one_refusal_and_each_pause_is_twice_the_one_before() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let name = Username::parse("someone").unwrap();
+        let [contact, relay] =
+            [(); 2].map(|()| SecretIdentity::generate(&name, UnixMillis::ZERO, &mut rng).id());
+        let mut routes = Routes::default();
+        let mut now = Tick::new(0);
+        for seconds in [1, 2, 4, 8] {
+            for _ in 0..48 {
+                let code = ErrorCode::RateLimited;
+                routes.refused(contact, relay, code, Duration::ZERO, now);
+            }
+            let until = routes.refused_until(contact, relay, now);
+            now = now.plus(Duration::from_secs(seconds));
+            assert_eq!(until, Some(now));
+        }
+    }
+}
