@@ -10,6 +10,7 @@ use sremp_net::LinkId;
 use super::{
     super::{Engine, Now, peers::Peer, waiting::Held},
     Phase, Relay, Relays, Session,
+    mailbox::Errand,
 };
 use crate::{
     clock::Rfc3339,
@@ -22,6 +23,12 @@ pub(in super::super) fn calendar(at: Tick, now: Now) -> UnixMillis {
 }
 
 impl Relay {
+    /// Whether prekeys are on their way to it: how many it has is known when it has answered.
+    fn is_supplied(&self) -> bool {
+        let mut errands = self.session().into_iter().flat_map(|s| s.errands.values());
+        errands.any(|errand| matches!(errand, Errand::Prekeys))
+    }
+
     /// Whether it is, or is to be, asked for a contact's bundle.
     fn wants_keys(&self, contact: &ContactId) -> bool {
         let asked = |s: &Session| s.bundle_requests.values().any(|c| c == contact);
@@ -158,6 +165,7 @@ impl Engine {
                 prekeys: relay
                     .mailbox
                     .as_ref()
+                    .filter(|_| !relay.is_supplied())
                     .and_then(|m| m.prekeys)
                     .map(u32::from),
                 in_flight: self.in_flight(key),
