@@ -82,9 +82,22 @@ impl Attempt {
         self.failed.is_some_and(|at| now.since(at) < FAILED_LATELY)
     }
 
+    fn reached_lately(&self, now: Tick) -> bool {
+        self.reached
+            .is_some_and(|at| now.since(at) < REACHED_LATELY)
+    }
+
+    /// Whether anything of it still matters.
+    fn matters(&self, now: Tick) -> bool {
+        let awaited = self.due.is_some() || self.in_progress;
+        let lately = self.failed_lately(now) || self.reached_lately(now);
+        // as long as a connection stands that has not been of use yet
+        let counted = self.failures > 0 || self.given_up != GivenUp::default();
+        awaited || lately || counted
+    }
+
     fn pause(&mut self, now: Tick, rng: &mut dyn CryptoRng) {
-        let lately = |at: Tick| now.since(at) < REACHED_LATELY;
-        if self.reached.is_some_and(lately) {
+        if self.reached_lately(now) {
             self.failures = 0;
         }
         let pause = DIAL_PAUSES.pause(self.failures, rng);
@@ -161,6 +174,8 @@ impl Dialling {
         now: Tick,
         rng: &mut dyn CryptoRng,
     ) {
+        // strangers come under ever new keys
+        self.attempts.retain(|_, attempt| attempt.matters(now));
         let attempt = self.attempts.entry(*contact).or_default();
         if of_use {
             attempt.was_of_use(now);
@@ -416,5 +431,27 @@ impl Engine {
         let (row, cause) = (peer.record.row, reason.to_string());
         self.peers.put(peer);
         step.tx.note_attempt(row, None, &cause, step.now.wall)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+    use sremp_core::{
+        identity::{SecretIdentity, Username},
+        time::UnixMillis,
+    };
+
+    #[test]
+    fn connections_of_ever_new_strangers_leave_nothing_behind() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let name = Username::parse("stranger").unwrap();
+        let mut dialling = Dialling::default();
+        for seconds in 0..400 {
+            let key = SecretIdentity::generate(&name, UnixMillis::ZERO, &mut rng).id();
+            dialling.closed(&key, true, Tick::new(seconds * 1_000), &mut rng);
+            assert!(dialling.attempts.len() <= 120, "{seconds} s");
+        }
     }
 }

@@ -69,7 +69,7 @@ pub(super) struct Link {
     /// as well.
     pub(super) late: bool,
     /// Whether this is a contact that the user wants to hear from.
-    welcome: bool,
+    pub(super) welcome: bool,
     /// Envelopes of a stranger that were not taken.
     pub(super) refused: u32,
     next_request: u32,

@@ -39,8 +39,11 @@ impl Engine {
         }
         dead.sort_unstable();
         for (link, key) in dead {
-            let changed = self.links.get(link).is_some_and(|l| l.silence.changed());
-            if let Some(of_use) = self.forget_link(link, now) {
+            let state = self.links.get(link);
+            let changed = state.is_some_and(|l| l.silence.changed());
+            let welcome = state.is_some_and(|l| l.welcome);
+            // of strangers nothing is remembered
+            if let Some(of_use) = self.forget_link(link, now).filter(|_| welcome) {
                 self.dialling.silent(&key, of_use, now);
                 if changed {
                     self.dialling.restore(key, now);

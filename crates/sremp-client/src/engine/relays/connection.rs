@@ -390,42 +390,25 @@ impl Engine {
     /// at once: a new connection may get through.
     fn leave_unanswering(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
         let now = step.now.tick;
-        let (mut overdue, mut silent) = (Vec::new(), Vec::new());
+        let mut left = Vec::new();
         for (key, relay) in &mut self.relays.known {
             let given_up = relay.given_up;
             let Some(session) = relay.session_mut() else {
                 continue;
             };
-            match session.silence.judge(now, session.awaited(), given_up) {
-                Verdict::Ask => step.outputs.push(Output::Probe(session.link)),
-                Verdict::Dead => silent.push(*key),
-                Verdict::Wait => {}
+            let verdict = session.silence.judge(now, session.awaited(), given_up);
+            if verdict == Verdict::Ask {
+                step.outputs.push(Output::Probe(session.link));
             }
-            if session.answer_until().is_some_and(|until| until <= now) {
-                overdue.push(*key);
+            let silent = verdict == Verdict::Dead;
+            if silent || session.answer_until().is_some_and(|until| until <= now) {
+                left.push((*key, silent, relay.reached));
             }
         }
-        const CAUSE: &str = "the relay does not answer";
-        overdue.retain(|key| !silent.contains(key));
-        for key in overdue {
-            self.leave_relay(
-                step,
-                &key,
-                ErrorCode::GoingAway,
-                CAUSE.to_owned(),
-                Duration::ZERO,
-            )?;
-        }
-        for key in silent {
-            let reached = self.relays.known.get(&key).and_then(|r| r.reached);
-            self.leave_relay(
-                step,
-                &key,
-                ErrorCode::GoingAway,
-                CAUSE.to_owned(),
-                Duration::ZERO,
-            )?;
-            if let Some(relay) = self.relays.known.get_mut(&key) {
+        for (key, silent, reached) in left {
+            let cause = "the relay does not answer".to_owned();
+            self.leave_relay(step, &key, ErrorCode::GoingAway, cause, Duration::ZERO)?;
+            if silent && let Some(relay) = self.relays.known.get_mut(&key) {
                 relay.given_up.once_more();
                 relay.reached = relay.reached.or(reached);
                 relay.due = Some(now);
