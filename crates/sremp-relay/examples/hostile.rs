@@ -26,7 +26,10 @@ async fn relay(home: &RelayHome) -> Running {
     let store = EmbeddedStore::open(
         &home.database_path(),
         Limits::default(),
-        DiskGuard::default(),
+        DiskGuard {
+            full: 100,
+            ..DiskGuard::default()
+        },
     );
     let start = Start {
         identity: home.identity().unwrap(),

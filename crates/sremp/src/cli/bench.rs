@@ -231,5 +231,5 @@ half_open = 100000
 half_open_per_address = 100000
 new_per_address_and_minute = 1000000
 [guards]
-disk_full = 99
+disk_full = 100
 ";

@@ -14,7 +14,8 @@ const ACQUAINTED: &str = "Hello Dora, neither of us listens.";
 const FOR_LATER: &str = "You are away, and it keeps this for you.";
 
 /// Everybody gets a mailbox; metrics would need a port of their own.
-const SETTINGS: &str = "policy = \"open\"\noperations = \"\"\n";
+/// A few kilobytes find room on any disk.
+const SETTINGS: &str = "policy = \"open\"\noperations = \"\"\n[guards]\ndisk_full = 100\n";
 
 /// A message through the relay; one that waits there over a kill; the confirmation of each.
 pub(super) fn play(report: &mut Report, stage: &Path) -> Result<(), Failure> {

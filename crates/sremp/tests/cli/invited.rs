@@ -16,8 +16,7 @@ impl Relay {
     /// One with further options of `relay init`.
     pub(crate) fn made_with(options: &[&str]) -> Self {
         let home = Home::none();
-        let init = ["relay", "init", "--listen", "127.0.0.1:0"];
-        let made = home.json(&[&init, options].concat());
+        let made = home.make_relay(options);
         let id = text(&made, "relay");
         Self { home, id }
     }

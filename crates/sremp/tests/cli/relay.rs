@@ -5,7 +5,7 @@ use crate::support::{Home, text};
 /// A relay's directory on loopback that gives everybody a mailbox.
 fn made() -> Home {
     let home = Home::none();
-    home.ok(&["relay", "init", "--listen", "127.0.0.1:0", "--open"]);
+    home.make_relay(&["--open"]);
     home
 }
 

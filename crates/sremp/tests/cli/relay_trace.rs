@@ -8,15 +8,10 @@ const CALLS: &str = "trace=recvfrom,read,readv,recvmsg,sendto,write,writev,sendm
 
 /// A relay that gives everybody a mailbox, under strace, until its standard input closes.
 fn traced(home: &Home, trace: &Path) -> Running {
-    home.ok(&["relay", "init", "--listen", "127.0.0.1:0", "--open"]);
+    home.make_relay(&["--open"]);
     // a refusal needs no sync
-    let settings = home.path().join("relay.toml");
-    let bounded = fs::read_to_string(&settings).unwrap();
-    let unbounded = bounded
-        .replace("request_items = 64", "request_items = 100000")
-        .replace("stores_per_sender = 600", "stores_per_sender = 0");
-    assert_ne!(bounded, unbounded);
-    fs::write(&settings, unbounded).unwrap();
+    home.set_relay("request_items = 64", "request_items = 100000");
+    home.set_relay("stores_per_sender = 3000", "stores_per_sender = 0");
     let relay = home.command(&["relay", "run", "--with-parent"]);
     let mut strace = Command::new("strace");
     strace.args([

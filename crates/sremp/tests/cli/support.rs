@@ -49,6 +49,22 @@ impl Home {
         home
     }
 
+    /// Changes the settings of a relay that was just made.
+    pub(crate) fn set_relay(&self, from: &str, to: &str) {
+        let settings = self.path().join("relay.toml");
+        let made = std::fs::read_to_string(&settings).unwrap();
+        assert!(made.contains(from), "{from:?} is not set");
+        std::fs::write(&settings, made.replace(from, to)).unwrap();
+    }
+
+    /// Makes a relay that serves however full the disk is that tests run on.
+    pub(crate) fn make_relay(&self, options: &[&str]) -> serde_json::Value {
+        let init = ["relay", "init", "--listen", "127.0.0.1:0"];
+        let made = self.json(&[&init, options].concat());
+        self.set_relay("disk_full = 95", "disk_full = 100");
+        made
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("home")
     }

@@ -22,14 +22,16 @@ pub(super) fn room(path: &Path, guard: &DiskGuard) -> Room {
     let Ok(stat) = rustix::fs::statvfs(directory.unwrap_or(Path::new("."))) else {
         return Room::Ample;
     };
-    let left = stat.f_bavail.saturating_mul(stat.f_frsize);
-    let size = stat.f_blocks.saturating_mul(stat.f_frsize);
-    judge(left, size, guard)
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+    let taken = bytes(stat.f_blocks.saturating_sub(stat.f_bfree));
+    judge(bytes(stat.f_bavail), taken, guard)
 }
 
-fn judge(left: u64, size: u64, guard: &DiskGuard) -> Room {
-    let percent_left = |percent: u8| size / 100 * u64::from(100_u8.saturating_sub(percent));
-    if left < guard.room || left < percent_left(guard.full) {
+/// As `df` reckons: what is reserved for others, or beyond a quota, is no part of the disk.
+fn judge(left: u64, taken: u64, guard: &DiskGuard) -> Room {
+    let hundredth = left.saturating_add(taken) / 100;
+    let has_to_be_left = hundredth * u64::from(100_u8.saturating_sub(guard.full));
+    if left < guard.room || left < has_to_be_left {
         Room::None
     } else if left < guard.room.saturating_mul(2) {
         Room::Some
@@ -59,6 +61,17 @@ mod tests {
         assert_eq!(judge(999, 10_000, &guard), Room::None);
         assert_eq!(judge(1_999, 10_000, &guard), Room::Some);
         assert_eq!(judge(2_000, 10_000, &guard), Room::Ample);
-        assert_eq!(judge(4_999, 100_000, &guard), Room::None);
+    }
+
+    #[test]
+    fn a_disk_is_full_by_what_is_left_of_what_it_gives() {
+        let guard = DiskGuard { full: 95, room: 0 };
+        assert_eq!(judge(4_999, 95_001, &guard), Room::None);
+        assert_eq!(judge(5_000, 95_000, &guard), Room::Ample);
+        assert_eq!(
+            judge(12_000, 80_000, &guard),
+            Room::Ample,
+            "whatever the rest of a disk of a million may be for"
+        );
     }
 }

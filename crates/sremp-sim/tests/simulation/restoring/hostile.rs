@@ -14,7 +14,7 @@ use sremp_core::{
 use sremp_net::LinkId;
 use sremp_sim::{Alone, Malice, Scripted, World};
 
-use crate::{DAY, HOUR, MINUTE, backup, notices, restore, seeds};
+use super::{DAY, HOUR, MINUTE, backup, notices, restore, seeds};
 
 const MIB: usize = 1024 * 1024;
 

@@ -1,7 +1,5 @@
 //! What a fault leaves behind: everything that was committed, and nothing that was not.
 
-mod support;
-
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
@@ -9,13 +7,13 @@ use std::{
     process::{Command, Stdio},
 };
 
+use crate::support::{small_disk::SmallDisk, *};
 use sremp_client::{
     config::Config,
     home::{Home, HomeError, Passphrase},
     store::{Store, StoreError},
     view::{CommandError, ErrorKind},
 };
-use support::{small_disk::SmallDisk, *};
 
 fn make_home(path: &Path) -> Result<Home, HomeError> {
     let home = Home::at(path);
@@ -208,7 +206,7 @@ fn a_killed_process_keeps_what_it_confirmed() {
     for round in 0..6 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "--nocapture"])
-            .arg("a_process_that_writes_until_it_is_killed")
+            .arg("store_faults::a_process_that_writes_until_it_is_killed")
             .env(CHILD_HOME, home.path())
             .stdout(Stdio::piped())
             .spawn()

@@ -1,16 +1,14 @@
 //! A whole client whose disk is full while it runs: nothing is sent or confirmed that was not kept,
 //! and it goes on by itself when there is room.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::small_disk::SmallDisk;
 use sremp_client::{
     client::{Face, InitParams, StartOptions, init},
     home::{Home, Passphrase},
     view::{Command, CommandError, ErrorKind, EventKind, MessageKind, Reply, Status, Wait},
 };
-use support::small_disk::SmallDisk;
 
 const A_MINUTE: u64 = 60_000;
 

@@ -6,7 +6,7 @@ use sremp_client::{
 };
 use sremp_sim::World;
 
-use crate::people::*;
+use super::people::*;
 
 #[test]
 fn servers_of_which_others_tell_are_shown_and_not_used() {

@@ -1,14 +1,13 @@
 //! A home: made whole or not at all, opened by one process with the right passphrase, and clear
 //! about what is wrong with it.
 
-mod support;
-
 use std::{
     fs,
     os::unix::fs::{FileExt as _, PermissionsExt as _},
     path::Path,
 };
 
+use crate::support::*;
 use sremp_client::{
     config::{Config, Direct},
     home::{Home, HomeError, Passphrase},
@@ -16,7 +15,6 @@ use sremp_client::{
     view::{CommandError, ErrorKind},
 };
 use sremp_core::identity::SecretIdentity;
-use support::*;
 
 fn given(text: &str) -> Passphrase {
     Passphrase::Given(text.to_owned().into())

@@ -1,10 +1,9 @@
 //! The built-in relay is there for its owner alone: whoever asks for it sees what is seen of a client
 //! without one.
 
-mod support;
-
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use crate::support::*;
 use sremp_client::{
     client::{Face, StartOptions},
     config::Config,
@@ -19,7 +18,6 @@ use sremp_core::{
 use sremp_net::{
     AdmissionLimits, CloseReason, DialTarget, LinkEvent, LocalIdentity, Network, clock::wall,
 };
-use support::*;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},

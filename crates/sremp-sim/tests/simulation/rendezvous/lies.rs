@@ -3,7 +3,7 @@
 use sremp_client::view::{Command, ErrorKind, RegisterAs, Reply};
 use sremp_sim::{Lie, World};
 
-use crate::people::*;
+use super::people::*;
 
 #[test]
 fn a_server_that_gives_pages_for_ever_is_left_after_a_few() {

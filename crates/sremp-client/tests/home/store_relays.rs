@@ -1,10 +1,8 @@
 //! What the store keeps of relays: how far a mailbox was read, what is still to be said, promises.
 
-mod support;
-
+use crate::support::*;
 use sremp_client::store::{NewOutboxItem, NewReceipt, ReadItem, RelayRow, Store};
 use sremp_core::id::{EnvelopeId, SessionId};
-use support::*;
 
 fn remember(store: &mut Store, n: u16) -> RelayRow {
     let endpoint = "relay.example.org:33401".parse().unwrap();

@@ -1,7 +1,6 @@
 //! Contacts: what is known of them, how it changes, what outlives them.
 
-mod support;
-
+use crate::support::*;
 use sremp_client::{
     store::{Fork, NewContact, NewOutboxItem, Store, StoreError},
     view::Standing,
@@ -12,7 +11,6 @@ use sremp_core::{
     identity::{SecretIdentity, Trust, VerifiedVia, VersionRecord},
     route::Choice,
 };
-use support::*;
 
 #[test]
 fn a_contact_comes_back_as_it_was_stored() {

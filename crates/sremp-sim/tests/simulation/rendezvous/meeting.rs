@@ -3,7 +3,7 @@
 use sremp_client::view::{Command, ErrorKind, RegisterAs, Status};
 use sremp_sim::{Faults, World};
 
-use crate::people::*;
+use super::people::*;
 
 #[test]
 fn two_who_know_only_each_others_ids_meet_and_write() {

@@ -6,7 +6,7 @@ use sremp_client::{
 };
 use sremp_sim::{Lie, World};
 
-use crate::people::*;
+use super::people::*;
 
 #[test]
 fn places_inside_a_network_are_not_dialled_because_a_server_told_them() {

@@ -1,8 +1,7 @@
 //! What is done to messages after they were written, as it is stored: replaced, never piled up, and
 //! gone from the files when it is to be gone.
 
-mod support;
-
+use crate::support::*;
 use sremp_client::{
     store::{
         ChangeKind, Expiry, Fate, MAX_EARLY, MessageChange, ReactionRecord, SCHEMA_VERSION, Store,
@@ -10,7 +9,6 @@ use sremp_client::{
     },
     view::{MessageKind, Path, Status},
 };
-use support::*;
 
 fn files(directory: &std::path::Path) -> Vec<u8> {
     let files = std::fs::read_dir(directory).unwrap();
@@ -319,8 +317,8 @@ fn a_database_of_version_2_loses_the_texts_of_its_events_and_nothing_else() {
     let path = directory.path().join("plain.db");
     let conn = rusqlite::Connection::open(&path).unwrap();
     for migration in [
-        include_str!("../src/store/schema.sql"),
-        include_str!("../src/store/rendezvous.sql"),
+        include_str!("../../src/store/schema.sql"),
+        include_str!("../../src/store/rendezvous.sql"),
     ] {
         conn.execute_batch(migration).unwrap();
     }

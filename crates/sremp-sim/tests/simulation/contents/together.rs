@@ -6,7 +6,7 @@ use sremp_client::view::{
 };
 use sremp_sim::{Faults, World};
 
-use crate::{HOUR, SECOND, ann_and_ben, delete, edit, found, react, reply, say, seeds, sent};
+use super::{HOUR, SECOND, ann_and_ben, delete, edit, found, react, reply, say, seeds, sent};
 
 /// What a person sees of a message, apart from who it is and when it came.
 #[derive(Debug, PartialEq, Eq)]
@@ -254,7 +254,7 @@ fn a_first_word_that_is_a_timer_or_a_changed_request_arrives_once_accepted() {
     world.add(ann, ben);
     let id = say(&mut world, ann, "ben", "may I rite?");
     world.command(ann, edit(&id, "may I write?"));
-    world.command(ann, crate::timer("ben", 3_600));
+    world.command(ann, super::timer("ben", 3_600));
     world.run(60 * SECOND);
     let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
     else {

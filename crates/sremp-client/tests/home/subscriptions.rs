@@ -1,7 +1,6 @@
 //! Where a subscription begins.
 
-mod support;
-
+use crate::support::*;
 use sremp_client::{
     client::{Face, StartOptions},
     config::Config,
@@ -9,7 +8,6 @@ use sremp_client::{
     store::EVENTS_KEPT,
     view::{Command, ErrorKind, Reply, SubscribedView},
 };
-use support::*;
 
 const LAST: u64 = EVENTS_KEPT + 20;
 

@@ -1,13 +1,11 @@
 //! The history: what was written and received, in whose order, and how it is found again.
 
-mod support;
-
+use crate::support::*;
 use proptest::prelude::*;
 use sremp_client::{
     store::{NewMessage, Store},
     view::{MessageKind, Path, Status},
 };
-use support::*;
 
 #[test]
 fn a_conversation_is_read_from_its_end_page_by_page() {

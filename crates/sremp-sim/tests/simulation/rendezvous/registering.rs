@@ -3,7 +3,7 @@
 use sremp_client::view::{Command, RegisterAs, Reply};
 use sremp_sim::{Lie, World};
 
-use crate::people::*;
+use super::people::*;
 
 #[test]
 fn a_registration_lasts_while_the_client_runs_and_not_much_longer() {

@@ -1,7 +1,6 @@
 //! Sessions, the audit of their keys, the outbox, and the events that tell of it.
 
-mod support;
-
+use crate::support::*;
 use sremp_client::store::{
     ContactRow, EVENTS_KEPT, KEY_USE_AGE, NewOutboxItem, PrekeyKind, Store, StoreError,
 };
@@ -9,7 +8,6 @@ use sremp_core::{
     id::{EnvelopeId, SessionId},
     time::UnixMillis,
 };
-use support::*;
 
 fn session(n: u8) -> SessionId {
     SessionId::new([n; 16])

@@ -1,5 +1,4 @@
 //! What the tests of the store share.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod small_disk;
 

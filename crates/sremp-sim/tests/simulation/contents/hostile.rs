@@ -11,7 +11,7 @@ use sremp_core::{
 use sremp_net::LinkId;
 use sremp_sim::{Alone, Scripted};
 
-use crate::{events, lines, messages, sent};
+use super::{events, lines, messages, sent};
 
 /// Ben, and Ann, who writes what the test says.
 struct Pair {
@@ -334,7 +334,7 @@ fn a_contact_who_gives_its_message_the_id_of_ones_own_changes_only_its_own() {
     pair.says(Body::Delete { msg_id: own });
     let seen = pair.messages();
     assert!(!seen[0].deleted && seen[1].deleted);
-    let edit = crate::edit(&own.to_string(), "ben's own");
+    let edit = super::edit(&own.to_string(), "ben's own");
     pair.ben.command(edit).unwrap();
     assert_eq!(pair.messages()[0].text, "ben's own");
 }
