@@ -61,6 +61,9 @@ pub const SEEK_PAUSES: Backoff = Backoff {
     first: Duration::from_secs(60),
     longest: Duration::from_secs(60 * 60),
 };
+/// The same if a connection with the contact has stood since the last search: it was where it was
+/// looked for, and has gone from there (7.6).
+pub const SEEK_AFTER_CONNECTION: Duration = Duration::from_secs(5);
 
 /// Pauses before the next try, each twice the one before.
 #[derive(Clone, Copy, Debug)]

@@ -26,6 +26,7 @@ use crate::{
     network::Shared,
     pump::Pump,
     serve::{Serve, Served},
+    socket,
     task::{LinkTask, asked_to_leave},
 };
 
@@ -134,8 +135,7 @@ async fn accept(
         match accepted {
             Ok(Ok((stream, permit))) => {
                 rest = MIN_REST;
-                // without it the link works, only slower
-                let _ = stream.set_nodelay(true);
+                socket::prepare(&stream);
                 let leaving = shutdown.subscribe();
                 if permit.turn <= shared.clock.now() {
                     spawn.spawn(stream, permit, &shared, leaving);

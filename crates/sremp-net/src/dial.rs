@@ -25,6 +25,7 @@ use crate::{
     link::Commands,
     network::Shared,
     pump::Pump,
+    socket,
     task::{LinkTask, asked_to_leave},
 };
 
@@ -205,8 +206,7 @@ impl Attempt {
     async fn run(self, mut commands: Option<&mut Commands>) -> Result<Won, CloseReason> {
         let stream = TcpStream::connect(self.address).await;
         let stream = stream.map_err(|e| CloseReason::Io(e.kind()))?;
-        // without it the link works, only slower
-        let _ = stream.set_nodelay(true);
+        socket::prepare(&stream);
         let clock = self.shared.clock;
         let channel = Channel::initiate(self.config, clock.now(), &mut rand::rng());
         let mut pump = Pump::new(stream, channel, clock);

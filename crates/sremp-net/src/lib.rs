@@ -32,6 +32,7 @@ pub mod mapping;
 mod network;
 mod pump;
 mod serve;
+mod socket;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,11 @@ use sremp_core::{
 };
 use sremp_net::{CloseReason, DialTarget, Service};
 
-use super::{Engine, Output, Step, peers::Peer, silence::GivenUp};
+use super::{
+    Engine, Output, Step,
+    peers::Peer,
+    silence::{GivenUp, Silent},
+};
 use crate::store::StoreError;
 
 /// Endpoints that contacts claimed and that were dialled within the last [`CLAIMS_INTERVAL`]: nobody
@@ -186,9 +190,11 @@ impl Dialling {
     }
 
     /// A connection was given up because it was silent: nothing speaks against the next at once.
-    pub(super) fn silent(&mut self, contact: &ContactId, of_use: bool, now: Tick) {
+    pub(super) fn silent(&mut self, contact: &ContactId, of_use: bool, why: Silent, now: Tick) {
         let attempt = self.attempts.entry(*contact).or_default();
-        attempt.given_up.once_more();
+        if why == Silent::Unexplained {
+            attempt.given_up.once_more();
+        }
         if of_use {
             attempt.was_of_use(now);
         }

@@ -291,6 +291,7 @@ impl Engine {
             },
         );
         self.dialling.opened(&key);
+        self.seek_succeeded(&key);
         match self.links.active(&key) {
             None => self.use_link(&key, link),
             Some(old) => self.choose_link(step, &key, old, link, direction),

@@ -3,7 +3,10 @@
 
 use sremp_core::error::ErrorCode;
 
-use super::{Engine, Output, Step, silence::Verdict};
+use super::{
+    Engine, Output, Step,
+    silence::{Silent, Verdict},
+};
 use crate::store::StoreError;
 
 impl Engine {
@@ -40,12 +43,12 @@ impl Engine {
         dead.sort_unstable();
         for (link, key) in dead {
             let state = self.links.get(link);
-            let changed = state.is_some_and(|l| l.silence.changed());
+            let why = state.map_or(Silent::Unexplained, |l| l.silence.why());
             let welcome = state.is_some_and(|l| l.welcome);
             // of strangers nothing is remembered
             if let Some(of_use) = self.forget_link(link, now).filter(|_| welcome) {
-                self.dialling.silent(&key, of_use, now);
-                if changed {
+                self.dialling.silent(&key, of_use, why, now);
+                if why == Silent::Changed {
                     self.dialling.restore(key, now);
                 }
             }

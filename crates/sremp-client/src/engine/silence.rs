@@ -30,7 +30,16 @@ pub(super) enum Verdict {
     Dead,
 }
 
-/// How often in a row connections with somebody were given up; a link that is only slow must not be
+/// Why a connection is silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silent {
+    /// This host's network is another one since.
+    Changed,
+    /// The network is cut, or slow, or the other side is gone.
+    Unexplained,
+}
+
+/// How often in a row connections with somebody were given up for no reason that is known; a link that is only slow must not be
 /// closed for ever before it has carried anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct GivenUp(u32);
@@ -68,9 +77,12 @@ impl Silence {
         self.changed = false;
     }
 
-    /// Whether it is silent since this host's network changed.
-    pub(super) const fn changed(&self) -> bool {
-        self.changed
+    /// Why nothing comes.
+    pub(super) const fn why(&self) -> Silent {
+        match self.changed {
+            true => Silent::Changed,
+            false => Silent::Unexplained,
+        }
     }
 
     /// This host's network has changed, and the other side is being asked.

@@ -125,6 +125,28 @@ fn nobody_is_asked_after_who_answers_and_nothing_is_asked_of_who_owes_nothing() 
 }
 
 #[test]
+fn however_often_somebody_walks_the_next_network_is_noticed_as_soon() {
+    for seed in seeds(20) {
+        for direct in [true, false] {
+            let (mut world, ann, ben) = who_know_each_other(seed, direct);
+            for n in 0..7 {
+                world.walk(ben);
+                world.run(2_500);
+                // she asks whether the old connection stands, if there is one, and finds the new one
+                let text = n.to_string();
+                world.send(ann, "ben", &text);
+                world.run(if direct { 8_000 } else { 500 });
+                let got = world.received(ben, "ann");
+                assert_eq!(got.last(), Some(&text), "seed {seed}, direct: {direct}");
+                // and what follows confirms nothing to him
+                world.walk(ben);
+                world.run(2_500 + seed * 100);
+            }
+        }
+    }
+}
+
+#[test]
 fn whoever_walks_to_another_network_connects_again_with_whom_they_were_connected() {
     for seed in seeds(40) {
         let (mut world, ann, ben) = who_know_each_other(seed, true);

@@ -18,7 +18,7 @@ use sremp_net::{CloseReason, DialTarget, LinkId, Service};
 use super::{
     super::{
         Engine, Now, Output, Step,
-        silence::{Silence, Verdict},
+        silence::{Silence, Silent, Verdict},
     },
     ForeignClock, IDLE, Phase, Relay, Session,
 };
@@ -402,14 +402,19 @@ impl Engine {
             }
             let silent = verdict == Verdict::Dead;
             if silent || session.answer_until().is_some_and(|until| until <= now) {
+                let silent = silent.then(|| session.silence.why());
                 left.push((*key, silent, relay.reached));
             }
         }
         for (key, silent, reached) in left {
             let cause = "the relay does not answer".to_owned();
             self.leave_relay(step, &key, ErrorCode::GoingAway, cause, Duration::ZERO)?;
-            if silent && let Some(relay) = self.relays.known.get_mut(&key) {
-                relay.given_up.once_more();
+            if let Some(why) = silent
+                && let Some(relay) = self.relays.known.get_mut(&key)
+            {
+                if why == Silent::Unexplained {
+                    relay.given_up.once_more();
+                }
                 relay.reached = relay.reached.or(reached);
                 relay.due = Some(now);
             }

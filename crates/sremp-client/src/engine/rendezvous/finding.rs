@@ -11,7 +11,7 @@ use sremp_core::{
     identity::{VersionRecord, VersionVerdict},
     rand_core::CryptoRng,
     rendezvous::{Found, Seq},
-    route::{SEEK_PAUSES, Seek as Seeking},
+    route::{SEEK_AFTER_CONNECTION, SEEK_PAUSES, Seek as Seeking},
     time::Tick,
 };
 
@@ -59,6 +59,33 @@ struct Seek {
     due: Option<Tick>,
     last: Option<Tick>,
     failures: u32,
+    /// A connection has stood since the last search: it was reached, and has gone from there.
+    connected: bool,
+}
+
+impl Seek {
+    fn began(&mut self, now: Tick) {
+        self.due = None;
+        self.last = Some(now);
+        self.connected = false;
+    }
+
+    /// The shortest pause between two searches.
+    fn shortest(&self) -> Duration {
+        match self.connected {
+            true => SEEK_AFTER_CONNECTION,
+            false => SEEK_PAUSES.first,
+        }
+    }
+
+    /// When the next search may begin, for a reason that comes now.
+    fn soonest(&self, now: Tick, rng: &mut dyn CryptoRng) -> Tick {
+        let pause = match self.connected {
+            true => SEEK_AFTER_CONNECTION,
+            false => SEEK_PAUSES.pause(self.failures, rng),
+        };
+        self.last.map_or(now, |at| at.plus(pause)).max(now)
+    }
 }
 
 impl Searches {
@@ -82,20 +109,22 @@ impl Engine {
         }
         let seek = self.servers.searches.seeks.entry(*key).or_default();
         if seek.due.is_none() {
-            let soonest = seek
-                .last
-                .map(|at| at.plus(SEEK_PAUSES.pause(seek.failures, rng)));
-            seek.due = Some(soonest.unwrap_or(now).max(now));
+            seek.due = Some(seek.soonest(now, rng));
+        }
+    }
+
+    /// A connection with somebody stands.
+    pub(in super::super) fn seek_succeeded(&mut self, key: &ContactId) {
+        if let Some(seek) = self.servers.searches.seeks.get_mut(key) {
+            seek.connected = true;
         }
     }
 
     /// The user has just written to somebody: a long pause is not waited for.
     pub(in super::super) fn seek_soon(&mut self, key: &ContactId, now: Tick) {
         if let Some(seek) = self.servers.searches.seeks.get_mut(key) {
-            let soonest = seek
-                .last
-                .map_or(now, |at| at.plus(SEEK_PAUSES.first))
-                .max(now);
+            let soonest = seek.last.map_or(now, |at| at.plus(seek.shortest()));
+            let soonest = soonest.max(now);
             seek.due = seek.due.map(|due| due.min(soonest));
         }
     }
@@ -119,8 +148,7 @@ impl Engine {
                 continue;
             }
             if let Some(seek) = seeks.get_mut(&key) {
-                seek.due = None;
-                seek.last = Some(now);
+                seek.began(now);
             }
             // without a server there is nothing to wait for, and the next reason may find one
             self.look_for(step, &key, false)?;

@@ -53,6 +53,33 @@ fn whoever_moves_and_changes_the_noise_key_is_found_again() {
 }
 
 #[test]
+fn whoever_goes_on_right_after_being_found_is_found_again_within_seconds() {
+    for seed in seeds(30) {
+        let mut world = World::new(seed);
+        let server = world.open_rendezvous("rdv");
+        // ben cannot dial her: she has to find him
+        let ann = join_with(&mut world, "ann", &[server], |config| {
+            config.advertise = None;
+        });
+        let ben = join(&mut world, "ben", &[server]);
+        world.add(ann, ben);
+        world.add(ben, ann);
+        world.run(MINUTE);
+        for (n, place) in ["here", "there", "yonder"].into_iter().enumerate() {
+            moves_to(&mut world, ben, place);
+            let endpoint = format!("{place}:4000");
+            while places(&mut world, server, ben) != [endpoint.as_str()] {
+                world.run(100);
+            }
+            world.send(ann, "ben", &n.to_string());
+            world.run(12_000);
+            let read = world.received(ben, "ann");
+            assert_eq!(read.len(), n + 1, "seed {seed}: {read:?}");
+        }
+    }
+}
+
+#[test]
 fn a_message_is_looked_up_sent_and_confirmed_whatever_dies() {
     for seed in seeds(60) {
         let (mut world, _, ann, ben) = pair(seed);

@@ -65,8 +65,12 @@ pub(crate) fn pair(seed: u64) -> (World, usize, usize, usize) {
 
 /// Somebody begins anew at another place.
 pub(crate) fn moves(world: &mut World, node: usize) {
-    world.node(node).name = "elsewhere".to_owned();
-    world.advertise(node, "elsewhere:4000");
+    moves_to(world, node, "elsewhere");
+}
+
+pub(crate) fn moves_to(world: &mut World, node: usize, place: &str) {
+    world.node(node).name = place.to_owned();
+    world.advertise(node, &format!("{place}:4000"));
 }
 
 pub(crate) fn find(world: &mut World, node: usize, who: usize) -> Result<FoundView, CommandError> {
