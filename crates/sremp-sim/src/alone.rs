@@ -46,6 +46,7 @@ impl Alone {
 
     /// The same with settings of its own.
     pub fn with(name: &str, seed: u64, set: impl FnOnce(&mut Config)) -> Self {
+        println!("a client of seed {seed}");
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let node = Node::new(name, set, now_at(0), &mut rng);
         let mut alone = Self {

@@ -89,6 +89,8 @@ pub struct World {
 impl World {
     /// An empty world.
     pub fn new(seed: u64) -> Self {
+        // the last one that a failed test has printed is the one that failed
+        println!("a world of seed {seed}");
         Self {
             seed,
             faults: Faults::default(),

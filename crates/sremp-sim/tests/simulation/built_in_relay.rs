@@ -9,13 +9,9 @@ use sremp_client::{
 use sremp_core::{channel::P2pMessage, session::content::Body};
 use sremp_sim::{Alone, Faults, Scripted, World, closed};
 
-const HOUR: u64 = 3_600_000;
+use crate::seeds;
 
-/// Seeds per test; `SREMP_SEEDS` asks for more.
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let asked = std::env::var("SREMP_SEEDS").ok();
-    0..asked.and_then(|n| n.parse().ok()).unwrap_or(default)
-}
+const HOUR: u64 = 3_600_000;
 
 fn on(config: &mut Config) {
     config.built_in_relay = true;

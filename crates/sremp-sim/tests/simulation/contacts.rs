@@ -25,17 +25,13 @@ use sremp_core::{
 use sremp_net::{CloseReason, LinkId};
 use sremp_sim::{Alone, Scripted, World, dials};
 
+use crate::seeds;
+
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const REFUSED: Admission = Admission::Close(ErrorCode::Refused);
 /// Requests that wait, those apart whom the user or a relay says to be invited.
 const PENDING: usize = 100;
-
-/// Seeds per test; `SREMP_SEEDS` asks for more.
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let asked = std::env::var("SREMP_SEEDS").ok();
-    0..asked.and_then(|n| n.parse().ok()).unwrap_or(default)
-}
 
 fn send(contact: &str, text: &str) -> Command {
     Command::Send {
@@ -244,138 +240,154 @@ fn nothing_goes_to_a_forked_contact_and_all_that_it_says_is_read() {
 
 #[test]
 fn a_fork_is_told_once_in_the_conversation_and_with_the_contact() {
-    let mut f = Forked::of(1);
-    for _ in 0..20 {
-        assert_eq!(f.ann.call(f.other.identity()).1, REFUSED);
+    for seed in seeds(1) {
+        let mut f = Forked::of(seed);
+        for _ in 0..20 {
+            assert_eq!(f.ann.call(f.other.identity()).1, REFUSED);
+        }
+        assert_eq!(refused(&mut f.ann, "IDENTITY_FORK"), 21);
+        let now = f.ann.now();
+        let events = f.ann.node.events(now, &mut f.ann.rng);
+        let told = events.iter().filter(|e| match &e.event {
+            EventKind::Notice { text, .. } => text.contains("two different identities"),
+            _ => false,
+        });
+        assert_eq!(told.count(), 1);
+        let warnings = &contacts(&mut f.ann, false)[0].warnings;
+        assert!(warnings[0].contains("nothing is sent"), "{warnings:?}");
     }
-    assert_eq!(refused(&mut f.ann, "IDENTITY_FORK"), 21);
-    let now = f.ann.now();
-    let events = f.ann.node.events(now, &mut f.ann.rng);
-    let told = events.iter().filter(|e| match &e.event {
-        EventKind::Notice { text, .. } => text.contains("two different identities"),
-        _ => false,
-    });
-    assert_eq!(told.count(), 1);
-    let warnings = &contacts(&mut f.ann, false)[0].warnings;
-    assert!(warnings[0].contains("nothing is sent"), "{warnings:?}");
 }
 
 #[test]
 fn the_users_word_lets_what_waits_go_to_the_one_that_was_known() {
-    let number = |f: &mut Forked| match f.ann.command(verify("ben", None)) {
-        Ok(Reply::Verify(view)) => verify("ben", Some(view.safety_number)),
-        other => panic!("{other:?}"),
-    };
-    let decisions: [fn(&mut Forked) -> Command; 2] = [|_| trust("ben", Trust::Trusted), number];
-    for decide in decisions {
-        let mut f = Forked::of(2);
-        close(&mut f.ann, f.link);
-        // neither "unknown" nor a number that differs is a word for it
-        f.ann.command(trust("ben", Trust::Unknown)).unwrap();
-        f.ann.command(verify("ben", Some("0".repeat(60)))).unwrap();
-        refuses(f.ann.command(send("ben", "and now?")), "sremp trust ben");
-        let decision = decide(&mut f);
-        let done = soon_after(&mut f.ann, decision);
-        assert!(!dials(&done).is_empty(), "what waits goes on its way");
-        f.ann.command(send("ben", "and now?")).unwrap();
-        // the other is let in no more than before, and does not stop it again
-        assert_eq!(f.ann.call(f.other.identity()).1, REFUSED);
-        f.ann.restart();
-        f.ann.command(send("ben", "still there?")).unwrap();
-        let (link, admission) = f.ann.call(f.ben.identity.identity());
-        assert_eq!(admission, Admission::Accept);
-        let done = f.ann.open(link, f.ben.identity.identity());
-        assert!(!envelopes(&done).is_empty());
+    for seed in seeds(1) {
+        let number = |f: &mut Forked| match f.ann.command(verify("ben", None)) {
+            Ok(Reply::Verify(view)) => verify("ben", Some(view.safety_number)),
+            other => panic!("{other:?}"),
+        };
+        let decisions: [fn(&mut Forked) -> Command; 2] = [|_| trust("ben", Trust::Trusted), number];
+        for decide in decisions {
+            let mut f = Forked::of(seed);
+            close(&mut f.ann, f.link);
+            // neither "unknown" nor a number that differs is a word for it
+            f.ann.command(trust("ben", Trust::Unknown)).unwrap();
+            f.ann.command(verify("ben", Some("0".repeat(60)))).unwrap();
+            refuses(f.ann.command(send("ben", "and now?")), "sremp trust ben");
+            let decision = decide(&mut f);
+            let done = soon_after(&mut f.ann, decision);
+            assert!(!dials(&done).is_empty(), "what waits goes on its way");
+            f.ann.command(send("ben", "and now?")).unwrap();
+            // the other is let in no more than before, and does not stop it again
+            assert_eq!(f.ann.call(f.other.identity()).1, REFUSED);
+            f.ann.restart();
+            f.ann.command(send("ben", "still there?")).unwrap();
+            let (link, admission) = f.ann.call(f.ben.identity.identity());
+            assert_eq!(admission, Admission::Accept);
+            let done = f.ann.open(link, f.ben.identity.identity());
+            assert!(!envelopes(&done).is_empty());
+        }
     }
 }
 
 #[test]
 fn what_the_user_said_of_a_fork_holds_for_that_version_alone() {
-    let mut f = Forked::of(3);
-    f.ann.command(trust("ben", Trust::Trusted)).unwrap();
-    let [next, other] = two_of(&mut f.ann, &f.ben.identity);
-    assert_eq!(f.ann.call(next.identity()).1, Admission::Accept);
-    f.ann.connect(next.identity());
-    f.ann.command(send("ben", "a new one")).unwrap();
-    assert_eq!(f.ann.call(other.identity()).1, REFUSED);
-    refuses(f.ann.command(send("ben", "again")), "sremp trust ben");
+    for seed in seeds(1) {
+        let mut f = Forked::of(seed);
+        f.ann.command(trust("ben", Trust::Trusted)).unwrap();
+        let [next, other] = two_of(&mut f.ann, &f.ben.identity);
+        assert_eq!(f.ann.call(next.identity()).1, Admission::Accept);
+        f.ann.connect(next.identity());
+        f.ann.command(send("ben", "a new one")).unwrap();
+        assert_eq!(f.ann.call(other.identity()).1, REFUSED);
+        refuses(f.ann.command(send("ben", "again")), "sremp trust ben");
+    }
 }
 
 #[test]
 fn a_newer_identity_does_not_end_the_stop_before_the_users_word() {
-    let mut f = Forked::of(4);
-    let [next, _] = two_of(&mut f.ann, &f.other);
-    f.ann.connect(next.identity());
-    refuses(f.ann.command(send("ben", "and now?")), "sremp trust ben");
+    for seed in seeds(1) {
+        let mut f = Forked::of(seed);
+        let [next, _] = two_of(&mut f.ann, &f.other);
+        f.ann.connect(next.identity());
+        refuses(f.ann.command(send("ben", "and now?")), "sremp trust ben");
+    }
 }
 
 #[test]
 fn whoever_holds_the_key_moves_a_forked_contact_nowhere() {
-    let mut f = Forked::of(5);
-    f.ann.pass(2 * MINUTE);
-    let session = f.ben.start_session(&mut f.ann, f.link);
-    let update = ProfileUpdate {
-        endpoints: Some(vec!["thief.example:4000".parse().unwrap()]),
-        ..says_nothing(1_000)
-    };
-    let update = f.ben.content(&mut f.ann, Body::ProfileUpdate(update));
-    assert!(f.ben.send(&mut f.ann, f.link, &session, &update).0);
-    close(&mut f.ann, f.link);
-    let done = soon_after(&mut f.ann, trust("ben", Trust::Trusted));
-    let dialled = format!("{:?}", dials(&done));
-    assert!(dialled.contains("ben"), "{dialled}");
-    assert!(!dialled.contains("thief"), "{dialled}");
+    for seed in seeds(1) {
+        let mut f = Forked::of(seed);
+        f.ann.pass(2 * MINUTE);
+        let session = f.ben.start_session(&mut f.ann, f.link);
+        let update = ProfileUpdate {
+            endpoints: Some(vec!["thief.example:4000".parse().unwrap()]),
+            ..says_nothing(1_000)
+        };
+        let update = f.ben.content(&mut f.ann, Body::ProfileUpdate(update));
+        assert!(f.ben.send(&mut f.ann, f.link, &session, &update).0);
+        close(&mut f.ann, f.link);
+        let done = soon_after(&mut f.ann, trust("ben", Trust::Trusted));
+        let dialled = format!("{:?}", dials(&done));
+        assert!(dialled.contains("ben"), "{dialled}");
+        assert!(!dialled.contains("thief"), "{dialled}");
+    }
 }
 
 #[test]
 fn nobody_but_a_holder_of_the_key_makes_a_fork() {
-    let mut f = Forked::before(6);
-    // in a session of her own, a contact shows an identity that is not hers
-    let mut eve = Scripted::known_to(&mut f.ann, "eve");
-    let link = f.ann.connect(eve.identity.identity());
-    let session = eve.start_session(&mut f.ann, link);
-    let update = ProfileUpdate {
-        identity: Some(f.other.identity().into()),
-        ..says_nothing(1)
-    };
-    let update = eve.content(&mut f.ann, Body::ProfileUpdate(update));
-    assert!(eve.send(&mut f.ann, link, &session, &update).0);
-    assert_eq!(refused(&mut f.ann, "profile-identity"), 1);
-    // with another key under his name she is somebody else
-    let posing = f.ann.somebody("ben");
-    assert_eq!(f.ann.call(posing.identity()).1, Admission::Accept);
-    for contact in ["ben", "eve"] {
-        f.ann.command(send(contact, "hello")).unwrap();
+    for seed in seeds(1) {
+        let mut f = Forked::before(seed);
+        // in a session of her own, a contact shows an identity that is not hers
+        let mut eve = Scripted::known_to(&mut f.ann, "eve");
+        let link = f.ann.connect(eve.identity.identity());
+        let session = eve.start_session(&mut f.ann, link);
+        let update = ProfileUpdate {
+            identity: Some(f.other.identity().into()),
+            ..says_nothing(1)
+        };
+        let update = eve.content(&mut f.ann, Body::ProfileUpdate(update));
+        assert!(eve.send(&mut f.ann, link, &session, &update).0);
+        assert_eq!(refused(&mut f.ann, "profile-identity"), 1);
+        // with another key under his name she is somebody else
+        let posing = f.ann.somebody("ben");
+        assert_eq!(f.ann.call(posing.identity()).1, Admission::Accept);
+        for contact in ["ben", "eve"] {
+            f.ann.command(send(contact, "hello")).unwrap();
+        }
+        assert_eq!(refused(&mut f.ann, "IDENTITY_FORK"), 0);
     }
-    assert_eq!(refused(&mut f.ann, "IDENTITY_FORK"), 0);
 }
 
 #[test]
 fn an_older_identity_is_sent_away_and_stops_nothing() {
-    let mut f = Forked::before(7);
-    let [next, _] = two_of(&mut f.ann, &f.ben.identity);
-    f.ann.connect(next.identity());
-    for old in [&f.ben.identity, &f.other] {
-        let seen = next.identity().version();
-        let (_, admission) = f.ann.call(old.identity());
-        assert_eq!(admission, Admission::Stale { seen });
+    for seed in seeds(1) {
+        let mut f = Forked::before(seed);
+        let [next, _] = two_of(&mut f.ann, &f.ben.identity);
+        f.ann.connect(next.identity());
+        for old in [&f.ben.identity, &f.other] {
+            let seen = next.identity().version();
+            let (_, admission) = f.ann.call(old.identity());
+            assert_eq!(admission, Admission::Stale { seen });
+        }
+        f.ann.command(send("ben", "hello")).unwrap();
     }
-    f.ann.command(send("ben", "hello")).unwrap();
 }
 
 #[test]
 fn what_waits_for_a_withdrawn_identity_waits_for_nothing_and_why_says_so() {
-    let mut f = Forked::of(9);
-    let withdrawn = f.ben.identity.with_tombstone(f.ann.now().wall).unwrap();
-    assert_eq!(f.ann.call(withdrawn.identity()).1, REFUSED);
-    // also from the fork there is no way back
-    f.ann.command(trust("ben", Trust::Trusted)).unwrap();
-    let why = why(&mut f.ann, "ben");
-    assert_eq!(why.waits, Some(Waits::Withdrawn));
-    assert!(why.waits_for.unwrap().contains("ask for a new card"));
-    refuses(f.ann.command(send("ben", "hello?")), "withdrawn");
-    for later in two_of(&mut f.ann, &f.ben.identity) {
-        assert_eq!(f.ann.call(later.identity()).1, REFUSED);
+    for seed in seeds(1) {
+        let mut f = Forked::of(seed);
+        let withdrawn = f.ben.identity.with_tombstone(f.ann.now().wall).unwrap();
+        assert_eq!(f.ann.call(withdrawn.identity()).1, REFUSED);
+        // also from the fork there is no way back
+        f.ann.command(trust("ben", Trust::Trusted)).unwrap();
+        let why = why(&mut f.ann, "ben");
+        assert_eq!(why.waits, Some(Waits::Withdrawn));
+        assert!(why.waits_for.unwrap().contains("ask for a new card"));
+        refuses(f.ann.command(send("ben", "hello?")), "withdrawn");
+        for later in two_of(&mut f.ann, &f.ben.identity) {
+            assert_eq!(f.ann.call(later.identity()).1, REFUSED);
+        }
     }
 }
 
@@ -395,45 +407,49 @@ fn ask(ben: &mut Alone, eve: &mut Scripted, link: LinkId) {
 
 #[test]
 fn a_declined_request_stays_away_until_the_user_takes_that_back() {
-    for undo in [
-        trust("eve", Trust::Unknown),
-        trust("eve", Trust::Trusted),
-        add("eve", None),
-    ] {
-        let mut ben = Alone::new("ben");
-        let (mut eve, _) = asked(&mut ben, "eve");
-        ben.command(trust("eve", Trust::Rejected)).unwrap();
-        assert_eq!(ben.status().requests, 0);
-        for _ in 0..3 {
-            ben.pass(DAY);
+    for seed in seeds(1) {
+        for undo in [
+            trust("eve", Trust::Unknown),
+            trust("eve", Trust::Trusted),
+            add("eve", None),
+        ] {
+            let mut ben = Alone::seeded("ben", seed);
+            let (mut eve, _) = asked(&mut ben, "eve");
+            ben.command(trust("eve", Trust::Rejected)).unwrap();
+            assert_eq!(ben.status().requests, 0);
+            for _ in 0..3 {
+                ben.pass(DAY);
+                assert_eq!(ben.call(eve.identity.identity()).1, REFUSED);
+            }
+            ben.restart();
             assert_eq!(ben.call(eve.identity.identity()).1, REFUSED);
+            assert_eq!(ben.status().requests, 0, "it does not come back by itself");
+            ben.command(undo).unwrap();
+            let link = ben.connect(eve.identity.identity());
+            let session = eve.start_session(&mut ben, link);
+            let text = eve.content(&mut ben, Body::Text("thank you".to_owned()));
+            assert!(eve.send(&mut ben, link, &session, &text).0);
+            assert!(shows(&mut ben, "eve", "may I?"));
+            assert!(shows(&mut ben, "eve", "thank you"));
+            assert_eq!(contacts(&mut ben, false)[0].standing, Standing::Accepted);
         }
-        ben.restart();
-        assert_eq!(ben.call(eve.identity.identity()).1, REFUSED);
-        assert_eq!(ben.status().requests, 0, "it does not come back by itself");
-        ben.command(undo).unwrap();
-        let link = ben.connect(eve.identity.identity());
-        let session = eve.start_session(&mut ben, link);
-        let text = eve.content(&mut ben, Body::Text("thank you".to_owned()));
-        assert!(eve.send(&mut ben, link, &session, &text).0);
-        assert!(shows(&mut ben, "eve", "may I?"));
-        assert!(shows(&mut ben, "eve", "thank you"));
-        assert_eq!(contacts(&mut ben, false)[0].standing, Standing::Accepted);
     }
 }
 
 #[test]
 fn what_a_rejected_contact_writes_is_shown_once_that_is_taken_back() {
-    let mut ben = Alone::new("ben");
-    let mut ann = Scripted::known_to(&mut ben, "ann");
-    ben.command(trust("ann", Trust::Rejected)).unwrap();
-    assert_eq!(ben.call(ann.identity.identity()).1, REFUSED);
-    ben.command(trust("ann", Trust::Unknown)).unwrap();
-    let link = ben.connect(ann.identity.identity());
-    let session = ann.start_session(&mut ben, link);
-    let text = ann.content(&mut ben, Body::Text("again".to_owned()));
-    assert!(ann.send(&mut ben, link, &session, &text).0);
-    assert!(shows(&mut ben, "ann", "again"));
+    for seed in seeds(1) {
+        let mut ben = Alone::seeded("ben", seed);
+        let mut ann = Scripted::known_to(&mut ben, "ann");
+        ben.command(trust("ann", Trust::Rejected)).unwrap();
+        assert_eq!(ben.call(ann.identity.identity()).1, REFUSED);
+        ben.command(trust("ann", Trust::Unknown)).unwrap();
+        let link = ben.connect(ann.identity.identity());
+        let session = ann.start_session(&mut ben, link);
+        let text = ann.content(&mut ben, Body::Text("again".to_owned()));
+        assert!(ann.send(&mut ben, link, &session, &text).0);
+        assert!(shows(&mut ben, "ann", "again"));
+    }
 }
 
 /// So many strangers have asked already.
@@ -456,29 +472,31 @@ fn with_requests(client: &mut Alone, count: usize) {
 
 #[test]
 fn the_request_after_the_hundredth_leaves_nothing_behind() {
-    let mut ben = Alone::new("ben");
-    with_requests(&mut ben, PENDING - 1);
-    // both are let in while there is room for one
-    let mut late = Scripted::unknown_to(&mut ben, "late");
-    let late_link = ben.connect(late.identity.identity());
-    asked(&mut ben, "early");
-    assert_eq!(ben.status().requests, PENDING as u64);
-    let before = ben.status().last_event;
-    ask(&mut ben, &mut late, late_link);
-    assert_eq!(refused(&mut ben, "requests-full"), 1);
-    assert_eq!(ben.status().requests, PENDING as u64);
-    assert_eq!(ben.status().last_event, before);
-    let key = late.identity.id();
-    let kept = ben.node.store.transaction(|tx| {
-        let known = tx.contact_by_key(&key)?.is_some();
-        Ok::<_, StoreError>(known || tx.version_record(&key)?.is_some())
-    });
-    assert!(!kept.unwrap());
-    // and from now on strangers are not even let in, until one request is answered
-    let next = ben.somebody("next");
-    assert_eq!(ben.call(next.identity()).1, REFUSED);
-    ben.command(trust("early", Trust::Rejected)).unwrap();
-    assert_eq!(ben.call(next.identity()).1, Admission::Accept);
+    for seed in seeds(1) {
+        let mut ben = Alone::seeded("ben", seed);
+        with_requests(&mut ben, PENDING - 1);
+        // both are let in while there is room for one
+        let mut late = Scripted::unknown_to(&mut ben, "late");
+        let late_link = ben.connect(late.identity.identity());
+        asked(&mut ben, "early");
+        assert_eq!(ben.status().requests, PENDING as u64);
+        let before = ben.status().last_event;
+        ask(&mut ben, &mut late, late_link);
+        assert_eq!(refused(&mut ben, "requests-full"), 1);
+        assert_eq!(ben.status().requests, PENDING as u64);
+        assert_eq!(ben.status().last_event, before);
+        let key = late.identity.id();
+        let kept = ben.node.store.transaction(|tx| {
+            let known = tx.contact_by_key(&key)?.is_some();
+            Ok::<_, StoreError>(known || tx.version_record(&key)?.is_some())
+        });
+        assert!(!kept.unwrap());
+        // and from now on strangers are not even let in, until one request is answered
+        let next = ben.somebody("next");
+        assert_eq!(ben.call(next.identity()).1, REFUSED);
+        ben.command(trust("early", Trust::Rejected)).unwrap();
+        assert_eq!(ben.call(next.identity()).1, Admission::Accept);
+    }
 }
 
 #[test]
@@ -525,114 +543,122 @@ fn whom_a_relay_says_to_be_invited_finds_room_twice_as_long_and_no_longer() {
 
 #[test]
 fn a_request_under_a_name_like_a_contacts_is_told_and_not_taken_by_that_name() {
-    // Cyrillic against Latin
-    for decide in [add("раypal", None), trust("раypal", Trust::Trusted)] {
-        let mut ben = Alone::new("ben");
-        Scripted::known_to(&mut ben, "paypal");
-        asked(&mut ben, "раypal");
-        let warnings = &contacts(&mut ben, true)[0].warnings;
-        assert!(warnings[0].contains("whose key is another"), "{warnings:?}");
-        refuses(ben.command(decide), "looks like that of your contact");
-        assert_eq!(ben.status().requests, 1, "it waits as before");
-        ben.command(add("раypal", Some("the other one"))).unwrap();
-        assert_eq!(contacts(&mut ben, false)[1].alias, "the other one");
+    for seed in seeds(1) {
+        // Cyrillic against Latin
+        for decide in [add("раypal", None), trust("раypal", Trust::Trusted)] {
+            let mut ben = Alone::seeded("ben", seed);
+            Scripted::known_to(&mut ben, "paypal");
+            asked(&mut ben, "раypal");
+            let warnings = &contacts(&mut ben, true)[0].warnings;
+            assert!(warnings[0].contains("whose key is another"), "{warnings:?}");
+            refuses(ben.command(decide), "looks like that of your contact");
+            assert_eq!(ben.status().requests, 1, "it waits as before");
+            ben.command(add("раypal", Some("the other one"))).unwrap();
+            assert_eq!(contacts(&mut ben, false)[1].alias, "the other one");
+        }
     }
 }
 
 #[test]
 fn a_number_that_differs_or_is_none_changes_nothing() {
-    let mut ben = Alone::new("ben");
-    Scripted::known_to(&mut ben, "ann");
-    let Ok(Reply::Verify(shown)) = ben.command(verify("ann", None)) else {
-        panic!("no number");
-    };
-    assert_eq!((shown.matches, shown.trust), (None, Trust::Unknown));
-    let mut wrong = shown.safety_number.clone();
-    let last = wrong.pop().unwrap();
-    wrong.push(if last == '0' { '1' } else { '0' });
-    let Ok(Reply::Verify(view)) = ben.command(verify("ann", Some(wrong))) else {
-        panic!("no comparison");
-    };
-    assert_eq!((view.matches, view.trust), (Some(false), Trust::Unknown));
-    let slip = ben.command(verify("ann", Some("12345".to_owned())));
-    assert_eq!(slip.unwrap_err().kind, ErrorKind::Usage);
-    let contact = &contacts(&mut ben, false)[0];
-    assert_eq!(contact.trust, Trust::Unknown);
-    assert_eq!(contact.verified_via, VerifiedVia::None);
-    assert!(contact.trusted_at.is_none());
-    let right = Some(shown.safety_number);
-    ben.command(verify("ann", right.clone())).unwrap();
-    let contact = &contacts(&mut ben, false)[0];
-    assert_eq!(contact.verified_via, VerifiedVia::Number);
-    // the user's plain word does not unmake it, and a number does not undo a rejection
-    ben.command(trust("ann", Trust::Trusted)).unwrap();
-    assert_eq!(
-        contacts(&mut ben, false)[0].verified_via,
-        VerifiedVia::Number
-    );
-    ben.command(trust("ann", Trust::Rejected)).unwrap();
-    ben.command(verify("ann", right)).unwrap();
-    assert_eq!(contacts(&mut ben, false)[0].trust, Trust::Rejected);
+    for seed in seeds(1) {
+        let mut ben = Alone::seeded("ben", seed);
+        Scripted::known_to(&mut ben, "ann");
+        let Ok(Reply::Verify(shown)) = ben.command(verify("ann", None)) else {
+            panic!("no number");
+        };
+        assert_eq!((shown.matches, shown.trust), (None, Trust::Unknown));
+        let mut wrong = shown.safety_number.clone();
+        let last = wrong.pop().unwrap();
+        wrong.push(if last == '0' { '1' } else { '0' });
+        let Ok(Reply::Verify(view)) = ben.command(verify("ann", Some(wrong))) else {
+            panic!("no comparison");
+        };
+        assert_eq!((view.matches, view.trust), (Some(false), Trust::Unknown));
+        let slip = ben.command(verify("ann", Some("12345".to_owned())));
+        assert_eq!(slip.unwrap_err().kind, ErrorKind::Usage);
+        let contact = &contacts(&mut ben, false)[0];
+        assert_eq!(contact.trust, Trust::Unknown);
+        assert_eq!(contact.verified_via, VerifiedVia::None);
+        assert!(contact.trusted_at.is_none());
+        let right = Some(shown.safety_number);
+        ben.command(verify("ann", right.clone())).unwrap();
+        let contact = &contacts(&mut ben, false)[0];
+        assert_eq!(contact.verified_via, VerifiedVia::Number);
+        // the user's plain word does not unmake it, and a number does not undo a rejection
+        ben.command(trust("ann", Trust::Trusted)).unwrap();
+        assert_eq!(
+            contacts(&mut ben, false)[0].verified_via,
+            VerifiedVia::Number
+        );
+        ben.command(trust("ann", Trust::Rejected)).unwrap();
+        ben.command(verify("ann", right)).unwrap();
+        assert_eq!(contacts(&mut ben, false)[0].trust, Trust::Rejected);
+    }
 }
 
 #[test]
 fn a_reset_of_a_verified_contact_is_shown_and_leaves_the_trust() {
-    let mut ben = Alone::new("ben");
-    let mut ann = Scripted::known_to(&mut ben, "ann");
-    let Ok(Reply::Verify(shown)) = ben.command(verify("ann", None)) else {
-        panic!("no number");
-    };
-    ben.command(verify("ann", Some(shown.safety_number)))
-        .unwrap();
-    let link = ben.connect(ann.identity.identity());
-    let session = ann.start_session(&mut ben, link);
-    let reset = Body::Reset {
-        reason: ResetReason::DESYNC,
-        last_seq: 0,
-    };
-    let reset = ann.content(&mut ben, reset);
-    assert!(ann.send(&mut ben, link, &session, &reset).0);
-    let now = ben.now();
-    let events = ben.node.events(now, &mut ben.rng);
-    let told = events.iter().any(|e| {
+    for seed in seeds(1) {
+        let mut ben = Alone::seeded("ben", seed);
+        let mut ann = Scripted::known_to(&mut ben, "ann");
+        let Ok(Reply::Verify(shown)) = ben.command(verify("ann", None)) else {
+            panic!("no number");
+        };
+        ben.command(verify("ann", Some(shown.safety_number)))
+            .unwrap();
+        let link = ben.connect(ann.identity.identity());
+        let session = ann.start_session(&mut ben, link);
+        let reset = Body::Reset {
+            reason: ResetReason::DESYNC,
+            last_seq: 0,
+        };
+        let reset = ann.content(&mut ben, reset);
+        assert!(ann.send(&mut ben, link, &session, &reset).0);
+        let now = ben.now();
+        let events = ben.node.events(now, &mut ben.rng);
+        let told = events.iter().any(|e| {
         matches!(&e.event, EventKind::Notice { text, .. } if text.starts_with("[session renewed"))
     });
-    assert!(told);
-    let contact = &contacts(&mut ben, false)[0];
-    assert_eq!(contact.trust, Trust::Trusted);
-    assert_eq!(contact.verified_via, VerifiedVia::Number);
+        assert!(told);
+        let contact = &contacts(&mut ben, false)[0];
+        assert_eq!(contact.trust, Trust::Trusted);
+        assert_eq!(contact.verified_via, VerifiedVia::Number);
+    }
 }
 
 #[test]
 fn a_contact_confirms_only_what_was_sent_to_itself() {
-    let mut f = Forked::before(8);
-    let mut eve = Scripted::known_to(&mut f.ann, "eve");
-    let eve_link = f.ann.connect(eve.identity.identity());
-    let session = eve.start_session(&mut f.ann, eve_link);
-    let hello = eve.content(&mut f.ann, Body::Text("hello".to_owned()));
-    assert!(eve.send(&mut f.ann, eve_link, &session, &hello).0);
-    let (_, done) = f.ann.command_and_more(send("ben", "for ben"));
-    let sent = envelopes(&done);
-    let (link, req_id, id) = *sent.last().expect("an envelope to ben");
-    assert_eq!(link, f.link);
-    let status = |ann: &mut Alone| {
-        let lines = history(ann, "ben");
-        let line = lines.iter().rfind(|line| line.status.is_some());
-        line.and_then(|line| line.status)
-    };
-    let lies = [
-        (eve_link, id),
-        (f.link, EnvelopeId::of(b"never sent")),
-        (eve_link, EnvelopeId::of(b"never sent")),
-    ];
-    for (link, id) in lies {
-        for req_id in [req_id, 0, u32::MAX] {
-            let lie = P2pMessage::EnvelopeOk(id).to_message(req_id);
-            f.ann.hear(link, lie);
-            assert_eq!(status(&mut f.ann), Some(Status::Queued));
+    for seed in seeds(1) {
+        let mut f = Forked::before(seed);
+        let mut eve = Scripted::known_to(&mut f.ann, "eve");
+        let eve_link = f.ann.connect(eve.identity.identity());
+        let session = eve.start_session(&mut f.ann, eve_link);
+        let hello = eve.content(&mut f.ann, Body::Text("hello".to_owned()));
+        assert!(eve.send(&mut f.ann, eve_link, &session, &hello).0);
+        let (_, done) = f.ann.command_and_more(send("ben", "for ben"));
+        let sent = envelopes(&done);
+        let (link, req_id, id) = *sent.last().expect("an envelope to ben");
+        assert_eq!(link, f.link);
+        let status = |ann: &mut Alone| {
+            let lines = history(ann, "ben");
+            let line = lines.iter().rfind(|line| line.status.is_some());
+            line.and_then(|line| line.status)
+        };
+        let lies = [
+            (eve_link, id),
+            (f.link, EnvelopeId::of(b"never sent")),
+            (eve_link, EnvelopeId::of(b"never sent")),
+        ];
+        for (link, id) in lies {
+            for req_id in [req_id, 0, u32::MAX] {
+                let lie = P2pMessage::EnvelopeOk(id).to_message(req_id);
+                f.ann.hear(link, lie);
+                assert_eq!(status(&mut f.ann), Some(Status::Queued));
+            }
         }
+        let truth = P2pMessage::EnvelopeOk(id).to_message(req_id);
+        f.ann.hear(f.link, truth);
+        assert_eq!(status(&mut f.ann), Some(Status::OnDevice));
     }
-    let truth = P2pMessage::EnvelopeOk(id).to_message(req_id);
-    f.ann.hear(f.link, truth);
-    assert_eq!(status(&mut f.ann), Some(Status::OnDevice));
 }

@@ -1,18 +1,12 @@
 //! Networks that are cut without a word, or that are slow: a connection that carries nothing any more
 //! is replaced, one that is only slow is not (7.2, 7.3).
 
-use std::ops::Range;
-
 use sremp_client::view::Status;
 use sremp_sim::World;
 
-const SECOND: u64 = 1_000;
+use crate::seeds;
 
-/// Seeds per test; `SREMP_SEEDS` asks for more.
-fn seeds(few: u64) -> Range<u64> {
-    let asked = std::env::var("SREMP_SEEDS").ok();
-    0..asked.and_then(|n| n.parse().ok()).unwrap_or(few)
-}
+const SECOND: u64 = 1_000;
 
 /// How long a cut takes: from long enough to be noticed to as long as pauses do not grow.
 fn cut(seed: u64) -> u64 {

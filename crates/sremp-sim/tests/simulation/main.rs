@@ -20,3 +20,9 @@ mod strangers;
 mod troubles;
 mod two_people;
 mod why;
+
+/// Seeds of a test; `SREMP_SEEDS` asks for more.
+fn seeds(few: u64) -> std::ops::Range<u64> {
+    let asked = std::env::var("SREMP_SEEDS").ok();
+    0..asked.and_then(|n| n.parse().ok()).unwrap_or(few)
+}

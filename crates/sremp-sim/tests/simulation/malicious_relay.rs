@@ -3,6 +3,8 @@
 use sremp_client::view::{Command, Reply, Status, WhyStep};
 use sremp_sim::{Malice, World};
 
+use crate::seeds;
+
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
 
@@ -68,50 +70,54 @@ fn nothing_is_lost_or_doubled_by_a_bad_relay_beside_a_good_one() {
 
 #[test]
 fn a_relay_that_drops_everything_never_makes_a_message_arrive() {
-    let mut world = World::new(30);
-    let relay = world.open_relay("relay");
-    world.relay(relay).malice = Malice::Drops;
-    let ann = world.join_far("ann", &[relay]);
-    let ben = world.join_far("ben", &[relay]);
-    world.run(60_000);
-    world.add(ann, ben);
-    world.add(ben, ann);
-    world.send(ann, "ben", "hello");
-    world.run(DAY);
-    assert_eq!(world.statuses(ann, "ben"), [Status::AtRelay]);
-    let msg_id = world.history(ann, "ben")[0].msg_id.clone();
-    let Reply::Why(why) = world.command(ann, Command::Why { msg_id }) else {
-        panic!("no answer");
-    };
-    let proved = |s: &WhyStep| {
-        matches!(
-            s,
-            WhyStep::AtRelay {
-                receipt_valid: true,
-                ..
-            }
-        )
-    };
-    assert!(
-        why.timeline.iter().any(proved),
-        "the promise is kept as evidence"
-    );
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        world.relay(relay).malice = Malice::Drops;
+        let ann = world.join_far("ann", &[relay]);
+        let ben = world.join_far("ben", &[relay]);
+        world.run(60_000);
+        world.add(ann, ben);
+        world.add(ben, ann);
+        world.send(ann, "ben", "hello");
+        world.run(DAY);
+        assert_eq!(world.statuses(ann, "ben"), [Status::AtRelay]);
+        let msg_id = world.history(ann, "ben")[0].msg_id.clone();
+        let Reply::Why(why) = world.command(ann, Command::Why { msg_id }) else {
+            panic!("no answer");
+        };
+        let proved = |s: &WhyStep| {
+            matches!(
+                s,
+                WhyStep::AtRelay {
+                    receipt_valid: true,
+                    ..
+                }
+            )
+        };
+        assert!(
+            why.timeline.iter().any(proved),
+            "the promise is kept as evidence"
+        );
+    }
 }
 
 #[test]
 fn a_forged_receipt_is_none() {
-    let mut world = World::new(31);
-    let relay = world.open_relay("relay");
-    let ann = world.join_far("ann", &[relay]);
-    let ben = world.join_far("ben", &[relay]);
-    world.run(60_000);
-    world.add(ann, ben);
-    world.add(ben, ann);
-    world.relay(relay).malice = Malice::ForgesReceipts;
-    world.set_reachable(ben, false);
-    world.send(ann, "ben", "hello");
-    world.run(HOUR);
-    assert_eq!(world.statuses(ann, "ben"), [Status::Queued]);
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let ann = world.join_far("ann", &[relay]);
+        let ben = world.join_far("ben", &[relay]);
+        world.run(60_000);
+        world.add(ann, ben);
+        world.add(ben, ann);
+        world.relay(relay).malice = Malice::ForgesReceipts;
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "hello");
+        world.run(HOUR);
+        assert_eq!(world.statuses(ann, "ben"), [Status::Queued]);
+    }
 }
 
 #[test]

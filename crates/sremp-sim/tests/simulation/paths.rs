@@ -20,15 +20,11 @@ use sremp_core::{
 use sremp_net::CloseReason;
 use sremp_sim::{Alone, Malice, World};
 
+use crate::seeds;
+
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 const LEAD: Duration = Duration::from_millis(750);
-
-/// Seeds per test; `SREMP_SEEDS` asks for more.
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let asked = std::env::var("SREMP_SEEDS").ok();
-    0..asked.and_then(|n| n.parse().ok()).unwrap_or(default)
-}
 
 /// Ann, who has set something, and Ben, with a mailbox each at one relay, who have written to each
 /// other.
@@ -156,52 +152,56 @@ fn off_hides_where_one_is_until_it_is_taken_back() {
 
 #[test]
 fn a_request_can_be_turned_off_before_it_is_accepted() {
-    let mut world = World::new(1);
-    let relay = world.open_relay("relay");
-    let [ann, ben] = ["ann", "ben"].map(|name| world.join_at(name, &[relay]));
-    world.run(MINUTE);
-    let invite = world.command(ann, Command::Invite { expires: None });
-    let Reply::Invite(invite) = invite else {
-        panic!("no invite");
-    };
-    let add = Command::Add {
-        who: invite.card,
-        alias: Some("ann".to_owned()),
-        despite_confusable: false,
-    };
-    world.command(ben, add);
-    world.send(ben, "ann", "may I write?");
-    world.run(MINUTE);
-    set_direct(&mut world, ann, "ben", Choice::Off);
-    let accept = Command::Add {
-        who: "ben".to_owned(),
-        alias: None,
-        despite_confusable: false,
-    };
-    world.command(ann, accept);
-    world.send(ann, "ben", "yes");
-    world.run(HOUR);
-    assert_eq!(world.received(ben, "ann"), ["yes"]);
-    assert_eq!(ways(&mut world, ben, "ann"), [Path::Relay]);
-    assert!(places(&mut world, ben, ann).is_empty());
-    assert_eq!(world.calls(ann), 0);
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let [ann, ben] = ["ann", "ben"].map(|name| world.join_at(name, &[relay]));
+        world.run(MINUTE);
+        let invite = world.command(ann, Command::Invite { expires: None });
+        let Reply::Invite(invite) = invite else {
+            panic!("no invite");
+        };
+        let add = Command::Add {
+            who: invite.card,
+            alias: Some("ann".to_owned()),
+            despite_confusable: false,
+        };
+        world.command(ben, add);
+        world.send(ben, "ann", "may I write?");
+        world.run(MINUTE);
+        set_direct(&mut world, ann, "ben", Choice::Off);
+        let accept = Command::Add {
+            who: "ben".to_owned(),
+            alias: None,
+            despite_confusable: false,
+        };
+        world.command(ann, accept);
+        world.send(ann, "ben", "yes");
+        world.run(HOUR);
+        assert_eq!(world.received(ben, "ann"), ["yes"]);
+        assert_eq!(ways(&mut world, ben, "ann"), [Path::Relay]);
+        assert!(places(&mut world, ben, ann).is_empty());
+        assert_eq!(world.calls(ann), 0);
+    }
 }
 
 #[test]
 fn who_is_turned_off_before_an_answer_is_told_to_forget_with_it() {
-    let mut world = World::new(5);
-    let relay = world.open_relay("relay");
-    let [ann, ben] = ["ann", "ben"].map(|name| world.join_at(name, &[relay]));
-    world.run(MINUTE);
-    world.add(ann, ben);
-    world.send(ann, "ben", "may I write?");
-    world.run(MINUTE);
-    assert_eq!(places(&mut world, ben, ann), ["ann:4000"]);
-    set_direct(&mut world, ann, "ben", Choice::Off);
-    world.add(ben, ann);
-    world.run(HOUR);
-    assert!(places(&mut world, ben, ann).is_empty());
-    assert!(!is_connected(&mut world, ann));
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let [ann, ben] = ["ann", "ben"].map(|name| world.join_at(name, &[relay]));
+        world.run(MINUTE);
+        world.add(ann, ben);
+        world.send(ann, "ben", "may I write?");
+        world.run(MINUTE);
+        assert_eq!(places(&mut world, ben, ann), ["ann:4000"]);
+        set_direct(&mut world, ann, "ben", Choice::Off);
+        world.add(ben, ann);
+        world.run(HOUR);
+        assert!(places(&mut world, ben, ann).is_empty());
+        assert!(!is_connected(&mut world, ann));
+    }
 }
 
 #[test]
@@ -287,49 +287,53 @@ fn who_wishes_for_relays_is_written_to_and_writes_by_them_alone() {
 
 #[test]
 fn a_wish_that_comes_later_is_told_in_a_new_version_and_so_is_its_end() {
-    let (mut world, [_, ann, ben]) = acquainted(2, |_| ());
-    let key = world.id(ann);
-    let seen = |world: &mut World| {
-        let found = world
-            .node(ben)
-            .store
-            .transaction(|tx| tx.contact_by_key(&key));
-        let found: Result<_, StoreError> = found;
-        let identity = found.unwrap().unwrap().identity.unwrap();
-        (identity.version(), identity.flags().prefers_async)
-    };
-    assert_eq!(seen(&mut world), (1, false));
-    for (version, wish) in [(2, true), (3, false)] {
-        world.configure(ann, |config| config.prefers_async = wish);
-        world.run(HOUR);
-        assert_eq!(seen(&mut world), (version, wish));
-        assert_eq!(places(&mut world, ben, ann).is_empty(), wish);
-        // a start alone makes no version
-        world.restart(ann);
-        let calls = (world.calls(ann), world.calls(ben));
-        world.send(ann, "ben", "now");
-        world.run(HOUR);
-        let called = calls != (world.calls(ann), world.calls(ben));
-        assert_eq!(called, !wish);
-        assert_eq!(seen(&mut world), (version, wish));
+    for seed in seeds(1) {
+        let (mut world, [_, ann, ben]) = acquainted(seed, |_| ());
+        let key = world.id(ann);
+        let seen = |world: &mut World| {
+            let found = world
+                .node(ben)
+                .store
+                .transaction(|tx| tx.contact_by_key(&key));
+            let found: Result<_, StoreError> = found;
+            let identity = found.unwrap().unwrap().identity.unwrap();
+            (identity.version(), identity.flags().prefers_async)
+        };
+        assert_eq!(seen(&mut world), (1, false));
+        for (version, wish) in [(2, true), (3, false)] {
+            world.configure(ann, |config| config.prefers_async = wish);
+            world.run(HOUR);
+            assert_eq!(seen(&mut world), (version, wish));
+            assert_eq!(places(&mut world, ben, ann).is_empty(), wish);
+            // a start alone makes no version
+            world.restart(ann);
+            let calls = (world.calls(ann), world.calls(ben));
+            world.send(ann, "ben", "now");
+            world.run(HOUR);
+            let called = calls != (world.calls(ann), world.calls(ben));
+            assert_eq!(called, !wish);
+            assert_eq!(seen(&mut world), (version, wish));
+        }
+        assert_eq!(world.received(ben, "ann"), ["hello", "now", "now"]);
     }
-    assert_eq!(world.received(ben, "ann"), ["hello", "now", "now"]);
 }
 
 #[test]
 fn where_no_relay_is_known_a_wish_for_one_counts_for_nothing() {
-    let mut world = World::new(3);
-    let ann = world.join_with("ann", |config| config.prefers_async = true);
-    let ben = world.join("ben");
-    world.add(ann, ben);
-    world.add(ben, ann);
-    world.send(ann, "ben", "hello");
-    world.run(MINUTE);
-    world.restart(ann);
-    world.send(ben, "ann", "hello");
-    world.run(MINUTE);
-    assert_eq!(ways(&mut world, ben, "ann"), [Path::Direct]);
-    assert_eq!(ways(&mut world, ann, "ben"), [Path::Direct]);
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let ann = world.join_with("ann", |config| config.prefers_async = true);
+        let ben = world.join("ben");
+        world.add(ann, ben);
+        world.add(ben, ann);
+        world.send(ann, "ben", "hello");
+        world.run(MINUTE);
+        world.restart(ann);
+        world.send(ben, "ann", "hello");
+        world.run(MINUTE);
+        assert_eq!(ways(&mut world, ben, "ann"), [Path::Direct]);
+        assert_eq!(ways(&mut world, ann, "ben"), [Path::Direct]);
+    }
 }
 
 /// A contact of Ann's at `name:4000`, and at a relay too if that is said.
@@ -395,67 +399,75 @@ fn write(ann: &mut Alone, contact: &str, time: Duration) -> Vec<(Service, Durati
 
 #[test]
 fn a_relay_waits_750_ms_for_a_dial_that_has_no_answer() {
-    let mut ann = Alone::new("ann");
-    contact(&mut ann, "ben", true, false);
-    let wanted = [(Service::P2p, Duration::ZERO), (Service::Relay, LEAD)];
-    assert_eq!(write(&mut ann, "ben", 2 * LEAD), wanted);
+    for seed in seeds(1) {
+        let mut ann = Alone::seeded("ann", seed);
+        contact(&mut ann, "ben", true, false);
+        let wanted = [(Service::P2p, Duration::ZERO), (Service::Relay, LEAD)];
+        assert_eq!(write(&mut ann, "ben", 2 * LEAD), wanted);
+    }
 }
 
 #[test]
 fn a_relay_does_not_wait_for_a_dial_that_has_failed() {
-    let mut ann = Alone::new("ann");
-    let ben = contact(&mut ann, "ben", true, false);
-    let early = Duration::from_millis(300);
-    let wanted = [(Service::P2p, Duration::ZERO)];
-    assert_eq!(write(&mut ann, "ben", early), wanted);
-    let from = Duration::from_millis(ann.now().tick.get());
-    let failed = ann.fail_dial(ben.id());
-    let mut done: Vec<_> = failed.into_iter().map(|output| (from, output)).collect();
-    done.extend(ann.pass(Duration::from_millis(1)));
-    assert_eq!(dialled(&done, from), [(Service::Relay, Duration::ZERO)]);
+    for seed in seeds(1) {
+        let mut ann = Alone::seeded("ann", seed);
+        let ben = contact(&mut ann, "ben", true, false);
+        let early = Duration::from_millis(300);
+        let wanted = [(Service::P2p, Duration::ZERO)];
+        assert_eq!(write(&mut ann, "ben", early), wanted);
+        let from = Duration::from_millis(ann.now().tick.get());
+        let failed = ann.fail_dial(ben.id());
+        let mut done: Vec<_> = failed.into_iter().map(|output| (from, output)).collect();
+        done.extend(ann.pass(Duration::from_millis(1)));
+        assert_eq!(dialled(&done, from), [(Service::Relay, Duration::ZERO)]);
+    }
 }
 
 #[test]
 fn a_contact_who_wishes_for_relays_is_dialled_only_if_it_has_none() {
-    for (relay, wanted) in [(true, Service::Relay), (false, Service::P2p)] {
-        let mut ann = Alone::new("ann");
-        let ben = contact(&mut ann, "ben", relay, true);
-        let link = ann.connect(ben.identity());
-        ann.give(Input::Closed {
-            link,
-            service: Service::P2p,
-            dialled: None,
-            reason: CloseReason::Truncated,
-        });
-        ann.pass(Duration::from_secs(60));
-        let at_once = [(wanted, Duration::ZERO)];
-        assert_eq!(write(&mut ann, "ben", LEAD * 2), at_once, "relay: {relay}");
+    for seed in seeds(1) {
+        for (relay, wanted) in [(true, Service::Relay), (false, Service::P2p)] {
+            let mut ann = Alone::seeded("ann", seed);
+            let ben = contact(&mut ann, "ben", relay, true);
+            let link = ann.connect(ben.identity());
+            ann.give(Input::Closed {
+                link,
+                service: Service::P2p,
+                dialled: None,
+                reason: CloseReason::Truncated,
+            });
+            ann.pass(Duration::from_secs(60));
+            let at_once = [(wanted, Duration::ZERO)];
+            assert_eq!(write(&mut ann, "ben", LEAD * 2), at_once, "relay: {relay}");
+        }
     }
 }
 
 #[test]
 fn whoever_was_let_in_and_is_turned_off_before_the_connection_opens_is_sent_away() {
-    let mut ann = Alone::new("ann");
-    let ben = contact(&mut ann, "ben", true, false);
-    let (link, admission) = ann.call(ben.identity());
-    assert_eq!(admission, Admission::Accept);
-    let off = Command::SetDirect {
-        contact: "ben".to_owned(),
-        direct: Choice::Off,
-    };
-    ann.command(off).unwrap();
-    let done = ann.open(link, ben.identity());
-    assert_eq!(sremp_sim::closed(&done), [(link, ErrorCode::Refused)]);
-    // in the words for everybody who is turned away
-    let eve = contact(&mut ann, "eve", true, false);
-    let (contact, trust) = ("eve".to_owned(), Trust::Rejected);
-    ann.command(Command::SetTrust { contact, trust }).unwrap();
-    let [off, rejected] = [ben, eve].map(|who| ann.call(who.identity()).1);
-    assert_eq!(off, Admission::Close(ErrorCode::Refused));
-    assert_eq!(off, rejected);
-    let status = ann.status();
-    assert_eq!(status.refused["direct-off"], 1);
-    assert_eq!(status.direct_off, ["ben"]);
+    for seed in seeds(1) {
+        let mut ann = Alone::seeded("ann", seed);
+        let ben = contact(&mut ann, "ben", true, false);
+        let (link, admission) = ann.call(ben.identity());
+        assert_eq!(admission, Admission::Accept);
+        let off = Command::SetDirect {
+            contact: "ben".to_owned(),
+            direct: Choice::Off,
+        };
+        ann.command(off).unwrap();
+        let done = ann.open(link, ben.identity());
+        assert_eq!(sremp_sim::closed(&done), [(link, ErrorCode::Refused)]);
+        // in the words for everybody who is turned away
+        let eve = contact(&mut ann, "eve", true, false);
+        let (contact, trust) = ("eve".to_owned(), Trust::Rejected);
+        ann.command(Command::SetTrust { contact, trust }).unwrap();
+        let [off, rejected] = [ben, eve].map(|who| ann.call(who.identity()).1);
+        assert_eq!(off, Admission::Close(ErrorCode::Refused));
+        assert_eq!(off, rejected);
+        let status = ann.status();
+        assert_eq!(status.refused["direct-off"], 1);
+        assert_eq!(status.direct_off, ["ben"]);
+    }
 }
 
 #[test]
@@ -560,33 +572,35 @@ fn what_waits_goes_by_whatever_way_comes_back_first_and_is_shown_once() {
 
 #[test]
 fn what_waits_always_has_a_next_try_or_tells_the_user_what_is_missing() {
-    let settings = [Direct::Accepted, Direct::Trusted, Direct::Never];
-    for direct in settings {
-        for choice in [Choice::Default, Choice::On, Choice::Off] {
-            for wish in [false, true] {
-                for has_relay in [false, true] {
-                    let mut world = World::new(4);
-                    let relay = world.open_relay("relay");
-                    let ann = world.join_with("ann", |config| {
-                        config.direct = direct;
-                        config.prefers_async = wish;
-                    });
-                    let at: &[usize] = if has_relay { &[relay] } else { &[] };
-                    let ben = world.join_at("ben", at);
-                    world.run(MINUTE);
-                    world.add(ann, ben);
-                    set_direct(&mut world, ann, "ben", choice);
-                    world.set_reachable(ben, false);
-                    world.set_reachable(relay, false);
-                    world.send(ann, "ben", "hello");
-                    world.run(MINUTE);
-                    let view = why(&mut world, ann, "ben");
-                    let tells = view.waits == Some(Waits::DirectOff);
-                    let off = choice == Choice::Off
-                        || (choice == Choice::Default && direct != Direct::Accepted);
-                    assert_eq!(tells, off && !has_relay, "{view:?}");
-                    assert_ne!(view.next_try.is_some(), tells, "{view:?}");
-                    assert_eq!(view.status, Some(Status::Queued));
+    for seed in seeds(1) {
+        let settings = [Direct::Accepted, Direct::Trusted, Direct::Never];
+        for direct in settings {
+            for choice in [Choice::Default, Choice::On, Choice::Off] {
+                for wish in [false, true] {
+                    for has_relay in [false, true] {
+                        let mut world = World::new(seed);
+                        let relay = world.open_relay("relay");
+                        let ann = world.join_with("ann", |config| {
+                            config.direct = direct;
+                            config.prefers_async = wish;
+                        });
+                        let at: &[usize] = if has_relay { &[relay] } else { &[] };
+                        let ben = world.join_at("ben", at);
+                        world.run(MINUTE);
+                        world.add(ann, ben);
+                        set_direct(&mut world, ann, "ben", choice);
+                        world.set_reachable(ben, false);
+                        world.set_reachable(relay, false);
+                        world.send(ann, "ben", "hello");
+                        world.run(MINUTE);
+                        let view = why(&mut world, ann, "ben");
+                        let tells = view.waits == Some(Waits::DirectOff);
+                        let off = choice == Choice::Off
+                            || (choice == Choice::Default && direct != Direct::Accepted);
+                        assert_eq!(tells, off && !has_relay, "{view:?}");
+                        assert_ne!(view.next_try.is_some(), tells, "{view:?}");
+                        assert_eq!(view.status, Some(Status::Queued));
+                    }
                 }
             }
         }

@@ -7,14 +7,10 @@ use sremp_client::{
 use sremp_core::identity::Trust;
 use sremp_sim::{Faults, World};
 
+use crate::seeds;
+
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
-
-/// Seeds per test; `SREMP_SEEDS` asks for more.
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let asked = std::env::var("SREMP_SEEDS").ok();
-    0..asked.and_then(|n| n.parse().ok()).unwrap_or(default)
-}
 
 /// People who have a mailbox each at these relays, cannot be dialled, and know each other's cards.
 fn apart(world: &mut World, relays: [&[usize]; 2]) -> (usize, usize) {
@@ -46,20 +42,22 @@ fn why(world: &mut World, node: usize, contact: &str, line: usize) -> WhyView {
 
 #[test]
 fn a_message_waits_at_the_relay_while_its_reader_is_away() {
-    let mut world = World::new(1);
-    let relay = world.open_relay("relay");
-    let (ann, ben) = apart(&mut world, [&[relay], &[relay]]);
-    world.set_reachable(ben, false);
-    world.send(ann, "ben", "are you there?");
-    world.run(60_000);
-    assert_eq!(world.statuses(ann, "ben"), [Status::AtRelay]);
-    assert_eq!(world.relay(relay).stored, 1);
-    assert!(!world.relay(relay).keeps(b"are you there?"));
-    assert!(world.received(ben, "ann").is_empty());
-    world.set_reachable(ben, true);
-    world.run(HOUR);
-    assert_eq!(world.received(ben, "ann"), ["are you there?"]);
-    assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let (ann, ben) = apart(&mut world, [&[relay], &[relay]]);
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "are you there?");
+        world.run(60_000);
+        assert_eq!(world.statuses(ann, "ben"), [Status::AtRelay]);
+        assert_eq!(world.relay(relay).stored, 1);
+        assert!(!world.relay(relay).keeps(b"are you there?"));
+        assert!(world.received(ben, "ann").is_empty());
+        world.set_reachable(ben, true);
+        world.run(HOUR);
+        assert_eq!(world.received(ben, "ann"), ["are you there?"]);
+        assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
+    }
 }
 
 #[test]
@@ -92,101 +90,111 @@ fn every_message_arrives_once_and_in_order_whatever_dies() {
 
 #[test]
 fn the_confirmation_waits_for_a_sender_who_is_away_in_turn() {
-    let mut world = World::new(2);
-    let relay = world.open_relay("relay");
-    let (ann, ben) = apart(&mut world, [&[relay], &[relay]]);
-    world.set_reachable(ben, false);
-    world.send(ann, "ben", "good night");
-    world.run(60_000);
-    world.set_reachable(ann, false);
-    world.set_reachable(ben, true);
-    world.run(DAY);
-    assert_eq!(world.received(ben, "ann"), ["good night"]);
-    assert_eq!(world.statuses(ann, "ben"), [Status::AtRelay]);
-    world.set_reachable(ben, false);
-    world.set_reachable(ann, true);
-    world.run(HOUR);
-    assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let (ann, ben) = apart(&mut world, [&[relay], &[relay]]);
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "good night");
+        world.run(60_000);
+        world.set_reachable(ann, false);
+        world.set_reachable(ben, true);
+        world.run(DAY);
+        assert_eq!(world.received(ben, "ann"), ["good night"]);
+        assert_eq!(world.statuses(ann, "ben"), [Status::AtRelay]);
+        world.set_reachable(ben, false);
+        world.set_reachable(ann, true);
+        world.run(HOUR);
+        assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
+    }
 }
 
 #[test]
 fn a_confirmation_comes_back_by_the_senders_own_relay_also_when_that_was_down() {
-    let mut world = World::new(3);
-    let (first, second) = (world.open_relay("first"), world.open_relay("second"));
-    let (ann, ben) = apart(&mut world, [&[first], &[second]]);
-    world.send(ann, "ben", "one");
-    world.run(60_000);
-    assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
-    world.set_reachable(first, false);
-    world.send(ann, "ben", "two");
-    world.run(HOUR);
-    assert_eq!(world.received(ben, "ann"), ["one", "two"]);
-    assert_eq!(
-        world.statuses(ann, "ben"),
-        [Status::OnDevice, Status::AtRelay]
-    );
-    world.set_reachable(first, true);
-    world.run(HOUR);
-    assert!(all_arrived(&mut world, ann, "ben"));
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let (first, second) = (world.open_relay("first"), world.open_relay("second"));
+        let (ann, ben) = apart(&mut world, [&[first], &[second]]);
+        world.send(ann, "ben", "one");
+        world.run(60_000);
+        assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
+        world.set_reachable(first, false);
+        world.send(ann, "ben", "two");
+        world.run(HOUR);
+        assert_eq!(world.received(ben, "ann"), ["one", "two"]);
+        assert_eq!(
+            world.statuses(ann, "ben"),
+            [Status::OnDevice, Status::AtRelay]
+        );
+        world.set_reachable(first, true);
+        world.run(HOUR);
+        assert!(all_arrived(&mut world, ann, "ben"));
+    }
 }
 
 #[test]
 fn a_sender_without_a_relay_fetches_the_confirmation_where_it_stored() {
-    let mut world = World::new(4);
-    let relay = world.open_relay("relay");
-    let (ann, ben) = apart(&mut world, [&[], &[relay]]);
-    world.set_reachable(ben, false);
-    world.send(ann, "ben", "hello");
-    world.run(60_000);
-    world.restart(ann);
-    world.set_reachable(ben, true);
-    world.run(2 * HOUR);
-    assert_eq!(world.received(ben, "ann"), ["hello"]);
-    assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let (ann, ben) = apart(&mut world, [&[], &[relay]]);
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "hello");
+        world.run(60_000);
+        world.restart(ann);
+        world.set_reachable(ben, true);
+        world.run(2 * HOUR);
+        assert_eq!(world.received(ben, "ann"), ["hello"]);
+        assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
+    }
 }
 
 #[test]
 fn a_dead_relay_is_passed_over() {
-    let mut world = World::new(5);
-    let (first, second) = (world.open_relay("first"), world.open_relay("second"));
-    let (ann, ben) = apart(&mut world, [&[first, second], &[first, second]]);
-    world.set_reachable(first, false);
-    world.send(ann, "ben", "hello");
-    world.run(20_000);
-    assert_eq!(world.received(ben, "ann"), ["hello"]);
-    assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
-    assert_eq!(world.relay(first).stored, 0);
-    let view = why(&mut world, ann, "ben", 0);
-    let tried = |s: &WhyStep| {
-        matches!(
-            s,
-            WhyStep::Tried {
-                path: Path::Relay,
-                ..
-            }
-        )
-    };
-    assert!(view.timeline.iter().any(tried), "{view:?}");
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let (first, second) = (world.open_relay("first"), world.open_relay("second"));
+        let (ann, ben) = apart(&mut world, [&[first, second], &[first, second]]);
+        world.set_reachable(first, false);
+        world.send(ann, "ben", "hello");
+        world.run(20_000);
+        assert_eq!(world.received(ben, "ann"), ["hello"]);
+        assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
+        assert_eq!(world.relay(first).stored, 0);
+        let view = why(&mut world, ann, "ben", 0);
+        let tried = |s: &WhyStep| {
+            matches!(
+                s,
+                WhyStep::Tried {
+                    path: Path::Relay,
+                    ..
+                }
+            )
+        };
+        assert!(view.timeline.iter().any(tried), "{view:?}");
+    }
 }
 
 #[test]
 fn without_a_confirmation_the_next_relay_gets_the_same_bytes_and_the_text_is_shown_once() {
-    let mut world = World::new(6);
-    let (first, second) = (world.open_relay("first"), world.open_relay("second"));
-    let (ann, ben) = apart(&mut world, [&[first, second], &[first, second]]);
-    world.set_reachable(ben, false);
-    world.send(ann, "ben", "hello");
-    world.run(30_000);
-    assert_eq!(world.relay(second).stored, 0);
-    world.run(60_000);
-    assert_eq!(world.relay(second).stored, 1);
-    world.set_reachable(ben, true);
-    world.run(HOUR);
-    assert_eq!(world.received(ben, "ann"), ["hello"]);
-    assert!(all_arrived(&mut world, ann, "ben"));
-    let id = world.id(ben);
-    assert_eq!(world.relay(first).items(&id), 0);
-    assert_eq!(world.relay(second).items(&id), 0);
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let (first, second) = (world.open_relay("first"), world.open_relay("second"));
+        let (ann, ben) = apart(&mut world, [&[first, second], &[first, second]]);
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "hello");
+        world.run(30_000);
+        assert_eq!(world.relay(second).stored, 0);
+        world.run(60_000);
+        assert_eq!(world.relay(second).stored, 1);
+        world.set_reachable(ben, true);
+        world.run(HOUR);
+        assert_eq!(world.received(ben, "ann"), ["hello"]);
+        assert!(all_arrived(&mut world, ann, "ben"));
+        let id = world.id(ben);
+        assert_eq!(world.relay(first).items(&id), 0);
+        assert_eq!(world.relay(second).items(&id), 0);
+    }
 }
 
 #[test]
@@ -215,30 +223,32 @@ fn a_message_on_both_ways_is_shown_once() {
 
 #[test]
 fn a_blocked_sender_is_not_heard_and_sees_no_more_than_that_it_waits() {
-    let mut world = World::new(7);
-    let relay = world.open_relay("relay");
-    let (ann, ben) = apart(&mut world, [&[relay], &[relay]]);
-    world.send(ann, "ben", "one");
-    world.run(60_000);
-    let trust = |trust| Command::SetTrust {
-        contact: "ann".to_owned(),
-        trust,
-    };
-    world.command(ben, trust(Trust::Rejected));
-    world.run(60_000);
-    let stored = world.relay(relay).stored;
-    world.send(ann, "ben", "two");
-    world.run(HOUR);
-    assert_eq!(world.received(ben, "ann"), ["one"]);
-    assert_eq!(world.relay(relay).stored, stored);
-    assert_eq!(
-        world.statuses(ann, "ben"),
-        [Status::OnDevice, Status::Queued]
-    );
-    world.command(ben, trust(Trust::Unknown));
-    world.run(DAY);
-    assert_eq!(world.received(ben, "ann"), ["one", "two"]);
-    assert!(all_arrived(&mut world, ann, "ben"));
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let (ann, ben) = apart(&mut world, [&[relay], &[relay]]);
+        world.send(ann, "ben", "one");
+        world.run(60_000);
+        let trust = |trust| Command::SetTrust {
+            contact: "ann".to_owned(),
+            trust,
+        };
+        world.command(ben, trust(Trust::Rejected));
+        world.run(60_000);
+        let stored = world.relay(relay).stored;
+        world.send(ann, "ben", "two");
+        world.run(HOUR);
+        assert_eq!(world.received(ben, "ann"), ["one"]);
+        assert_eq!(world.relay(relay).stored, stored);
+        assert_eq!(
+            world.statuses(ann, "ben"),
+            [Status::OnDevice, Status::Queued]
+        );
+        world.command(ben, trust(Trust::Unknown));
+        world.run(DAY);
+        assert_eq!(world.received(ben, "ann"), ["one", "two"]);
+        assert!(all_arrived(&mut world, ann, "ben"));
+    }
 }
 
 #[test]
@@ -338,21 +348,23 @@ fn a_stranger_reaches_somebody_absent_and_hears_nothing_until_accepted() {
 
 #[test]
 fn a_stranger_without_an_invite_does_not_pass_those_who_ask_for_one() {
-    let mut world = World::new(8);
-    let relay = world.open_relay("relay");
-    let ann = world.join_far("ann", &[relay]);
-    let link = world.relay(relay).link();
-    let ben = world.join_with("ben", |config| {
-        config.relays = vec![link];
-        config.direct = Direct::Never;
-        config.strangers = Strangers::IntroOnly;
-    });
-    world.run(60_000);
-    world.add(ann, ben);
-    world.send(ann, "ben", "hello");
-    world.run(HOUR);
-    let requests = world.command(ben, Command::Contacts { requests: true });
-    assert_eq!(requests, Reply::Contacts { contacts: vec![] });
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let ann = world.join_far("ann", &[relay]);
+        let link = world.relay(relay).link();
+        let ben = world.join_with("ben", |config| {
+            config.relays = vec![link];
+            config.direct = Direct::Never;
+            config.strangers = Strangers::IntroOnly;
+        });
+        world.run(60_000);
+        world.add(ann, ben);
+        world.send(ann, "ben", "hello");
+        world.run(HOUR);
+        let requests = world.command(ben, Command::Contacts { requests: true });
+        assert_eq!(requests, Reply::Contacts { contacts: vec![] });
+    }
 }
 
 #[test]
@@ -385,125 +397,135 @@ fn five_thousand_messages_wait_thirteen_days_and_come_in_order_once() {
 
 #[test]
 fn prekeys_are_refilled_below_twenty() {
-    let mut world = World::new(10);
-    let relay = world.open_relay("relay");
-    let ben = world.join_far("ben", &[relay]);
-    world.run(60_000);
-    let id = world.id(ben);
-    world.relay(relay).lose_prekeys(&id, 31);
-    world.restart(ben);
-    world.run(60_000);
-    assert_eq!(world.relay(relay).prekeys(&id), 50);
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let ben = world.join_far("ben", &[relay]);
+        world.run(60_000);
+        let id = world.id(ben);
+        world.relay(relay).lose_prekeys(&id, 31);
+        world.restart(ben);
+        world.run(60_000);
+        assert_eq!(world.relay(relay).prekeys(&id), 50);
+    }
 }
 
 #[test]
 fn a_new_relay_is_told_to_every_contact_while_the_old_one_is_gone() {
-    let mut world = World::new(11);
-    let (old, new) = (world.open_relay("old"), world.open_relay("new"));
-    let (ann, ben) = apart(&mut world, [&[old], &[old]]);
-    for (from, to) in [(ann, "ben"), (ben, "ann")] {
-        world.send(from, to, "hello");
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let (old, new) = (world.open_relay("old"), world.open_relay("new"));
+        let (ann, ben) = apart(&mut world, [&[old], &[old]]);
+        for (from, to) in [(ann, "ben"), (ben, "ann")] {
+            world.send(from, to, "hello");
+            world.run(60_000);
+        }
+        // Ann keeps a second mailbox, by which she hears of Ben's
+        world.move_to(ann, &[old, new]);
+        world.run(HOUR);
+        world.set_reachable(old, false);
+        world.move_to(ben, &[new]);
+        world.run(HOUR);
+        world.send(ann, "ben", "where are you now?");
         world.run(60_000);
+        assert_eq!(world.received(ben, "ann"), ["hello", "where are you now?"]);
+        assert!(all_arrived(&mut world, ann, "ben"));
     }
-    // Ann keeps a second mailbox, by which she hears of Ben's
-    world.move_to(ann, &[old, new]);
-    world.run(HOUR);
-    world.set_reachable(old, false);
-    world.move_to(ben, &[new]);
-    world.run(HOUR);
-    world.send(ann, "ben", "where are you now?");
-    world.run(60_000);
-    assert_eq!(world.received(ben, "ann"), ["hello", "where are you now?"]);
-    assert!(all_arrived(&mut world, ann, "ben"));
 }
 
 #[test]
 fn what_a_relay_no_longer_keeps_is_stored_again() {
-    let mut world = World::new(12);
-    let relay = world.open_relay("relay");
-    let (ann, ben) = apart(&mut world, [&[relay], &[relay]]);
-    world.set_reachable(ben, false);
-    world.send(ann, "ben", "patience");
-    world.run(15 * DAY);
-    assert_eq!(world.relay(relay).stored, 2);
-    world.set_reachable(ben, true);
-    world.run(HOUR);
-    assert_eq!(world.received(ben, "ann"), ["patience"]);
-    assert!(all_arrived(&mut world, ann, "ben"));
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let (ann, ben) = apart(&mut world, [&[relay], &[relay]]);
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "patience");
+        world.run(15 * DAY);
+        assert_eq!(world.relay(relay).stored, 2);
+        world.set_reachable(ben, true);
+        world.run(HOUR);
+        assert_eq!(world.received(ben, "ann"), ["patience"]);
+        assert!(all_arrived(&mut world, ann, "ben"));
+    }
 }
 
 #[test]
 fn why_tells_the_way_of_a_message_on_both_sides() {
-    let mut world = World::new(13);
-    let relay = world.open_relay("relay");
-    let (ann, ben) = apart(&mut world, [&[relay], &[relay]]);
-    world.set_reachable(ben, false);
-    world.send(ann, "ben", "hello");
-    world.run(60_000);
-    let waiting = why(&mut world, ann, "ben", 0);
-    assert_eq!(waiting.status, Some(Status::AtRelay));
-    assert!(waiting.waits_for.is_some());
-    let kept = |s: &WhyStep| {
-        matches!(
-            s,
-            WhyStep::AtRelay {
-                receipt_valid: true,
-                ..
-            }
-        )
-    };
-    assert!(waiting.timeline.iter().any(kept), "{waiting:?}");
-    world.set_reachable(ben, true);
-    world.run(HOUR);
-    let arrived = why(&mut world, ann, "ben", 0);
-    assert_eq!(arrived.waits_for, None);
-    let confirmed = |s: &WhyStep| {
-        let valid = Some(true);
-        matches!(s, WhyStep::OnDevice { path: Path::Relay, confirmation_valid, .. }
-                    if *confirmation_valid == valid)
-    };
-    assert!(arrived.timeline.iter().any(confirmed), "{arrived:?}");
-    let read = why(&mut world, ben, "ann", 0);
-    assert_eq!((read.path, read.status), (Some(Path::Relay), None));
-    assert!(
-        matches!(
-            read.timeline.as_slice(),
-            [
-                WhyStep::Sent { .. },
-                WhyStep::Stored { .. },
-                WhyStep::Received {
-                    path: Path::Relay,
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let (ann, ben) = apart(&mut world, [&[relay], &[relay]]);
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "hello");
+        world.run(60_000);
+        let waiting = why(&mut world, ann, "ben", 0);
+        assert_eq!(waiting.status, Some(Status::AtRelay));
+        assert!(waiting.waits_for.is_some());
+        let kept = |s: &WhyStep| {
+            matches!(
+                s,
+                WhyStep::AtRelay {
+                    receipt_valid: true,
                     ..
                 }
-            ]
-        ),
-        "{read:?}"
-    );
-    let unknown = Command::Why {
-        msg_id: "00000000".to_owned(),
-    };
-    assert!(world.try_command(ann, unknown).is_err());
+            )
+        };
+        assert!(waiting.timeline.iter().any(kept), "{waiting:?}");
+        world.set_reachable(ben, true);
+        world.run(HOUR);
+        let arrived = why(&mut world, ann, "ben", 0);
+        assert_eq!(arrived.waits_for, None);
+        let confirmed = |s: &WhyStep| {
+            let valid = Some(true);
+            matches!(s, WhyStep::OnDevice { path: Path::Relay, confirmation_valid, .. }
+                    if *confirmation_valid == valid)
+        };
+        assert!(arrived.timeline.iter().any(confirmed), "{arrived:?}");
+        let read = why(&mut world, ben, "ann", 0);
+        assert_eq!((read.path, read.status), (Some(Path::Relay), None));
+        assert!(
+            matches!(
+                read.timeline.as_slice(),
+                [
+                    WhyStep::Sent { .. },
+                    WhyStep::Stored { .. },
+                    WhyStep::Received {
+                        path: Path::Relay,
+                        ..
+                    }
+                ]
+            ),
+            "{read:?}"
+        );
+        let unknown = Command::Why {
+            msg_id: "00000000".to_owned(),
+        };
+        assert!(world.try_command(ann, unknown).is_err());
+    }
 }
 
 #[test]
 fn status_names_the_relays_and_how_they_are() {
-    use sremp_client::view::RelayState;
-    let mut world = World::new(14);
-    let (first, second) = (world.open_relay("first"), world.open_relay("second"));
-    let ann = world.join_far("ann", &[first, second]);
-    world.set_reachable(second, false);
-    world.run(60_000);
-    let Reply::Status(status) = world.command(ann, Command::Status) else {
-        panic!("no status");
-    };
-    let of = |host: &str| {
-        let mut found = status.relays.iter();
-        found.find(|r| r.endpoint.starts_with(host)).unwrap()
-    };
-    assert_eq!(of("first").state, RelayState::Connected);
-    assert_eq!(of("first").prekeys, Some(50));
-    assert_ne!(of("second").state, RelayState::Connected);
-    assert!(of("second").last_error.is_some());
+    for seed in seeds(1) {
+        use sremp_client::view::RelayState;
+        let mut world = World::new(seed);
+        let (first, second) = (world.open_relay("first"), world.open_relay("second"));
+        let ann = world.join_far("ann", &[first, second]);
+        world.set_reachable(second, false);
+        world.run(60_000);
+        let Reply::Status(status) = world.command(ann, Command::Status) else {
+            panic!("no status");
+        };
+        let of = |host: &str| {
+            let mut found = status.relays.iter();
+            found.find(|r| r.endpoint.starts_with(host)).unwrap()
+        };
+        assert_eq!(of("first").state, RelayState::Connected);
+        assert_eq!(of("first").prekeys, Some(50));
+        assert_ne!(of("second").state, RelayState::Connected);
+        assert!(of("second").last_error.is_some());
+    }
 }
 
 #[test]

@@ -10,15 +10,11 @@ use sremp_client::{
 use sremp_core::session::content::{Body, ProfileUpdate, ResetReason};
 use sremp_sim::{Alone, Scripted, World, dials};
 
+use crate::seeds;
+
 const HOUR: u64 = 3_600_000;
 const MINUTE: Duration = Duration::from_secs(60);
 const RENEWED: &str = "[session renewed";
-
-/// Seeds per test; `SREMP_SEEDS` asks for more.
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let asked = std::env::var("SREMP_SEEDS").ok();
-    0..asked.and_then(|n| n.parse().ok()).unwrap_or(default)
-}
 
 /// Two people in the middle of a conversation.
 fn ann_and_ben(seed: u64) -> World {
@@ -138,33 +134,35 @@ fn one_side_loses_the_session_and_whoever_writes_is_read_in_the_end() {
 
 #[test]
 fn a_session_that_is_lost_again_and_again_is_renewed_at_most_once_an_hour() {
-    let mut world = ann_and_ben(1);
-    let mut before = [0; 2];
-    for hour in 0..4 {
-        lose_sessions(&mut world, 1);
-        for n in 0..4 {
-            world.send(0, "ben", &format!("{hour} {n}"));
-            world.run(1_000);
+    for seed in seeds(1) {
+        let mut world = ann_and_ben(seed);
+        let mut before = [0; 2];
+        for hour in 0..4 {
+            lose_sessions(&mut world, 1);
+            for n in 0..4 {
+                world.send(0, "ben", &format!("{hour} {n}"));
+                world.run(1_000);
+            }
+            world.run(HOUR);
+            let now = [
+                renewals(&mut world, 0, "ben"),
+                renewals(&mut world, 1, "ann"),
+            ];
+            assert!(
+                now[0] <= before[0] + 1 && now[1] <= before[1] + 1,
+                "{now:?}"
+            );
+            before = now;
         }
-        world.run(HOUR);
-        let now = [
-            renewals(&mut world, 0, "ben"),
-            renewals(&mut world, 1, "ann"),
-        ];
-        assert!(
-            now[0] <= before[0] + 1 && now[1] <= before[1] + 1,
-            "{now:?}"
-        );
-        before = now;
+        world.run(5 * HOUR);
+        let said = (0..4).flat_map(|hour| (0..4).map(move |n| format!("{hour} {n}")));
+        assert_eq!(since(&mut world, 1, "ann"), said.collect::<Vec<_>>());
     }
-    world.run(5 * HOUR);
-    let said = (0..4).flat_map(|hour| (0..4).map(move |n| format!("{hour} {n}")));
-    assert_eq!(since(&mut world, 1, "ann"), said.collect::<Vec<_>>());
 }
 
 /// Ann, of whose words the test chooses every one, connected to the client of Ben.
-fn ann_with_ben() -> (Alone, Scripted, sremp_net::LinkId) {
-    let mut ben = Alone::new("ben");
+fn ann_with_ben(seed: u64) -> (Alone, Scripted, sremp_net::LinkId) {
+    let mut ben = Alone::seeded("ben", seed);
     let ann = Scripted::known_to(&mut ben, "ann");
     let link = ben.connect(ann.identity.identity());
     (ben, ann, link)
@@ -192,38 +190,42 @@ fn lines_of(ben: &mut Alone, start: &str) -> usize {
 
 #[test]
 fn a_reset_acts_once_although_it_comes_again_under_another_session() {
-    let (mut ben, mut ann, link) = ann_with_ben();
-    let first = ann.start_session(&mut ben, link);
-    let reset = ann.content(&mut ben, RESET);
-    assert!(ann.send(&mut ben, link, &first, &reset).0);
-    assert_eq!(lines_of(&mut ben, RENEWED), 1);
-    ben.pass(2 * MINUTE);
-    // the same content, sealed anew in a session that something else began
-    let second = ann.start_session(&mut ben, link);
-    let text = ann.content(&mut ben, Body::Text("hello".to_owned()));
-    assert!(ann.send(&mut ben, link, &second, &text).0);
-    assert!(
-        ann.send(&mut ben, link, &second, &reset).0,
-        "it is confirmed"
-    );
-    assert_eq!(lines_of(&mut ben, RENEWED), 1);
-    assert_eq!(lines_of(&mut ben, "hello"), 1);
+    for seed in seeds(1) {
+        let (mut ben, mut ann, link) = ann_with_ben(seed);
+        let first = ann.start_session(&mut ben, link);
+        let reset = ann.content(&mut ben, RESET);
+        assert!(ann.send(&mut ben, link, &first, &reset).0);
+        assert_eq!(lines_of(&mut ben, RENEWED), 1);
+        ben.pass(2 * MINUTE);
+        // the same content, sealed anew in a session that something else began
+        let second = ann.start_session(&mut ben, link);
+        let text = ann.content(&mut ben, Body::Text("hello".to_owned()));
+        assert!(ann.send(&mut ben, link, &second, &text).0);
+        assert!(
+            ann.send(&mut ben, link, &second, &reset).0,
+            "it is confirmed"
+        );
+        assert_eq!(lines_of(&mut ben, RENEWED), 1);
+        assert_eq!(lines_of(&mut ben, "hello"), 1);
+    }
 }
 
 #[test]
 fn resets_of_a_minute_act_once_and_each_is_confirmed() {
-    let (mut ben, mut ann, link) = ann_with_ben();
-    let session = ann.start_session(&mut ben, link);
-    for _ in 0..50 {
+    for seed in seeds(1) {
+        let (mut ben, mut ann, link) = ann_with_ben(seed);
+        let session = ann.start_session(&mut ben, link);
+        for _ in 0..50 {
+            let reset = ann.content(&mut ben, RESET);
+            assert!(ann.send(&mut ben, link, &session, &reset).0);
+        }
+        assert_eq!(lines_of(&mut ben, RENEWED), 1);
+        assert_eq!(ben.status().refused["reset-too-often"], 49);
+        ben.pass(MINUTE);
         let reset = ann.content(&mut ben, RESET);
         assert!(ann.send(&mut ben, link, &session, &reset).0);
+        assert_eq!(lines_of(&mut ben, RENEWED), 2);
     }
-    assert_eq!(lines_of(&mut ben, RENEWED), 1);
-    assert_eq!(ben.status().refused["reset-too-often"], 49);
-    ben.pass(MINUTE);
-    let reset = ann.content(&mut ben, RESET);
-    assert!(ann.send(&mut ben, link, &session, &reset).0);
-    assert_eq!(lines_of(&mut ben, RENEWED), 2);
 }
 
 /// The connection breaks while something waits: where Ben dials Ann.
@@ -259,42 +261,46 @@ fn profile(rev: u64, endpoint: &str) -> ProfileUpdate {
 
 #[test]
 fn a_profile_that_comes_again_or_late_does_not_undo_a_newer_one() {
-    let (mut ben, mut ann, link) = ann_with_ben();
-    let first = ann.start_session(&mut ben, link);
-    let old = ann.content(&mut ben, Body::ProfileUpdate(profile(2, "old.example:1")));
-    let new = ann.content(&mut ben, Body::ProfileUpdate(profile(3, "new.example:1")));
-    assert!(ann.send(&mut ben, link, &first, &old).0);
-    assert!(ann.send(&mut ben, link, &first, &new).0);
-    ben.pass(2 * MINUTE);
-    let second = ann.start_session(&mut ben, link);
-    assert!(ann.send(&mut ben, link, &second, &old).0);
-    let same = ann.content(&mut ben, Body::ProfileUpdate(profile(3, "other.example:1")));
-    assert!(ann.send(&mut ben, link, &second, &same).0);
-    assert_eq!(dialled_instead(&mut ben, link), ["new.example:1"]);
+    for seed in seeds(1) {
+        let (mut ben, mut ann, link) = ann_with_ben(seed);
+        let first = ann.start_session(&mut ben, link);
+        let old = ann.content(&mut ben, Body::ProfileUpdate(profile(2, "old.example:1")));
+        let new = ann.content(&mut ben, Body::ProfileUpdate(profile(3, "new.example:1")));
+        assert!(ann.send(&mut ben, link, &first, &old).0);
+        assert!(ann.send(&mut ben, link, &first, &new).0);
+        ben.pass(2 * MINUTE);
+        let second = ann.start_session(&mut ben, link);
+        assert!(ann.send(&mut ben, link, &second, &old).0);
+        let same = ann.content(&mut ben, Body::ProfileUpdate(profile(3, "other.example:1")));
+        assert!(ann.send(&mut ben, link, &second, &same).0);
+        assert_eq!(dialled_instead(&mut ben, link), ["new.example:1"]);
+    }
 }
 
 #[test]
 fn an_acceptance_is_told_once_and_its_profile_counts_once() {
-    let (mut ben, mut ann, link) = ann_with_ben();
-    let accepted = |ben: &mut Alone| {
-        let now = ben.now();
-        let events = ben.node.events(now, &mut ben.rng).into_iter();
-        events
-            .filter(|e| matches!(e.event, EventKind::Accepted { .. }))
-            .count()
-    };
-    let first = ann.start_session(&mut ben, link);
-    let accept = ann.content(&mut ben, Body::ContactAccept(profile(1, "old.example:1")));
-    assert!(ann.send(&mut ben, link, &first, &accept).0);
-    assert_eq!(accepted(&mut ben), 1);
-    let new = ann.content(&mut ben, Body::ProfileUpdate(profile(2, "new.example:1")));
-    assert!(ann.send(&mut ben, link, &first, &new).0);
-    ben.pass(2 * MINUTE);
-    let second = ann.start_session(&mut ben, link);
-    let (confirmed, done) = ann.send(&mut ben, link, &second, &accept);
-    assert!(confirmed);
-    assert_eq!(accepted(&mut ben), 1);
-    let sent = |output: &&Output| matches!(output, Output::Send { .. });
-    assert_eq!(done.iter().filter(sent).count(), 1, "only the confirmation");
-    assert_eq!(dialled_instead(&mut ben, link), ["new.example:1"]);
+    for seed in seeds(1) {
+        let (mut ben, mut ann, link) = ann_with_ben(seed);
+        let accepted = |ben: &mut Alone| {
+            let now = ben.now();
+            let events = ben.node.events(now, &mut ben.rng).into_iter();
+            events
+                .filter(|e| matches!(e.event, EventKind::Accepted { .. }))
+                .count()
+        };
+        let first = ann.start_session(&mut ben, link);
+        let accept = ann.content(&mut ben, Body::ContactAccept(profile(1, "old.example:1")));
+        assert!(ann.send(&mut ben, link, &first, &accept).0);
+        assert_eq!(accepted(&mut ben), 1);
+        let new = ann.content(&mut ben, Body::ProfileUpdate(profile(2, "new.example:1")));
+        assert!(ann.send(&mut ben, link, &first, &new).0);
+        ben.pass(2 * MINUTE);
+        let second = ann.start_session(&mut ben, link);
+        let (confirmed, done) = ann.send(&mut ben, link, &second, &accept);
+        assert!(confirmed);
+        assert_eq!(accepted(&mut ben), 1);
+        let sent = |output: &&Output| matches!(output, Output::Send { .. });
+        assert_eq!(done.iter().filter(sent).count(), 1, "only the confirmation");
+        assert_eq!(dialled_instead(&mut ben, link), ["new.example:1"]);
+    }
 }

@@ -15,6 +15,8 @@ use sremp_core::{
 use sremp_net::CloseReason;
 use sremp_sim::{Alone, Scripted, World, closed, dials};
 
+use crate::seeds;
+
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -85,56 +87,60 @@ fn a_full_disk_confirms_nothing_that_it_did_not_keep_and_goes_on_when_there_is_r
 
 #[test]
 fn on_a_full_disk_send_says_so_and_nothing_is_half_queued() {
-    let mut world = ann_and_ben(3);
-    world.set_reachable(1, false);
-    world.node(0).store.limit_growth(0).unwrap();
-    let text = "x".repeat(20_000);
-    let (mut queued, mut tries) = (0, 0);
-    let error = loop {
-        tries += 1;
-        assert!(tries < 20, "the disk was not full");
-        match world.try_command(0, send("ben", &text)) {
-            Ok(_) => queued += 1,
-            Err(error) => break error,
-        }
-    };
-    assert_eq!(error.kind, ErrorKind::Storage);
-    assert!(error.message.contains("make room"), "{error}");
-    assert_eq!(world.statuses(0, "ben").len(), 1 + queued);
-    // at rest it waits, and what it waits for costs nothing
-    let before = world.refused_by_disks();
-    world.run(HOUR);
-    assert!(world.refused_by_disks() - before <= 130);
-    world.node(0).store.limit_growth(10_000).unwrap();
-    world.set_reachable(1, true);
-    world.command(0, send("ben", "room again"));
-    world.run(HOUR);
-    let read = world.received(1, "ann");
-    assert_eq!((read.len(), &*read[1 + queued]), (2 + queued, "room again"));
+    for seed in seeds(1) {
+        let mut world = ann_and_ben(seed);
+        world.set_reachable(1, false);
+        world.node(0).store.limit_growth(0).unwrap();
+        let text = "x".repeat(20_000);
+        let (mut queued, mut tries) = (0, 0);
+        let error = loop {
+            tries += 1;
+            assert!(tries < 20, "the disk was not full");
+            match world.try_command(0, send("ben", &text)) {
+                Ok(_) => queued += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind, ErrorKind::Storage);
+        assert!(error.message.contains("make room"), "{error}");
+        assert_eq!(world.statuses(0, "ben").len(), 1 + queued);
+        // at rest it waits, and what it waits for costs nothing
+        let before = world.refused_by_disks();
+        world.run(HOUR);
+        assert!(world.refused_by_disks() - before <= 130);
+        world.node(0).store.limit_growth(10_000).unwrap();
+        world.set_reachable(1, true);
+        world.command(0, send("ben", "room again"));
+        world.run(HOUR);
+        let read = world.received(1, "ann");
+        assert_eq!((read.len(), &*read[1 + queued]), (2 + queued, "room again"));
+    }
 }
 
 #[test]
 fn after_a_full_disk_nothing_is_begun_for_half_a_minute() {
-    let mut ann = Alone::new("ann");
-    Scripted::known_to(&mut ann, "ben");
-    let now = ann.now();
-    ann.node.postpone(now);
-    let (reply, done) = ann.command_and_more(send("ben", "soon"));
-    reply.unwrap();
-    assert_eq!(
-        dials(&done).len(),
-        1,
-        "what the user asks for is done at once"
-    );
-    let mut ann = Alone::new("ann");
-    Scripted::known_to(&mut ann, "ben");
-    ann.command(send("ben", "waits")).unwrap();
-    ann.restart();
-    let now = ann.now();
-    ann.node.postpone(now);
-    assert!(ann.pass(29 * SECOND).is_empty());
-    let then = ann.pass(2 * SECOND);
-    assert_eq!(dials(then.iter().map(|(_, o)| o)).len(), 1);
+    for seed in seeds(1) {
+        let mut ann = Alone::seeded("ann", seed);
+        Scripted::known_to(&mut ann, "ben");
+        let now = ann.now();
+        ann.node.postpone(now);
+        let (reply, done) = ann.command_and_more(send("ben", "soon"));
+        reply.unwrap();
+        assert_eq!(
+            dials(&done).len(),
+            1,
+            "what the user asks for is done at once"
+        );
+        let mut ann = Alone::seeded("ann", seed);
+        Scripted::known_to(&mut ann, "ben");
+        ann.command(send("ben", "waits")).unwrap();
+        ann.restart();
+        let now = ann.now();
+        ann.node.postpone(now);
+        assert!(ann.pass(29 * SECOND).is_empty());
+        let then = ann.pass(2 * SECOND);
+        assert_eq!(dials(then.iter().map(|(_, o)| o)).len(), 1);
+    }
 }
 
 /// When Ben, who does not answer, is dialled within this time; each dial fails after 5 ms.
@@ -219,63 +225,67 @@ fn a_new_message_ends_a_long_pause_but_nobody_is_dialled_more_than_once_a_second
 
 #[test]
 fn a_connection_that_lasts_ends_the_pauses_and_one_that_breaks_at_once_does_not() {
-    let mut ann = Alone::new("ann");
-    let ben = Scripted::known_to(&mut ann, "ben");
-    ann.command(send("ben", "hello")).unwrap();
-    ann.fail_dial(ben.identity.id());
-    failing_dials(&mut ann, &ben, 10 * MINUTE);
-    let mut broken_after = |lived: Duration| {
-        let link = ann.connect(ben.identity.identity());
-        ann.pass(lived);
-        let reason = CloseReason::Truncated;
-        let done = ann.give(Input::Closed {
-            service: sremp_core::channel::Service::P2p,
-            link,
-            dialled: None,
-            reason,
-        });
-        dials(&done).len()
-    };
-    assert_eq!(broken_after(29 * SECOND), 0);
-    assert_eq!(broken_after(30 * SECOND), 1);
+    for seed in seeds(1) {
+        let mut ann = Alone::seeded("ann", seed);
+        let ben = Scripted::known_to(&mut ann, "ben");
+        ann.command(send("ben", "hello")).unwrap();
+        ann.fail_dial(ben.identity.id());
+        failing_dials(&mut ann, &ben, 10 * MINUTE);
+        let mut broken_after = |lived: Duration| {
+            let link = ann.connect(ben.identity.identity());
+            ann.pass(lived);
+            let reason = CloseReason::Truncated;
+            let done = ann.give(Input::Closed {
+                service: sremp_core::channel::Service::P2p,
+                link,
+                dialled: None,
+                reason,
+            });
+            dials(&done).len()
+        };
+        assert_eq!(broken_after(29 * SECOND), 0);
+        assert_eq!(broken_after(30 * SECOND), 1);
+    }
 }
 
 #[test]
 fn another_noise_key_is_believed_at_the_next_dial_and_that_is_no_sooner_than_others() {
-    let mut ann = Alone::new("ann");
-    let ben = Scripted::known_to(&mut ann, "ben");
-    let link = ann.connect(ben.identity.identity());
-    ann.pass(MINUTE);
-    ann.give(Input::Closed {
-        service: sremp_core::channel::Service::P2p,
-        link,
-        dialled: None,
-        reason: CloseReason::Truncated,
-    });
-    let (_, done) = ann.command_and_more(send("ben", "hello"));
-    assert!(dials(&done)[0].pinned_noise_key.is_some());
-    let mismatch = |ann: &mut Alone| {
-        let link = ann.new_link();
-        let mut done = ann.give(Input::Closed {
+    for seed in seeds(1) {
+        let mut ann = Alone::seeded("ann", seed);
+        let ben = Scripted::known_to(&mut ann, "ben");
+        let link = ann.connect(ben.identity.identity());
+        ann.pass(MINUTE);
+        ann.give(Input::Closed {
             service: sremp_core::channel::Service::P2p,
             link,
-            dialled: Some(ben.identity.id()),
-            reason: CloseReason::Local(ErrorCode::StaticMismatch),
+            dialled: None,
+            reason: CloseReason::Truncated,
         });
-        let soon = ann.pass(SECOND - Duration::from_millis(1));
-        done.extend(soon.into_iter().map(|(_, output)| output));
-        assert!(dials(&done).is_empty());
-    };
-    mismatch(&mut ann);
-    let then = ann.pass(Duration::from_millis(1));
-    let then = dials(then.iter().map(|(_, o)| o));
-    assert!(then[0].pinned_noise_key.is_none());
-    mismatch(&mut ann);
+        let (_, done) = ann.command_and_more(send("ben", "hello"));
+        assert!(dials(&done)[0].pinned_noise_key.is_some());
+        let mismatch = |ann: &mut Alone| {
+            let link = ann.new_link();
+            let mut done = ann.give(Input::Closed {
+                service: sremp_core::channel::Service::P2p,
+                link,
+                dialled: Some(ben.identity.id()),
+                reason: CloseReason::Local(ErrorCode::StaticMismatch),
+            });
+            let soon = ann.pass(SECOND - Duration::from_millis(1));
+            done.extend(soon.into_iter().map(|(_, output)| output));
+            assert!(dials(&done).is_empty());
+        };
+        mismatch(&mut ann);
+        let then = ann.pass(Duration::from_millis(1));
+        let then = dials(then.iter().map(|(_, o)| o));
+        assert!(then[0].pinned_noise_key.is_none());
+        mismatch(&mut ann);
+    }
 }
 
 /// Ben as a contact of Ann's, connected, with a message that he has not confirmed.
-fn ann_connected() -> (Alone, Scripted, sremp_net::LinkId) {
-    let mut ann = Alone::new("ann");
+fn ann_connected(seed: u64) -> (Alone, Scripted, sremp_net::LinkId) {
+    let mut ann = Alone::seeded("ann", seed);
     let mut ben = Scripted::known_to(&mut ann, "ben");
     let link = ann.connect(ben.identity.identity());
     let session = ben.start_session(&mut ann, link);
@@ -307,116 +317,126 @@ fn assert_turned_away(ann: &mut Alone, ben: &Scripted, why: &str) {
 
 #[test]
 fn a_contact_that_withdraws_its_identity_over_a_new_connection_is_left_at_once() {
-    let (mut ann, mut ben, link) = ann_connected();
-    ben.identity = ben.identity.with_tombstone(ann.now().wall).unwrap();
-    let other = ann.new_link();
-    let done = ann.give(Input::Shown {
-        service: sremp_core::channel::Service::P2p,
-        link: other,
-        identity: Box::new(ben.identity.identity().clone()),
-        intro: None,
-    });
-    assert_eq!(closed(&done), [(link, ErrorCode::Refused)]);
-    assert_turned_away(&mut ann, &ben, "withdrawn");
+    for seed in seeds(1) {
+        let (mut ann, mut ben, link) = ann_connected(seed);
+        ben.identity = ben.identity.with_tombstone(ann.now().wall).unwrap();
+        let other = ann.new_link();
+        let done = ann.give(Input::Shown {
+            service: sremp_core::channel::Service::P2p,
+            link: other,
+            identity: Box::new(ben.identity.identity().clone()),
+            intro: None,
+        });
+        assert_eq!(closed(&done), [(link, ErrorCode::Refused)]);
+        assert_turned_away(&mut ann, &ben, "withdrawn");
+    }
 }
 
 #[test]
 fn a_contact_that_withdraws_its_identity_in_a_message_is_left_after_the_confirmation() {
-    let (mut ann, mut ben, link) = ann_connected();
-    ann.pass(2 * MINUTE);
-    let withdrawn = ben.identity.with_tombstone(ann.now().wall).unwrap();
-    let session = ben.start_session(&mut ann, link);
-    let update = ProfileUpdate {
-        rev: 2,
-        identity: Some(withdrawn.identity().into()),
-        relay_hints: None,
-        env: None,
-        endpoints: None,
-    };
-    let update = ben.content(&mut ann, Body::ProfileUpdate(update));
-    let (confirmed, done) = ben.send(&mut ann, link, &session, &update);
-    assert!(confirmed);
-    assert_eq!(closed(&done), [(link, ErrorCode::Refused)]);
-    ben.identity = withdrawn;
-    assert_turned_away(&mut ann, &ben, "withdrawn");
+    for seed in seeds(1) {
+        let (mut ann, mut ben, link) = ann_connected(seed);
+        ann.pass(2 * MINUTE);
+        let withdrawn = ben.identity.with_tombstone(ann.now().wall).unwrap();
+        let session = ben.start_session(&mut ann, link);
+        let update = ProfileUpdate {
+            rev: 2,
+            identity: Some(withdrawn.identity().into()),
+            relay_hints: None,
+            env: None,
+            endpoints: None,
+        };
+        let update = ben.content(&mut ann, Body::ProfileUpdate(update));
+        let (confirmed, done) = ben.send(&mut ann, link, &session, &update);
+        assert!(confirmed);
+        assert_eq!(closed(&done), [(link, ErrorCode::Refused)]);
+        ben.identity = withdrawn;
+        assert_turned_away(&mut ann, &ben, "withdrawn");
+    }
 }
 
 #[test]
 fn a_contact_that_is_rejected_is_left_at_once_and_comes_back_when_the_user_says_so() {
-    let (mut ann, ben, link) = ann_connected();
-    let trust = |trust| Command::SetTrust {
-        contact: "ben".to_owned(),
-        trust,
-    };
-    let (reply, done) = ann.command_and_more(trust(Trust::Rejected));
-    reply.unwrap();
-    assert_eq!(closed(&done), [(link, ErrorCode::Refused)]);
-    assert_turned_away(&mut ann, &ben, "rejected");
-    let (reply, done) = ann.command_and_more(trust(Trust::Unknown));
-    reply.unwrap();
-    assert_eq!(dials(&done).len(), 1, "what was queued goes on its way");
-    ann.command(send("ben", "back again")).unwrap();
+    for seed in seeds(1) {
+        let (mut ann, ben, link) = ann_connected(seed);
+        let trust = |trust| Command::SetTrust {
+            contact: "ben".to_owned(),
+            trust,
+        };
+        let (reply, done) = ann.command_and_more(trust(Trust::Rejected));
+        reply.unwrap();
+        assert_eq!(closed(&done), [(link, ErrorCode::Refused)]);
+        assert_turned_away(&mut ann, &ben, "rejected");
+        let (reply, done) = ann.command_and_more(trust(Trust::Unknown));
+        reply.unwrap();
+        assert_eq!(dials(&done).len(), 1, "what was queued goes on its way");
+        ann.command(send("ben", "back again")).unwrap();
+    }
 }
 
 #[test]
 fn a_contact_added_again_after_a_rejection_is_still_asked_first() {
-    let mut world = World::new(7);
-    let (ann, ben) = (world.join("ann"), world.join("ben"));
-    world.add(ann, ben);
-    let reject = Command::SetTrust {
-        contact: "ben".to_owned(),
-        trust: Trust::Rejected,
-    };
-    world.command(ann, reject);
-    let add = Command::Add {
-        who: "ben".to_owned(),
-        alias: None,
-        despite_confusable: false,
-    };
-    world.command(ann, add);
-    world.send(ann, "ben", "may I write?");
-    world.run(HOUR);
-    let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
-    else {
-        panic!("no requests");
-    };
-    assert_eq!(contacts[0].request_text.as_deref(), Some("may I write?"));
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let (ann, ben) = (world.join("ann"), world.join("ben"));
+        world.add(ann, ben);
+        let reject = Command::SetTrust {
+            contact: "ben".to_owned(),
+            trust: Trust::Rejected,
+        };
+        world.command(ann, reject);
+        let add = Command::Add {
+            who: "ben".to_owned(),
+            alias: None,
+            despite_confusable: false,
+        };
+        world.command(ann, add);
+        world.send(ann, "ben", "may I write?");
+        world.run(HOUR);
+        let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
+        else {
+            panic!("no requests");
+        };
+        assert_eq!(contacts[0].request_text.as_deref(), Some("may I write?"));
+    }
 }
 
 #[test]
 fn a_message_that_waits_for_somebody_turned_away_says_so() {
-    let (mut ann, ben, _) = ann_connected();
-    let wait = Command::Send {
-        contact: "ben".to_owned(),
-        text: "please".to_owned(),
-        reply_to: None,
-        key: None,
-        wait: Wait::Device,
-        timeout_ms: 5_000,
-    };
-    let ticket = sremp_client::engine::Ticket(77);
-    ann.give(Input::Command {
-        ticket,
-        command: wait,
-    });
-    let withdrawn = ben.identity.with_tombstone(ann.now().wall).unwrap();
-    let link = ann.new_link();
-    ann.give(Input::Shown {
-        service: sremp_core::channel::Service::P2p,
-        link,
-        identity: Box::new(withdrawn.identity().clone()),
-        intro: None,
-    });
-    let done = ann.pass(10 * SECOND);
-    let reason = done.iter().find_map(|(_, output)| match output {
-        Output::Reply { result, .. } => match &**result {
-            Ok(Reply::Sent(sent)) => sent.reason.clone(),
+    for seed in seeds(1) {
+        let (mut ann, ben, _) = ann_connected(seed);
+        let wait = Command::Send {
+            contact: "ben".to_owned(),
+            text: "please".to_owned(),
+            reply_to: None,
+            key: None,
+            wait: Wait::Device,
+            timeout_ms: 5_000,
+        };
+        let ticket = sremp_client::engine::Ticket(77);
+        ann.give(Input::Command {
+            ticket,
+            command: wait,
+        });
+        let withdrawn = ben.identity.with_tombstone(ann.now().wall).unwrap();
+        let link = ann.new_link();
+        ann.give(Input::Shown {
+            service: sremp_core::channel::Service::P2p,
+            link,
+            identity: Box::new(withdrawn.identity().clone()),
+            intro: None,
+        });
+        let done = ann.pass(10 * SECOND);
+        let reason = done.iter().find_map(|(_, output)| match output {
+            Output::Reply { result, .. } => match &**result {
+                Ok(Reply::Sent(sent)) => sent.reason.clone(),
+                _ => None,
+            },
             _ => None,
-        },
-        _ => None,
-    });
-    assert!(
-        reason.as_deref().is_some_and(|r| r.contains("withdrawn")),
-        "{reason:?}"
-    );
+        });
+        assert!(
+            reason.as_deref().is_some_and(|r| r.contains("withdrawn")),
+            "{reason:?}"
+        );
+    }
 }

@@ -4,11 +4,7 @@ use sremp_client::view::{Command, EventKind, Reply, Status};
 use sremp_core::identity::Trust;
 use sremp_sim::{Faults, World};
 
-/// Seeds per test; `SREMP_SEEDS` asks for more.
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let asked = std::env::var("SREMP_SEEDS").ok();
-    0..asked.and_then(|n| n.parse().ok()).unwrap_or(default)
-}
+use crate::seeds;
 
 const HOUR: u64 = 3_600_000;
 
@@ -23,15 +19,17 @@ fn ann_and_ben(seed: u64) -> World {
 
 #[test]
 fn a_message_reaches_a_contact_and_its_confirmation_comes_back() {
-    let mut world = ann_and_ben(1);
-    world.send(0, "ben", "hello");
-    world.run(10_000);
-    assert_eq!(world.received(1, "ann"), ["hello"]);
-    assert_eq!(world.statuses(0, "ben"), [Status::OnDevice]);
-    world.send(1, "ann", "hello yourself");
-    world.run(10_000);
-    assert_eq!(world.received(0, "ben"), ["hello yourself"]);
-    assert_eq!(world.statuses(1, "ann"), [Status::OnDevice]);
+    for seed in seeds(1) {
+        let mut world = ann_and_ben(seed);
+        world.send(0, "ben", "hello");
+        world.run(10_000);
+        assert_eq!(world.received(1, "ann"), ["hello"]);
+        assert_eq!(world.statuses(0, "ben"), [Status::OnDevice]);
+        world.send(1, "ann", "hello yourself");
+        world.run(10_000);
+        assert_eq!(world.received(0, "ben"), ["hello yourself"]);
+        assert_eq!(world.statuses(1, "ann"), [Status::OnDevice]);
+    }
 }
 
 #[test]
@@ -82,25 +80,27 @@ fn every_message_arrives_once_and_in_order_whatever_dies() {
 
 #[test]
 fn a_message_to_somebody_away_waits_and_arrives_when_they_come_back() {
-    let mut world = ann_and_ben(3);
-    world.send(0, "ben", "first");
-    world.run(10_000);
-    world.set_reachable(1, false);
-    for n in 0..10 {
-        world.send(0, "ben", &format!("while away {n}"));
+    for seed in seeds(1) {
+        let mut world = ann_and_ben(seed);
+        world.send(0, "ben", "first");
+        world.run(10_000);
+        world.set_reachable(1, false);
+        for n in 0..10 {
+            world.send(0, "ben", &format!("while away {n}"));
+        }
+        world.run(6 * HOUR);
+        assert_eq!(world.received(1, "ann").len(), 1);
+        assert_eq!(world.statuses(0, "ben")[1], Status::Queued);
+        world.set_reachable(1, true);
+        world.run(HOUR);
+        assert_eq!(world.received(1, "ann").len(), 11);
+        assert!(
+            world
+                .statuses(0, "ben")
+                .iter()
+                .all(|s| *s == Status::OnDevice)
+        );
     }
-    world.run(6 * HOUR);
-    assert_eq!(world.received(1, "ann").len(), 1);
-    assert_eq!(world.statuses(0, "ben")[1], Status::Queued);
-    world.set_reachable(1, true);
-    world.run(HOUR);
-    assert_eq!(world.received(1, "ann").len(), 11);
-    assert!(
-        world
-            .statuses(0, "ben")
-            .iter()
-            .all(|s| *s == Status::OnDevice)
-    );
 }
 
 #[test]
@@ -153,70 +153,78 @@ fn a_stranger_is_a_request_until_accepted_and_hears_nothing_before() {
 
 #[test]
 fn a_rejected_contact_is_not_heard_until_the_user_undoes_it() {
-    let mut world = ann_and_ben(5);
-    world.send(0, "ben", "one");
-    world.run(10_000);
-    let trust = |trust| Command::SetTrust {
-        contact: "ann".to_owned(),
-        trust,
-    };
-    world.command(1, trust(Trust::Rejected));
-    world.send(0, "ben", "two");
-    world.run(2 * HOUR);
-    assert_eq!(world.received(1, "ann"), ["one"]);
-    world.command(1, trust(Trust::Unknown));
-    world.run(2 * HOUR);
-    assert_eq!(world.received(1, "ann"), ["one", "two"]);
+    for seed in seeds(1) {
+        let mut world = ann_and_ben(seed);
+        world.send(0, "ben", "one");
+        world.run(10_000);
+        let trust = |trust| Command::SetTrust {
+            contact: "ann".to_owned(),
+            trust,
+        };
+        world.command(1, trust(Trust::Rejected));
+        world.send(0, "ben", "two");
+        world.run(2 * HOUR);
+        assert_eq!(world.received(1, "ann"), ["one"]);
+        world.command(1, trust(Trust::Unknown));
+        world.run(2 * HOUR);
+        assert_eq!(world.received(1, "ann"), ["one", "two"]);
+    }
 }
 
 #[test]
 fn a_rotated_noise_key_is_announced_and_passes_silently() {
-    let mut world = ann_and_ben(6);
-    world.send(0, "ben", "before");
-    world.run(10_000);
-    let Reply::Id(rotated) = world.command(1, Command::RotateNoiseKey) else {
-        panic!("no id");
-    };
-    assert_eq!(rotated.version, 2);
-    world.restart(1);
-    world.run(60_000);
-    world.send(0, "ben", "after");
-    world.run(HOUR);
-    assert_eq!(world.received(1, "ann"), ["before", "after"]);
-    let notice = |e: &sremp_client::view::Event| matches!(e.event, EventKind::Notice { .. });
-    assert!(!world.events(0).iter().any(notice));
+    for seed in seeds(1) {
+        let mut world = ann_and_ben(seed);
+        world.send(0, "ben", "before");
+        world.run(10_000);
+        let Reply::Id(rotated) = world.command(1, Command::RotateNoiseKey) else {
+            panic!("no id");
+        };
+        assert_eq!(rotated.version, 2);
+        world.restart(1);
+        world.run(60_000);
+        world.send(0, "ben", "after");
+        world.run(HOUR);
+        assert_eq!(world.received(1, "ann"), ["before", "after"]);
+        let notice = |e: &sremp_client::view::Event| matches!(e.event, EventKind::Notice { .. });
+        assert!(!world.events(0).iter().any(notice));
+    }
 }
 
 #[test]
 fn adding_a_contact_dials_nobody() {
-    let mut world = ann_and_ben(7);
-    world.run(HOUR);
-    let Reply::Status(status) = world.command(0, Command::Status) else {
-        panic!("no status");
-    };
-    assert!(status.connected.is_empty());
-    assert_eq!(world.dials(), 0);
+    for seed in seeds(1) {
+        let mut world = ann_and_ben(seed);
+        world.run(HOUR);
+        let Reply::Status(status) = world.command(0, Command::Status) else {
+            panic!("no status");
+        };
+        assert!(status.connected.is_empty());
+        assert_eq!(world.dials(), 0);
+    }
 }
 
 const DAY: u64 = 24 * HOUR;
 
 #[test]
 fn a_request_that_nobody_took_for_a_month_is_made_again_with_the_next_message() {
-    let mut world = World::new(8);
-    let (ann, ben) = (world.join("ann"), world.join("ben"));
-    world.add(ann, ben);
-    world.set_reachable(ben, false);
-    world.send(ann, "ben", "first");
-    world.run(31 * DAY);
-    assert_eq!(world.statuses(ann, "ben"), [Status::Failed]);
-    world.set_reachable(ben, true);
-    world.send(ann, "ben", "second");
-    world.run(HOUR);
-    let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
-    else {
-        panic!("no requests");
-    };
-    assert_eq!(contacts[0].request_text.as_deref(), Some("second"));
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let (ann, ben) = (world.join("ann"), world.join("ben"));
+        world.add(ann, ben);
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "first");
+        world.run(31 * DAY);
+        assert_eq!(world.statuses(ann, "ben"), [Status::Failed]);
+        world.set_reachable(ben, true);
+        world.send(ann, "ben", "second");
+        world.run(HOUR);
+        let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
+        else {
+            panic!("no requests");
+        };
+        assert_eq!(contacts[0].request_text.as_deref(), Some("second"));
+    }
 }
 
 #[test]
@@ -247,138 +255,148 @@ fn a_calendar_that_jumps_ends_no_message_and_no_key() {
 
 #[test]
 fn a_name_that_spells_anothers_id_does_not_take_its_place() {
-    let mut world = World::new(12);
-    let (ann, ben) = (world.join("ann"), world.join("ben"));
-    world.add(ann, ben);
-    let Reply::Id(bens) = world.command(ben, Command::Id) else {
-        panic!("no id");
-    };
-    let posing = world.join(&bens.safety_prefix);
-    world.add(posing, ann);
-    world.send(posing, "ann", "it is me");
-    world.run(60_000);
-    let trust = Command::SetTrust {
-        contact: bens.safety_prefix.clone(),
-        trust: Trust::Trusted,
-    };
-    let Reply::Contact(trusted) = world.command(ann, trust) else {
-        panic!("nobody");
-    };
-    assert_eq!(trusted.id, bens.id);
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let (ann, ben) = (world.join("ann"), world.join("ben"));
+        world.add(ann, ben);
+        let Reply::Id(bens) = world.command(ben, Command::Id) else {
+            panic!("no id");
+        };
+        let posing = world.join(&bens.safety_prefix);
+        world.add(posing, ann);
+        world.send(posing, "ann", "it is me");
+        world.run(60_000);
+        let trust = Command::SetTrust {
+            contact: bens.safety_prefix.clone(),
+            trust: Trust::Trusted,
+        };
+        let Reply::Contact(trusted) = world.command(ann, trust) else {
+            panic!("nobody");
+        };
+        assert_eq!(trusted.id, bens.id);
+    }
 }
 
 #[test]
 fn whoever_has_not_accepted_is_sent_one_envelope_at_a_time() {
-    let mut world = World::new(13);
-    let (ann, ben) = (world.join("ann"), world.join("ben"));
-    world.add(ann, ben);
-    for n in 0..40 {
-        world.send(ann, "ben", &format!("{n}"));
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let (ann, ben) = (world.join("ann"), world.join("ben"));
+        world.add(ann, ben);
+        for n in 0..40 {
+            world.send(ann, "ben", &format!("{n}"));
+        }
+        world.run(30 * 60_000);
+        let Reply::Status(status) = world.command(ben, Command::Status) else {
+            panic!("no status");
+        };
+        let refused = status.refused.get("request-pending").copied().unwrap_or(0);
+        assert!(refused <= 60, "{refused} in half an hour");
     }
-    world.run(30 * 60_000);
-    let Reply::Status(status) = world.command(ben, Command::Status) else {
-        panic!("no status");
-    };
-    let refused = status.refused.get("request-pending").copied().unwrap_or(0);
-    assert!(refused <= 60, "{refused} in half an hour");
 }
 
 #[test]
 fn a_lookalike_is_not_trusted_by_accident() {
-    let mut world = World::new(14);
-    let (ann, ben) = (world.join("ann"), world.join("paypal"));
-    world.add(ann, ben);
-    let posing = world.join("p\u{430}ypal");
-    world.add(posing, ann);
-    world.send(posing, "ann", "your account");
-    world.run(60_000);
-    let Reply::Contacts { contacts } = world.command(ann, Command::Contacts { requests: true })
-    else {
-        panic!("no requests");
-    };
-    assert!(!contacts[0].warnings.is_empty());
-    let id = contacts[0].id.clone();
-    let trust = Command::SetTrust {
-        contact: id.clone(),
-        trust: Trust::Trusted,
-    };
-    assert!(world.try_command(ann, trust).is_err());
-    let add = |despite_confusable| Command::Add {
-        who: id.clone(),
-        alias: None,
-        despite_confusable,
-    };
-    assert!(world.try_command(ann, add(false)).is_err());
-    let Reply::Contact(added) = world.command(ann, add(true)) else {
-        panic!("nobody");
-    };
-    assert_ne!(added.alias, "paypal");
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let (ann, ben) = (world.join("ann"), world.join("paypal"));
+        world.add(ann, ben);
+        let posing = world.join("p\u{430}ypal");
+        world.add(posing, ann);
+        world.send(posing, "ann", "your account");
+        world.run(60_000);
+        let Reply::Contacts { contacts } = world.command(ann, Command::Contacts { requests: true })
+        else {
+            panic!("no requests");
+        };
+        assert!(!contacts[0].warnings.is_empty());
+        let id = contacts[0].id.clone();
+        let trust = Command::SetTrust {
+            contact: id.clone(),
+            trust: Trust::Trusted,
+        };
+        assert!(world.try_command(ann, trust).is_err());
+        let add = |despite_confusable| Command::Add {
+            who: id.clone(),
+            alias: None,
+            despite_confusable,
+        };
+        assert!(world.try_command(ann, add(false)).is_err());
+        let Reply::Contact(added) = world.command(ann, add(true)) else {
+            panic!("nobody");
+        };
+        assert_ne!(added.alias, "paypal");
+    }
 }
 
 #[test]
 fn a_silent_reader_keeps_the_ratchet_turning() {
-    let mut world = ann_and_ben(15);
-    world.send(0, "ben", "0");
-    world.run(10_000);
-    for n in 1..2_500 {
-        world.send(0, "ben", &n.to_string());
-        world.run(10);
+    for seed in seeds(1) {
+        let mut world = ann_and_ben(seed);
+        world.send(0, "ben", "0");
+        world.run(10_000);
+        for n in 1..2_500 {
+            world.send(0, "ben", &n.to_string());
+            world.run(10);
+        }
+        world.run(HOUR);
+        assert!(
+            world
+                .statuses(0, "ben")
+                .iter()
+                .all(|s| *s == Status::OnDevice)
+        );
+        let Reply::Messages { messages } = world.command(
+            1,
+            Command::Search {
+                words: "2499".to_owned(),
+                limit: 10,
+            },
+        ) else {
+            panic!("nothing found");
+        };
+        assert_eq!(messages.len(), 1);
     }
-    world.run(HOUR);
-    assert!(
-        world
-            .statuses(0, "ben")
-            .iter()
-            .all(|s| *s == Status::OnDevice)
-    );
-    let Reply::Messages { messages } = world.command(
-        1,
-        Command::Search {
-            words: "2499".to_owned(),
-            limit: 10,
-        },
-    ) else {
-        panic!("nothing found");
-    };
-    assert_eq!(messages.len(), 1);
 }
 
 #[test]
 fn trust_begins_unknown_and_says_how_and_when_it_was_made() {
-    let mut world = ann_and_ben(16);
-    let contact = |world: &mut World| {
-        let command = Command::Contacts { requests: false };
-        let Reply::Contacts { mut contacts } = world.command(0, command) else {
-            panic!("no contacts");
+    for seed in seeds(1) {
+        let mut world = ann_and_ben(seed);
+        let contact = |world: &mut World| {
+            let command = Command::Contacts { requests: false };
+            let Reply::Contacts { mut contacts } = world.command(0, command) else {
+                panic!("no contacts");
+            };
+            contacts.remove(0)
         };
-        contacts.remove(0)
-    };
-    let first = contact(&mut world);
-    assert_eq!((first.trust, first.trusted_at), (Trust::Unknown, None));
-    assert_eq!(first.last_seen, None);
-    world.send(0, "ben", "hello");
-    world.run(10_000);
-    assert!(contact(&mut world).last_seen >= Some(first.first_seen));
-    let verify = |number| Command::Verify {
-        contact: "ben".to_owned(),
-        number,
-    };
-    let Reply::Verify(shown) = world.command(0, verify(None)) else {
-        panic!("no number");
-    };
-    let other = "0".repeat(60);
-    let Reply::Verify(wrong) = world.command(0, verify(Some(other))) else {
-        panic!("no answer");
-    };
-    assert_eq!((wrong.matches, wrong.trust), (Some(false), Trust::Unknown));
-    let Reply::Verify(right) = world.command(0, verify(Some(shown.safety_number))) else {
-        panic!("no answer");
-    };
-    assert_eq!((right.matches, right.trust), (Some(true), Trust::Trusted));
-    let verified = contact(&mut world);
-    assert_eq!(
-        verified.verified_via,
-        sremp_client::view::VerifiedVia::Number
-    );
-    assert!(verified.trusted_at.is_some());
+        let first = contact(&mut world);
+        assert_eq!((first.trust, first.trusted_at), (Trust::Unknown, None));
+        assert_eq!(first.last_seen, None);
+        world.send(0, "ben", "hello");
+        world.run(10_000);
+        assert!(contact(&mut world).last_seen >= Some(first.first_seen));
+        let verify = |number| Command::Verify {
+            contact: "ben".to_owned(),
+            number,
+        };
+        let Reply::Verify(shown) = world.command(0, verify(None)) else {
+            panic!("no number");
+        };
+        let other = "0".repeat(60);
+        let Reply::Verify(wrong) = world.command(0, verify(Some(other))) else {
+            panic!("no answer");
+        };
+        assert_eq!((wrong.matches, wrong.trust), (Some(false), Trust::Unknown));
+        let Reply::Verify(right) = world.command(0, verify(Some(shown.safety_number))) else {
+            panic!("no answer");
+        };
+        assert_eq!((right.matches, right.trust), (Some(true), Trust::Trusted));
+        let verified = contact(&mut world);
+        assert_eq!(
+            verified.verified_via,
+            sremp_client::view::VerifiedVia::Number
+        );
+        assert!(verified.trusted_at.is_some());
+    }
 }

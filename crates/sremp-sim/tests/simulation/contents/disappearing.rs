@@ -6,7 +6,8 @@ use sremp_client::view::{Command, ErrorKind, EventKind, MessageKind, Reply, Stat
 use sremp_core::session::content::Body;
 use sremp_sim::{Alone, Faults, Scripted, World};
 
-use super::{HOUR, SECOND, ann_and_ben, events, found, lines, messages, say, seeds, timer};
+use super::{HOUR, SECOND, ann_and_ben, events, found, lines, messages, say, timer};
+use crate::seeds;
 
 const MINUTE: u64 = 60 * SECOND;
 

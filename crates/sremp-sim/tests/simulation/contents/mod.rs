@@ -11,12 +11,6 @@ use sremp_sim::{Alone, World};
 const SECOND: u64 = 1_000;
 const HOUR: u64 = 3_600_000;
 
-/// Seeds per test; `SREMP_SEEDS` asks for more.
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let asked = std::env::var("SREMP_SEEDS").ok();
-    0..asked.and_then(|n| n.parse().ok()).unwrap_or(default)
-}
-
 fn ann_and_ben(seed: u64) -> World {
     let mut world = World::new(seed);
     let ann = world.join("ann");

@@ -6,7 +6,8 @@ use sremp_client::view::{
 };
 use sremp_sim::{Faults, World};
 
-use super::{HOUR, SECOND, ann_and_ben, delete, edit, found, react, reply, say, seeds, sent};
+use super::{HOUR, SECOND, ann_and_ben, delete, edit, found, react, reply, say, sent};
+use crate::seeds;
 
 /// What a person sees of a message, apart from who it is and when it came.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use sremp_client::view::{Command, ErrorKind, RegisterAs, Status};
 use sremp_sim::{Faults, World};
 
 use super::people::*;
+use crate::seeds;
 
 #[test]
 fn two_who_know_only_each_others_ids_meet_and_write() {

@@ -12,12 +12,6 @@ pub(crate) const MINUTE: u64 = 60_000;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 pub(crate) const DAY: u64 = 24 * HOUR;
 
-/// Seeds per test; `SREMP_SEEDS` asks for more.
-pub(crate) fn seeds(default: u64) -> std::ops::Range<u64> {
-    let asked = std::env::var("SREMP_SEEDS").ok();
-    0..asked.and_then(|n| n.parse().ok()).unwrap_or(default)
-}
-
 pub(crate) fn at(world: &mut World, servers: &[usize]) -> Option<Vec<RendezvousPlace>> {
     let links = servers.iter().map(|s| world.rendezvous(*s).link());
     Some(

@@ -11,17 +11,13 @@ use sremp_client::{
 use sremp_core::{id::SessionId, identity::VerifiedVia};
 use sremp_sim::World;
 
+use crate::seeds;
+
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const ANN: usize = 0;
 const BEN: usize = 1;
-
-/// Seeds per test; `SREMP_SEEDS` asks for more.
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let asked = std::env::var("SREMP_SEEDS").ok();
-    0..asked.and_then(|n| n.parse().ok()).unwrap_or(default)
-}
 
 /// Two people who trust each other, in the middle of a conversation, each with a mailbox.
 fn ann_and_ben(seed: u64) -> World {
