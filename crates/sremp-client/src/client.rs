@@ -77,15 +77,15 @@ pub fn init(home: &Home, params: &InitParams) -> Result<IdView, CommandError> {
 /// `state` is where the home's epoch is kept ([`StartOptions::state`]).
 ///
 /// # Errors
-/// [`CommandError`]: no backup, a wrong passphrase, a home that is there already, a damaged file, a
-/// disk that is full. Nothing is left half made.
+/// [`CommandError`]: no backup, a wrong passphrase, a home that is there already, another home of the
+/// identity that is in use, a damaged file, a disk that is full. Nothing is left half made.
 pub fn restore(
     home: &Home,
     from: &std::path::Path,
     passphrase: &Passphrase,
     state: Option<std::path::PathBuf>,
 ) -> Result<IdView, CommandError> {
-    home.restore(from, passphrase, &mut rand::rng())?;
+    home.restore(from, passphrase, state.as_deref(), &mut rand::rng())?;
     let options = StartOptions {
         state,
         ..StartOptions::default()

@@ -39,7 +39,8 @@ impl Engine {
                     .insert(link, Admitted { intro, welcome });
             }
             Admission::Close(code) => self.refusals.count(code.name()),
-            Admission::Stale { .. } => self.refusals.count(ErrorCode::StaleIdentity.name()),
+            // counted where it was judged
+            Admission::Stale { .. } => {}
         }
         step.outputs.push(Output::Admit { link, admission });
         Ok(())
@@ -59,7 +60,10 @@ impl Engine {
         let known = step.tx.version_record(&key)?;
         match VersionRecord::judge(known.as_ref(), identity) {
             VersionVerdict::Newer | VersionVerdict::Same => {}
-            VersionVerdict::Stale { seen } => return Ok(Admission::Stale { seen }),
+            VersionVerdict::Stale { seen } => {
+                self.note_rollback(step, &key, seen)?;
+                return Ok(Admission::Stale { seen });
+            }
             VersionVerdict::Fork => {
                 self.note_fork(step, &key)?;
                 return Ok(REFUSED);

@@ -64,6 +64,8 @@ struct Attempt {
     given_up: GivenUp,
     /// A connection stood when this host's network changed: it is made again though nothing waits.
     restore: bool,
+    /// The dial that is in progress began before this host's network changed.
+    outdated: bool,
 }
 
 impl Attempt {
@@ -141,6 +143,7 @@ impl Dialling {
         for attempt in self.attempts.values_mut() {
             attempt.failures = 0;
             attempt.failed = None;
+            attempt.outdated = attempt.in_progress;
             if !attempt.in_progress && attempt.due.is_some() {
                 attempt.due = Some(attempt.soonest(now));
             }
@@ -162,6 +165,7 @@ impl Dialling {
     pub(super) fn opened(&mut self, contact: &ContactId) {
         if let Some(attempt) = self.attempts.get_mut(contact) {
             attempt.in_progress = false;
+            attempt.outdated = false;
             attempt.unpinned = false;
             attempt.failure = None;
             attempt.failed = None;
@@ -313,6 +317,10 @@ impl Dialling {
             return;
         }
         attempt.unpinned = false;
+        if std::mem::take(&mut attempt.outdated) {
+            attempt.due = Some(attempt.soonest(now));
+            return;
+        }
         attempt.failed = Some(now);
         attempt.pause(now, rng);
     }

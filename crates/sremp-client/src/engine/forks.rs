@@ -1,7 +1,10 @@
 //! Two identities of one key and version (D2.5): somebody else may hold the contact's key. What comes is
-//! read on, in its sessions; nothing goes to the contact until the user says so.
+//! read on, in its sessions; nothing goes to the contact until the user says so. And an older identity
+//! than was seen before: it is refused, and the user is told once.
 
-use sremp_core::id::ContactId;
+use std::time::Duration;
+
+use sremp_core::{error::ErrorCode, id::ContactId};
 
 use super::{Engine, Step, peers::Peer};
 use crate::store::{Fork, StoreError};
@@ -17,7 +20,52 @@ pub(super) fn go_on(name: &str) -> String {
     )
 }
 
+/// A contact that changes its identity may have a connection with the older one under way.
+const UNDER_WAY: Duration = Duration::from_secs(60);
+
+/// What an older identity means and what the user can do.
+fn older(name: &str) -> String {
+    format!(
+        "an older identity of {name} was shown than the one that is known, and refused: {name} went back \
+         to an old copy of a home, or somebody else holds old keys of {name}. Ask {name} by another way, \
+         comparing numbers with `sremp verify {name}`"
+    )
+}
+
 impl Engine {
+    /// An identity was shown that is older than version `seen`.
+    pub(super) fn note_rollback(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        key: &ContactId,
+        seen: u64,
+    ) -> Result<(), StoreError> {
+        let Some(peer) = self.peers.take(step.tx, key)? else {
+            self.refusals.count(ErrorCode::StaleIdentity.name());
+            return Ok(());
+        };
+        let result = self.note_rollback_of(step, &peer, seen);
+        self.peers.put(peer);
+        result
+    }
+
+    pub(super) fn note_rollback_of(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        seen: u64,
+    ) -> Result<(), StoreError> {
+        self.refusals.count(ErrorCode::StaleIdentity.name());
+        let changed = self.changed_lately.get(&peer.key());
+        let under_way = changed.is_some_and(|at| step.now.tick < at.plus(UNDER_WAY));
+        // said once of what is known: whoever has old keys could fill the conversation with it
+        if under_way || !peer.is_accepted() || !step.tx.note_rollback(peer.record.row, seen)? {
+            return Ok(());
+        }
+        let text = older(&peer.name());
+        self.note(step, peer, text, step.now.wall)
+    }
+
     /// An identity was seen beside the one that is known.
     pub(super) fn note_fork(
         &mut self,
@@ -37,8 +85,7 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
     ) -> Result<(), StoreError> {
-        self.refusals
-            .count(sremp_core::error::ErrorCode::IdentityFork.name());
+        self.refusals.count(ErrorCode::IdentityFork.name());
         // what the user has decided is not asked again for the same version
         if peer.record.fork != Fork::None {
             return Ok(());

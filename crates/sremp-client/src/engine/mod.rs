@@ -129,6 +129,8 @@ pub struct Engine {
     resets_taken: BTreeMap<ContactId, Tick>,
     /// Contacts who have just withdrawn their identity: their connections are closed.
     withdrawn: BTreeSet<ContactId>,
+    /// When contacts showed a newer identity in this run.
+    changed_lately: BTreeMap<ContactId, Tick>,
     /// Contacts of this restored home that have not answered since.
     renewals: Renewals,
     /// When a restored contact was last sent what it lacks.
@@ -211,6 +213,7 @@ impl Engine {
             resets_begun: BTreeMap::new(),
             resets_taken: BTreeMap::new(),
             withdrawn: BTreeSet::new(),
+            changed_lately: BTreeMap::new(),
             renewals: Renewals::default(),
             resent: BTreeMap::new(),
             refusals: Refusals::default(),

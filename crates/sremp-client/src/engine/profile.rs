@@ -268,7 +268,9 @@ impl Engine {
         update: &ProfileUpdate,
     ) -> Result<(), StoreError> {
         if let Some(claimed) = &update.identity {
-            self.apply_identity(step, peer, claimed)?;
+            // one that comes late is older than what is known, and says nothing by that
+            let is_newest = update.rev > peer.record.peer_profile_rev;
+            self.apply_identity(step, peer, claimed, is_newest)?;
         }
         // whoever of the two says so, it moves nothing before the user's word
         if peer.record.is_held() || update.rev <= peer.record.peer_profile_rev {
@@ -288,7 +290,7 @@ impl Engine {
         peer: &mut Peer,
         request: &ContactRequest,
     ) -> Result<(), StoreError> {
-        self.apply_identity(step, peer, &request.identity)?;
+        self.apply_identity(step, peer, &request.identity, false)?;
         if peer.record.peer_profile_rev == 0 && !peer.record.is_held() {
             self.apply_relays(peer, &request.relay_hints);
             self.apply_addresses(step, peer, Some(&request.env), Some(&request.endpoints))?;
@@ -301,9 +303,15 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         claimed: &UnverifiedIdentity,
+        is_newest: bool,
     ) -> Result<(), StoreError> {
         match claimed.verify() {
             Ok(identity) if identity.id() == peer.key() => {
+                let known = step.tx.version_record(&peer.key())?;
+                let verdict = VersionRecord::judge(known.as_ref(), &identity);
+                if let (VersionVerdict::Stale { seen }, true) = (verdict, is_newest) {
+                    self.note_rollback_of(step, peer, seen)?;
+                }
                 self.learn_identity_of(step, peer, &identity).map(|_| ())
             }
             _ => {
@@ -391,6 +399,7 @@ impl Engine {
                     .save_version_record(&key, &VersionRecord::of(identity))?;
                 let record = peer.edit();
                 record.identity = Some(identity.clone());
+                self.changed_lately.insert(key, step.now.tick);
                 // what the user said of a fork was said of that version
                 if record.fork == Fork::Settled {
                     record.fork = Fork::None;

@@ -22,7 +22,7 @@ use std::{
 use sremp_core::{contact_card::Endpoint, rand_core::CryptoRng};
 use zeroize::Zeroizing;
 
-use super::{DATABASE, Home, HomeError, KEY, Passphrase, create, key_file};
+use super::{DATABASE, Home, HomeError, KEY, Passphrase, create, epoch, key_file};
 use crate::{
     config::Config,
     store::{Store, StoreError},
@@ -36,12 +36,20 @@ const CHUNK: usize = 256 * 1024;
 
 /// A backup whose pages are copied: the store is not needed any more.
 pub(crate) struct Copied {
-    copy: PathBuf,
+    copy: Pages,
     key: crate::store::DatabaseKey,
     key_file: Zeroizing<String>,
     config: String,
-    to: PathBuf,
     part: Part,
+}
+
+/// The pages of a store in a file of its own, removed when dropped.
+struct Pages(PathBuf);
+
+/// A backup that is whole and durable, and has not got its name yet.
+pub(crate) struct Written {
+    part: Part,
+    bytes: u64,
 }
 
 /// The file that a backup is written into before it gets its name. Locked, so that two backups at
@@ -49,12 +57,15 @@ pub(crate) struct Copied {
 struct Part {
     file: File,
     path: PathBuf,
+    to: PathBuf,
+    /// What has the name is written over.
+    over: bool,
     moved: bool,
 }
 
-impl Drop for Copied {
+impl Drop for Pages {
     fn drop(&mut self) {
-        remove_database(&self.copy);
+        remove_database(&self.0);
     }
 }
 
@@ -67,7 +78,8 @@ impl Drop for Part {
 }
 
 impl Home {
-    /// Copies the pages of the open store of this home for a backup.
+    /// Copies the pages of the open store of this home for a backup. `over`: a backup of this home that
+    /// has the name is written over.
     ///
     /// # Errors
     /// [`HomeError::BackupExists`] if there is a file of this name, or what the disk said; nothing is
@@ -76,24 +88,24 @@ impl Home {
         &self,
         store: &Store,
         to: &Path,
+        over: bool,
         rng: &mut R,
     ) -> Result<Copied, HomeError> {
         let key = store.key().ok_or(HomeError::Damaged("the key"))?.clone();
         let key_file = self.key_file()?;
         let config = self.config_text()?;
-        let part = Part::take(to)?;
+        let over = over && is_backup_with(to, &key_file);
+        let part = Part::take(to, over)?;
         let copied = Copied {
-            copy: self.path.join(format!("{COPY}{:016x}", rng.next_u64())),
+            copy: Pages(self.path.join(format!("{COPY}{:016x}", rng.next_u64()))),
             key,
             key_file,
             config,
-            to: to.to_owned(),
             part,
         };
-        create::file(&copied.copy, b"")?;
-        store
-            .copy_to(&copied.copy)
-            .map_err(|e| HomeError::store(&copied.copy, e))?;
+        let copy = &copied.copy.0;
+        create::file(copy, b"")?;
+        store.copy_to(copy).map_err(|e| HomeError::store(copy, e))?;
         Ok(copied)
     }
 
@@ -109,20 +121,31 @@ impl Home {
         }
     }
 
-    /// Makes a home of a backup. All of it is durable when this returns; after an error nothing is
-    /// left behind.
+    /// Makes a home of a backup, unless its identity is in use on this machine, which the place `state`
+    /// of epochs tells. All of it is durable when this returns; after an error nothing is left behind.
     ///
     /// # Errors
     /// [`HomeError::NoBackup`], [`HomeError::WrongPassphrase`], [`HomeError::Exists`],
-    /// [`HomeError::Occupied`], [`HomeError::NewerVersion`], [`HomeError::Damaged`], or what the disk
-    /// said.
+    /// [`HomeError::Occupied`], [`HomeError::OriginalInUse`], [`HomeError::NewerVersion`],
+    /// [`HomeError::Damaged`], or what the disk said.
     pub fn restore<R: CryptoRng + ?Sized>(
         &self,
         from: &Path,
         passphrase: &Passphrase,
+        state: Option<&Path>,
         rng: &mut R,
     ) -> Result<(), HomeError> {
-        self.restore_and(from, passphrase, rng, |_, _, _| Ok(()))
+        let mut alone = None;
+        let made = self.restore_and(from, passphrase, rng, |store, _, _| {
+            alone = epoch::only_use(store, state)?;
+            Ok(())
+        });
+        // nobody else begins to use the identity before the home has its place
+        drop(alone);
+        made.map_err(|error| match error {
+            HomeError::CopyInUse { pid } => HomeError::OriginalInUse { pid },
+            error => error,
+        })
     }
 
     /// Makes a home of a backup that only shows what the home has that the backup was made of, and asks
@@ -184,41 +207,54 @@ impl Home {
 }
 
 impl Copied {
-    /// Takes out what must not be used twice and writes the file. Its name stands for a whole backup
-    /// from then on. Tells its length.
+    /// Takes out what must not be used twice and writes the file, under the name of a part.
     ///
     /// # Errors
     /// [`HomeError`] as the disk said; nothing is left behind.
-    pub(crate) fn finish(mut self) -> Result<u64, HomeError> {
-        let stripped =
-            Store::open(&self.copy, &self.key).and_then(|mut copy| copy.strip(&self.config));
-        stripped.map_err(|e| HomeError::store(&self.copy, e))?;
-        let written = self.write();
-        written.map_err(|e| HomeError::io("writing", &self.part.path, e))?;
-        // whoever took the name meanwhile keeps it
-        create::file(&self.to, b"").map_err(|_| HomeError::BackupExists(self.to.clone()))?;
-        if let Err(error) = create::move_over(&self.part.path, &self.to) {
-            let _ = fs::remove_file(&self.to);
-            return Err(error);
-        }
-        self.part.moved = true;
-        Ok(fs::metadata(&self.to).map_or(0, |meta| meta.len()))
+    pub(crate) fn write(self) -> Result<Written, HomeError> {
+        let copy = &self.copy.0;
+        let stripped = Store::open(copy, &self.key).and_then(|mut copy| copy.strip(&self.config));
+        stripped.map_err(|e| HomeError::store(copy, e))?;
+        let written = self.write_part();
+        let bytes = written.map_err(|e| HomeError::io("writing", &self.part.path, e))?;
+        let part = self.part;
+        Ok(Written { part, bytes })
     }
 
-    fn write(&self) -> io::Result<()> {
+    fn write_part(&self) -> io::Result<u64> {
         let mut to = BufWriter::with_capacity(CHUNK, &self.part.file);
         let length = u32::try_from(self.key_file.len()).map_err(io::Error::other)?;
         to.write_all(MAGIC)?;
         to.write_all(&length.to_le_bytes())?;
         to.write_all(self.key_file.as_bytes())?;
-        io::copy(&mut File::open(&self.copy)?, &mut to)?;
-        to.into_inner()?.sync_all()
+        io::copy(&mut File::open(&self.copy.0)?, &mut to)?;
+        let file = to.into_inner()?;
+        file.sync_all()?;
+        Ok(file.metadata()?.len())
+    }
+}
+
+impl Written {
+    /// Gives the file its name, which stands for a whole backup from then on. Tells its length.
+    ///
+    /// # Errors
+    /// [`HomeError::BackupExists`] if something has taken the name meanwhile, or what the disk said;
+    /// nothing is left behind.
+    pub(crate) fn place(mut self) -> Result<u64, HomeError> {
+        let (path, to) = (&self.part.path, &self.part.to);
+        match self.part.over {
+            true => create::move_over(path, to)?,
+            false if create::move_to_free(path, to)? => {}
+            false => return Err(HomeError::BackupExists(to.clone())),
+        }
+        self.part.moved = true;
+        Ok(self.bytes)
     }
 }
 
 impl Part {
-    fn take(to: &Path) -> Result<Self, HomeError> {
-        let exists = || to.symlink_metadata().is_ok();
+    fn take(to: &Path, over: bool) -> Result<Self, HomeError> {
+        let exists = || !over && to.symlink_metadata().is_ok();
         let mut path = to.as_os_str().to_owned();
         path.push(".part");
         let path = PathBuf::from(path);
@@ -240,6 +276,8 @@ impl Part {
         Ok(Self {
             file,
             path,
+            to: to.to_owned(),
+            over,
             moved: false,
         })
     }
@@ -275,6 +313,15 @@ fn remove_database(path: &Path) {
         name.push(beside);
         let _ = fs::remove_file(PathBuf::from(name));
     }
+}
+
+/// Whether this is a backup of the home with that key file.
+fn is_backup_with(path: &Path, key_file: &str) -> bool {
+    if !path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
+        return false;
+    }
+    let head = File::open(path).and_then(|mut file| read_head(&mut file));
+    head.is_ok_and(|text| text.as_str() == key_file)
 }
 
 /// The key file of a backup; its database is what follows.
@@ -341,7 +388,7 @@ mod tests {
         let to = directory.path().join("backup");
         let left = directory.path().join("backup.part");
         fs::write(&left, "half").unwrap();
-        let part = Part::take(&to).unwrap();
+        let part = Part::take(&to, false).unwrap();
         assert_eq!(fs::read(&left).unwrap(), b"");
         assert!(!to.exists());
         drop(part);
@@ -352,13 +399,13 @@ mod tests {
     fn two_backups_at_once_do_not_write_over_each_other() {
         let directory = tempfile::tempdir().unwrap();
         let to = directory.path().join("backup");
-        let first = Part::take(&to).unwrap();
-        let second = Part::take(&to);
+        let first = Part::take(&to, false).unwrap();
+        let second = Part::take(&to, false);
         assert!(matches!(second, Err(HomeError::BackupExists(path)) if path == first.path));
         assert!(first.path.exists());
         drop(first);
         fs::write(&to, "a whole one").unwrap();
-        assert!(matches!(Part::take(&to), Err(HomeError::BackupExists(path)) if path == to));
+        assert!(matches!(Part::take(&to, false), Err(HomeError::BackupExists(path)) if path == to));
         assert_eq!(fs::read(&to).unwrap(), b"a whole one");
         assert!(!directory.path().join("backup.part").exists());
     }
@@ -370,7 +417,10 @@ mod tests {
         let other = directory.path().join("other");
         fs::write(&other, "untouched").unwrap();
         std::os::unix::fs::symlink(&other, directory.path().join("backup.part")).unwrap();
-        assert!(matches!(Part::take(&to), Err(HomeError::BackupExists(_))));
+        assert!(matches!(
+            Part::take(&to, false),
+            Err(HomeError::BackupExists(_))
+        ));
         assert_eq!(fs::read(&other).unwrap(), b"untouched");
     }
 

@@ -4,13 +4,21 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
+use rustix::{
+    fs::{CWD, RenameFlags, renameat_with},
+    io::Errno,
+};
 use sremp_core::{identity::SecretIdentity, rand_core::CryptoRng, time::UnixMillis};
 use zeroize::Zeroizing;
 
-use super::{CONFIG, CREATED, DATABASE, HomeError, KEY, Passphrase, key_file};
+use super::{
+    CONFIG, CREATED, DATABASE, HomeError, KEY, Passphrase,
+    draft::{self, Draft},
+    key_file,
+};
 use crate::{
     config::Config,
     store::{DatabaseKey, Store, StoreError},
@@ -22,17 +30,6 @@ pub(super) struct Contents<'a> {
     pub(super) config: &'a Config,
     pub(super) identity: &'a SecretIdentity,
     pub(super) now: UnixMillis,
-}
-
-/// A directory that is removed unless it was moved to its place.
-struct Draft(Option<PathBuf>);
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            let _ = fs::remove_dir_all(path);
-        }
-    }
 }
 
 /// Makes a home with these contents.
@@ -50,27 +47,22 @@ pub(super) fn in_one_step<R: CryptoRng + ?Sized>(
     rng: &mut R,
     fill: impl FnOnce(&Path, &mut R) -> Result<(), HomeError>,
 ) -> Result<(), HomeError> {
+    let parent = parent(place);
+    draft::sweep(place, parent);
     refuse_occupied(place)?;
-    let parent = match place.parent() {
+    directory(parent, true)?;
+    let draft = Draft::make(place, parent, rng)?;
+    fill(draft.path(), rng)?;
+    sync_directory(draft.path())?;
+    draft.place(place)?;
+    sync_directory(parent)
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
-    };
-    directory(parent, true)?;
-    let mut draft = Draft(Some(draft_path(place, parent, rng)));
-    if let Some(path) = &draft.0 {
-        directory(path, false)?;
-        fill(path, rng)?;
-        sync_directory(path)?;
-        // replaces nothing but an empty directory: whoever was faster keeps what they made
-        fs::rename(path, place).map_err(|e| match e.kind() {
-            io::ErrorKind::DirectoryNotEmpty
-            | io::ErrorKind::AlreadyExists
-            | io::ErrorKind::NotADirectory => HomeError::Occupied(place.to_owned()),
-            _ => HomeError::io("making", place, e),
-        })?;
-        draft.0 = None;
     }
-    sync_directory(parent)
 }
 
 fn refuse_occupied(place: &Path) -> Result<(), HomeError> {
@@ -88,11 +80,6 @@ fn refuse_occupied(place: &Path) -> Result<(), HomeError> {
         }
         Err(e) => Err(HomeError::io("reading", place, e)),
     }
-}
-
-fn draft_path<R: CryptoRng + ?Sized>(place: &Path, parent: &Path, rng: &mut R) -> PathBuf {
-    let name = place.file_name().unwrap_or_default().to_string_lossy();
-    parent.join(format!(".{name}.new-{:016x}", rng.next_u64()))
 }
 
 pub(super) fn directory(path: &Path, with_parents: bool) -> Result<(), HomeError> {
@@ -153,10 +140,26 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
 /// Moves a file into the place of another, durably.
 pub(super) fn move_over(new: &Path, path: &Path) -> Result<(), HomeError> {
     fs::rename(new, path).map_err(|e| HomeError::io("writing", path, e))?;
-    sync_directory(match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    })
+    sync_directory(parent(path))
+}
+
+/// Moves a file to a name that nothing has, durably: it is there whole or not at all.
+/// `false`: something has the name, and keeps it.
+pub(super) fn move_to_free(new: &Path, path: &Path) -> Result<bool, HomeError> {
+    match renameat_with(CWD, new, CWD, path, RenameFlags::NOREPLACE) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return Ok(false),
+        // a disk that cannot look and move in one step
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            if path.symlink_metadata().is_ok() {
+                return Ok(false);
+            }
+            move_over(new, path)?;
+        }
+        Err(e) => return Err(HomeError::io("writing", path, e.into())),
+    }
+    sync_directory(parent(path))?;
+    Ok(true)
 }
 
 fn sync_directory(path: &Path) -> Result<(), HomeError> {

@@ -82,6 +82,29 @@ impl Witness {
     }
 }
 
+/// Keeps every home of the identity of a store from being used, as long as what comes back is kept.
+///
+/// # Errors
+/// [`HomeError::CopyInUse`]: one is used.
+pub(super) fn only_use(
+    store: &mut Store,
+    directory: Option<&Path>,
+) -> Result<Option<HomeLock>, HomeError> {
+    match directory {
+        Some(directory) => Witness::of(directory, &identity(store)?).lock(),
+        None => Ok(None),
+    }
+}
+
+fn identity(store: &mut Store) -> Result<ContactId, HomeError> {
+    let own = store.transaction(|tx| tx.own_identity());
+    let own = own.map_err(HomeError::Store)?;
+    match sremp_core::identity::Identity::verify(&own.identity) {
+        Ok(identity) => Ok(identity.id()),
+        Err(_) => Err(HomeError::Damaged("the database")),
+    }
+}
+
 /// Keeps the two places of a home's epoch together.
 #[derive(Debug)]
 pub(crate) struct EpochKeeper {
@@ -109,11 +132,9 @@ impl EpochKeeper {
     /// # Errors
     /// [`HomeError`] if one of them cannot be read; [`HomeError::CopyInUse`].
     pub(crate) fn check(store: &mut Store, directory: Option<&Path>) -> Result<Self, HomeError> {
-        let (epochs, identity) = store
-            .transaction(|tx| Ok::<_, StoreError>((tx.epochs()?, tx.own_identity()?.identity)))
-            .map_err(HomeError::Store)?;
-        let identity = sremp_core::identity::Identity::verify(&identity)
-            .map_err(|_| HomeError::Damaged("the database"))?;
+        let identity = identity(store)?;
+        let epochs = store.transaction(|tx| tx.epochs());
+        let epochs = epochs.map_err(HomeError::Store)?;
         let Some(directory) = directory else {
             return Ok(Self {
                 witness: None,
@@ -122,7 +143,7 @@ impl EpochKeeper {
                 _lock: None,
             });
         };
-        let witness = Witness::of(directory, &identity.id());
+        let witness = Witness::of(directory, &identity);
         let lock = witness.lock()?;
         let found = witness.read()?;
         let held = match (&epochs, &found) {

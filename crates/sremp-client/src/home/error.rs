@@ -27,6 +27,11 @@ pub enum HomeError {
         /// That process, if it left its number.
         pid: Option<u32>,
     },
+    /// Another process uses a home of the identity that was to be restored.
+    OriginalInUse {
+        /// That process, if it left its number.
+        pid: Option<u32>,
+    },
     /// The passphrase is not the one of this home, or the key file was changed.
     WrongPassphrase,
     /// The home has a passphrase and none was given.
@@ -99,6 +104,15 @@ impl std::fmt::Display for HomeError {
                     write!(f, " by process {pid}")?;
                 }
                 f.write_str(": a copy must not be used beside it; end the other first")
+            }
+            Self::OriginalInUse { pid } => {
+                f.write_str("a home of this identity is in use on this machine")?;
+                if let Some(pid) = pid {
+                    write!(f, " by process {pid}")?;
+                }
+                f.write_str(
+                    ", nothing was restored: an identity lives once; end that process first, or make a home that only shows the other with --screen",
+                )
             }
             Self::InUse { pid: Some(pid) } => write!(
                 f,
@@ -222,6 +236,7 @@ impl From<HomeError> for CommandError {
             | HomeError::Occupied(_)
             | HomeError::InUse { .. }
             | HomeError::CopyInUse { .. }
+            | HomeError::OriginalInUse { .. }
             | HomeError::NewerVersion { .. }
             | HomeError::Moved(_)
             | HomeError::DamagedBackup(_)

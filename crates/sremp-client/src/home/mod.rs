@@ -13,6 +13,7 @@
 
 mod backup;
 mod create;
+mod draft;
 mod epoch;
 mod error;
 mod examine;
@@ -28,6 +29,7 @@ use std::{
 use sremp_core::{identity::SecretIdentity, rand_core::CryptoRng, time::UnixMillis};
 use zeroize::Zeroizing;
 
+pub(crate) use backup::Copied;
 pub(crate) use epoch::EpochKeeper;
 pub use error::HomeError;
 pub use lock::HomeLock;
@@ -51,6 +53,9 @@ pub const CREATED: &str = "home.created";
 
 /// The setting of a home that moved elsewhere: the name of the file that it moved into.
 pub(crate) const MOVED: &str = "moved";
+
+/// The setting of a home that was about to move: the name of the file that it was to move into.
+pub(crate) const MOVING: &str = "moving";
 
 /// What opens a home.
 pub enum Passphrase {

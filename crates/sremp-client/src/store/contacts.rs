@@ -401,4 +401,16 @@ impl Tx<'_> {
             ],
         )
     }
+
+    /// Whether it is new that a contact showed an identity older than version `seen`; it counts from then
+    /// on.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn note_rollback(&mut self, contact: ContactRow, seen: u64) -> Result<bool> {
+        let sql = "INSERT INTO rollback VALUES (?1, ?2)
+                   ON CONFLICT (contact) DO UPDATE SET seen = excluded.seen WHERE seen < excluded.seen";
+        let params = params![contact.0, super::column::saturating(seen)];
+        Ok(self.execute(sql, params)? == 1)
+    }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, backup, limits::Limit};
 
 use super::{DatabaseKey, Store, StoreError, Tx, connect, error::vendor, unlock};
+use crate::home::MOVING;
 
 /// The setting of a backup that holds the text of the home's config file.
 const CONFIG: &str = "backup.config";
@@ -53,6 +54,7 @@ impl Store {
             tx.forget_noise_key()?;
             tx.forget_epoch()?;
             tx.mark_restored()?;
+            tx.delete_setting(MOVING)?;
             tx.set_setting(CONFIG, config.as_bytes())
         })?;
         // what was deleted is zero already; this gives its room back, by way of a second database

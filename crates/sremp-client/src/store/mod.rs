@@ -61,13 +61,14 @@ use error::vendor;
 use sremp_core::wire::bytes::Hex;
 
 /// The version of the schema, and what leads to it: entry `n` makes version `n + 1` of version `n`.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("schema.sql"),
     include_str!("rendezvous.sql"),
     include_str!("content.sql"),
     include_str!("restoring.sql"),
     include_str!("paths.sql"),
     include_str!("screens.sql"),
+    include_str!("rollbacks.sql"),
 ];
 /// Newest version of the database known here.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;

@@ -7,16 +7,18 @@ use sremp_client::{
     engine::{Input, Output},
     store::{NewContact, StoreError},
     view::{
-        Command, CommandError, ContactView, ErrorKind, EventKind, MessageView, Reply, Standing,
-        Status, Trust, Wait, Waits, WhyView,
+        Command, CommandError, ContactView, ErrorKind, EventKind, MessageView, Outcome, Reply,
+        Standing, Status, Trust, Wait, Waits, WhyView,
     },
 };
 use sremp_core::{
     channel::{Admission, P2pMessage, Service},
+    contact_card::{CardContent, ContactCard},
     error::ErrorCode,
     id::EnvelopeId,
     identity::{SecretIdentity, VerifiedVia},
     key::NoiseSecret,
+    safety_number::SafetyNumber,
     session::{
         content::{Body, ProfileUpdate, ResetReason},
         prekey::{EnvelopeKey, PrekeyId},
@@ -25,6 +27,7 @@ use sremp_core::{
 use sremp_net::{CloseReason, LinkId};
 use sremp_sim::{Alone, Scripted, World, dials};
 
+use super::doctor::{check, examine};
 use crate::seeds;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -255,6 +258,19 @@ fn a_fork_is_told_once_in_the_conversation_and_with_the_contact() {
         assert_eq!(told.count(), 1);
         let warnings = &contacts(&mut f.ann, false)[0].warnings;
         assert!(warnings[0].contains("nothing is sent"), "{warnings:?}");
+        let examined = examine(&mut f.ann, None);
+        let doubt = check(&examined, "contact");
+        let told = (doubt.outcome, doubt.subject.as_deref());
+        assert_eq!(told, (Outcome::Warn, Some("ben")));
+        assert!(doubt.remedy.as_ref().unwrap().contains("sremp trust ben"));
+        let refusals = check(&examined, "refusals");
+        assert!(
+            refusals.words.contains("21 × IDENTITY_FORK"),
+            "{refusals:?}"
+        );
+        f.ann.command(trust("ben", Trust::Trusted)).unwrap();
+        let examined = examine(&mut f.ann, None);
+        assert_eq!(check(&examined, "contact").outcome, Outcome::Ok);
     }
 }
 
@@ -373,6 +389,85 @@ fn an_older_identity_is_sent_away_and_stops_nothing() {
     }
 }
 
+/// The notices that an older identity was shown: in the conversation, and told to faces.
+fn told_of_rollbacks(client: &mut Alone, contact: &str) -> [usize; 2] {
+    let words = "an older identity";
+    let lines = history(client, contact);
+    let now = client.now();
+    let events = client.node.events(now, &mut client.rng);
+    let told = events.iter().filter(|e| match &e.event {
+        EventKind::Notice { text, .. } => text.contains(words),
+        _ => false,
+    });
+    let shown = lines.iter().filter(|line| line.text.contains(words));
+    [shown.count(), told.count()]
+}
+
+#[test]
+fn an_older_identity_is_told_once_of_each_that_is_known_however_often_it_is_shown() {
+    for seed in seeds(1) {
+        let mut f = Forked::before(seed);
+        let first = f.ben.identity.identity().clone();
+        for told in 1..=2 {
+            let older = f.ben.identity.identity().clone();
+            [f.ben.identity, _] = two_of(&mut f.ann, &f.ben.identity);
+            f.ann.connect(f.ben.identity.identity());
+            let seen = f.ben.identity.identity().version();
+            let stale = Admission::Stale { seen };
+            // it may have been under way when it changed
+            assert_eq!(f.ann.call(&older).1, stale);
+            assert_eq!(told_of_rollbacks(&mut f.ann, "ben"), [told - 1; 2]);
+            f.ann.pass(MINUTE);
+            let before = refused(&mut f.ann, "STALE_IDENTITY");
+            for n in 0..1_000 {
+                let shown = [&first, &older][n % 2];
+                assert_eq!(f.ann.call(shown).1, stale);
+            }
+            assert_eq!(told_of_rollbacks(&mut f.ann, "ben"), [told; 2]);
+            assert_eq!(refused(&mut f.ann, "STALE_IDENTITY"), before + 1_000);
+        }
+    }
+}
+
+#[test]
+fn an_older_identity_in_a_newer_profile_is_told_and_one_that_comes_late_is_not() {
+    for seed in seeds(1) {
+        let mut f = Forked::before(seed);
+        let old = f.ben.identity.identity().clone();
+        let [next, _] = two_of(&mut f.ann, &f.ben.identity);
+        let link = f.ann.connect(next.identity());
+        f.ann.pass(2 * MINUTE);
+        let session = f.ben.start_session(&mut f.ann, link);
+        // 1 is what came before
+        for (rev, told) in [(1, 0), (2, 1), (3, 1)] {
+            let update = ProfileUpdate {
+                identity: Some((&old).into()),
+                ..says_nothing(rev)
+            };
+            let update = f.ben.content(&mut f.ann, Body::ProfileUpdate(update));
+            assert!(f.ben.send(&mut f.ann, link, &session, &update).0);
+            assert_eq!(told_of_rollbacks(&mut f.ann, "ben"), [told; 2], "rev {rev}");
+        }
+        assert_eq!(refused(&mut f.ann, "STALE_IDENTITY"), 2);
+    }
+}
+
+#[test]
+fn nothing_is_told_of_the_older_identities_of_people_who_are_no_contacts() {
+    for seed in seeds(1) {
+        let mut f = Forked::before(seed);
+        let [next, _] = two_of(&mut f.ann, &f.ben.identity);
+        f.ann.connect(next.identity());
+        f.ann.pass(2 * MINUTE);
+        f.ann.command(trust("ben", Trust::Rejected)).unwrap();
+        let seen = next.identity().version();
+        let stale = Admission::Stale { seen };
+        assert_eq!(f.ann.call(f.ben.identity.identity()).1, stale);
+        assert_eq!(told_of_rollbacks(&mut f.ann, "ben"), [0; 2]);
+        assert_eq!(refused(&mut f.ann, "STALE_IDENTITY"), 1);
+    }
+}
+
 #[test]
 fn what_waits_for_a_withdrawn_identity_waits_for_nothing_and_why_says_so() {
     for seed in seeds(1) {
@@ -383,6 +478,10 @@ fn what_waits_for_a_withdrawn_identity_waits_for_nothing_and_why_says_so() {
         f.ann.command(trust("ben", Trust::Trusted)).unwrap();
         let why = why(&mut f.ann, "ben");
         assert_eq!(why.waits, Some(Waits::Withdrawn));
+        let examined = examine(&mut f.ann, None);
+        let gone = check(&examined, "contact");
+        assert_eq!(gone.outcome, Outcome::Warn);
+        assert!(gone.remedy.as_ref().unwrap().contains("a new card"));
         assert!(why.waits_for.unwrap().contains("ask for a new card"));
         refuses(f.ann.command(send("ben", "hello?")), "withdrawn");
         for later in two_of(&mut f.ann, &f.ben.identity) {
@@ -556,6 +655,91 @@ fn a_request_under_a_name_like_a_contacts_is_told_and_not_taken_by_that_name() {
             ben.command(add("раypal", Some("the other one"))).unwrap();
             assert_eq!(contacts(&mut ben, false)[1].alias, "the other one");
         }
+    }
+}
+
+fn card_of(identity: &SecretIdentity) -> String {
+    let content = CardContent {
+        username: Some(identity.identity().username().clone()),
+        endpoints: vec!["away.example:4000".parse().unwrap()],
+        dial: true,
+        ..CardContent::default()
+    };
+    ContactCard::issue(identity, content).unwrap().to_uri()
+}
+
+#[test]
+fn nobody_adds_themselves_nor_by_a_card_whom_they_have_rejected() {
+    for seed in seeds(1) {
+        let mut ben = Alone::seeded("ben", seed);
+        let Ok(Reply::Id(own)) = ben.command(Command::Id) else {
+            panic!("no id");
+        };
+        for who in [own.card, own.id] {
+            let error = ben.command(add(&who, None)).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Card, "{error}");
+            assert!(error.message.contains("your own"), "{error}");
+        }
+        assert!(contacts(&mut ben, false).is_empty());
+        let ann = Scripted::known_to(&mut ben, "ann");
+        ben.command(trust("ann", Trust::Rejected)).unwrap();
+        let again = ben.command(add(&card_of(&ann.identity), None));
+        let error = again.unwrap_err();
+        assert!(error.message.contains("you have rejected"), "{error}");
+        assert_eq!(contacts(&mut ben, false)[0].trust, Trust::Rejected);
+    }
+}
+
+#[test]
+fn a_card_under_a_name_like_a_contacts_is_taken_at_the_users_word_and_not_by_that_name() {
+    for seed in seeds(1) {
+        let mut ben = Alone::seeded("ben", seed);
+        Scripted::known_to(&mut ben, "paypal");
+        let other = ben.somebody("раypal");
+        let who = card_of(&other);
+        refuses(
+            ben.command(add(&who, None)),
+            "looks like that of your contact",
+        );
+        let despite = Command::Add {
+            who,
+            alias: None,
+            despite_confusable: true,
+        };
+        ben.command(despite).unwrap();
+        let names: Vec<String> = contacts(&mut ben, false)
+            .into_iter()
+            .map(|c| c.alias)
+            .collect();
+        assert_eq!(names.len(), 2);
+        assert!(!names.contains(&"раypal".to_owned()), "{names:?}");
+    }
+}
+
+#[test]
+fn an_alias_has_forty_characters_at_most_and_an_id_needs_somebody_to_ask() {
+    for seed in seeds(1) {
+        let mut ben = Alone::seeded("ben", seed);
+        let ann = ben.somebody("ann");
+        let long = ben.command(add(&card_of(&ann), Some(&"x".repeat(41))));
+        assert_eq!(long.unwrap_err().kind, ErrorKind::Usage);
+        ben.command(add(&card_of(&ann), Some(&"x".repeat(40))))
+            .unwrap();
+        let cleo = ben.somebody("cleo").id().to_string();
+        let error = ben.command(add(&cleo, None)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Usage, "{error}");
+        assert!(error.message.contains("an id alone"), "{error}");
+    }
+}
+
+#[test]
+fn who_was_verified_by_a_scan_is_remembered_as_that() {
+    for seed in seeds(1) {
+        let mut ben = Alone::seeded("ben", seed);
+        let ann = Scripted::known_to(&mut ben, "ann").identity.id();
+        let shown = SafetyNumber::of(&ann, &ben.node.id()).to_qr_text();
+        ben.command(verify("ann", Some(shown))).unwrap();
+        assert_eq!(contacts(&mut ben, false)[0].verified_via, VerifiedVia::Qr);
     }
 }
 

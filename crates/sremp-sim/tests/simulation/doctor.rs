@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use sremp_client::{
     config::{Direct, RendezvousPlace},
-    engine::{Input, StoreMeasure, Ticket},
+    engine::{Input, Output, StoreMeasure, Ticket},
     view::{CheckView, Choice, Command, DoctorView, Outcome, Reply, Unit},
 };
+use sremp_net::mapping::{Mapping, MappingFailure, MappingProtocol};
 use sremp_sim::{Alone, Malice, World};
 
 const MINUTE: u64 = 60_000;
@@ -14,7 +15,7 @@ const DAY: u64 = 24 * 60 * MINUTE;
 /// An answer comes in less than ten seconds.
 const PATIENCE: u64 = 10_000;
 
-fn doctor(world: &mut World, node: usize) -> DoctorView {
+pub(crate) fn doctor(world: &mut World, node: usize) -> DoctorView {
     match world.command_within(node, Command::Doctor, PATIENCE) {
         Some(Ok(Reply::Doctor(view))) => view,
         other => panic!("{other:?}"),
@@ -22,11 +23,31 @@ fn doctor(world: &mut World, node: usize) -> DoctorView {
 }
 
 #[track_caller]
-fn check<'a>(view: &'a DoctorView, name: &str) -> &'a CheckView {
+pub(crate) fn check<'a>(view: &'a DoctorView, name: &str) -> &'a CheckView {
     let mut checks = view.checks.iter();
     checks
         .find(|check| check.check == name)
         .unwrap_or_else(|| panic!("{name} in {view:?}"))
+}
+
+/// What is found where nobody has to be asked.
+pub(crate) fn examine(alone: &mut Alone, store: Option<StoreMeasure>) -> DoctorView {
+    let ticket = Ticket(1 << 60);
+    let done = alone.give(Input::Examine { ticket, store });
+    let view = done.into_iter().find_map(|output| match output {
+        Output::Reply { result, .. } => match *result {
+            Ok(Reply::Doctor(view)) => Some(view),
+            _ => None,
+        },
+        _ => None,
+    });
+    view.expect("nobody has to be asked")
+}
+
+#[track_caller]
+fn remedy(check: &CheckView) -> &str {
+    let remedy = check.remedy.as_deref();
+    remedy.unwrap_or_else(|| panic!("no remedy: {check:?}"))
 }
 
 /// Ann, who has a mailbox at a relay and is registered with a rendezvous server.
@@ -186,23 +207,157 @@ fn a_slow_or_damaged_store_is_told_by_what_was_measured_of_it() {
             longest: Duration::from_millis(median * 2),
             intact,
         };
-        let asked = Input::Examine {
-            ticket: Ticket(7),
-            store: Some(store),
-        };
-        let done = ann.give(asked);
-        let view = done.into_iter().find_map(|output| match output {
-            sremp_client::engine::Output::Reply { result, .. } => match *result {
-                Ok(Reply::Doctor(view)) => Some(view),
-                _ => None,
-            },
-            _ => None,
-        });
-        let view = view.expect("nobody has to be asked");
+        let view = examine(&mut ann, Some(store));
         check(&view, "store").clone()
     };
     assert_eq!(told(3, Some(true)).outcome, Outcome::Ok);
     assert_eq!(told(3, Some(true)).measured, Some(3_000));
     assert_eq!(told(150, None).outcome, Outcome::Warn);
     assert_eq!(told(3, Some(false)).outcome, Outcome::Fail);
+}
+
+/// A router leads to this client from there.
+fn mapped(ann: &mut Alone, from: &str) {
+    ann.give(Input::Mapped(Mapping::External {
+        address: from.parse().unwrap(),
+        protocol: MappingProtocol::Pcp,
+    }));
+}
+
+#[test]
+fn a_router_that_leads_here_and_one_that_refuses_are_told_apart() {
+    let mut ann = Alone::new("ann");
+    let told = |ann: &mut Alone| check(&examine(ann, None), "mapping").clone();
+    assert_eq!(told(&mut ann).outcome, Outcome::Skipped);
+    mapped(&mut ann, "9.9.9.9:5000");
+    let leads = told(&mut ann);
+    assert_eq!(leads.outcome, Outcome::Ok);
+    assert!(leads.words.contains("9.9.9.9:5000"), "{leads:?}");
+    ann.give(Input::Mapped(Mapping::Failed(MappingFailure::PortsTaken)));
+    let failed = told(&mut ann);
+    assert_eq!(failed.outcome, Outcome::Warn);
+    assert!(remedy(&failed).contains("sremp config advertise"));
+    ann.give(Input::Mapped(Mapping::None));
+    assert_eq!(told(&mut ann).outcome, Outcome::Skipped);
+}
+
+#[test]
+fn a_card_that_says_where_nobody_from_elsewhere_comes_through_is_told() {
+    let with = |at: &str, private| {
+        let at = Some(at.to_owned());
+        Alone::with("ann", 1, |config| {
+            (config.advertise, config.allow_private_addresses) = (at, private);
+        })
+    };
+    let told = |ann: &mut Alone| check(&examine(ann, None), "card").clone();
+    let mut ann = with("9.9.9.9:4000", false);
+    assert_eq!(told(&mut ann).outcome, Outcome::Ok);
+    assert!(told(&mut ann).words.contains("9.9.9.9:4000"));
+    for (private, outcome) in [(false, Outcome::Warn), (true, Outcome::Ok)] {
+        let home = told(&mut with("192.168.1.2:4000", private));
+        assert_eq!(home.outcome, outcome, "{home:?}");
+        if outcome == Outcome::Warn {
+            assert!(remedy(&home).contains("sremp config relays"));
+        }
+    }
+    // the same place and another one
+    for (seen, outcome) in [
+        ("9.9.9.9:4000", Outcome::Ok),
+        ("8.8.8.8:4000", Outcome::Warn),
+    ] {
+        mapped(&mut ann, seen);
+        let card = told(&mut ann);
+        assert_eq!(card.outcome, outcome, "{card:?}");
+    }
+    assert!(remedy(&told(&mut ann)).contains("give your card anew"));
+}
+
+#[test]
+fn a_private_address_on_the_card_is_no_fault_beside_a_relay() {
+    let (mut world, [ann, _]) = ann_at_home(9);
+    world.configure(ann, |config| config.allow_private_addresses = false);
+    world.advertise(ann, "192.168.1.2:4000");
+    world.run(MINUTE);
+    let view = doctor(&mut world, ann);
+    assert_eq!(check(&view, "card").outcome, Outcome::Ok);
+    world.configure(ann, |config| config.relays.clear());
+    let view = doctor(&mut world, ann);
+    assert_eq!(check(&view, "card").outcome, Outcome::Warn);
+}
+
+#[test]
+fn a_client_that_should_listen_and_does_not_is_told() {
+    let mut ann = Alone::with("ann", 1, |config| {
+        config.listen = Some("0.0.0.0:4000".to_owned())
+    });
+    let listening = |ann: &mut Alone| check(&examine(ann, None), "listening").clone();
+    let silent = listening(&mut ann);
+    assert_eq!(silent.outcome, Outcome::Warn);
+    assert!(remedy(&silent).contains("sremp up"));
+    ann.give(Input::Listening("0.0.0.0:4000".parse().ok()));
+    assert_eq!(listening(&mut ann).outcome, Outcome::Ok);
+}
+
+#[test]
+fn a_rendezvous_server_that_gives_no_answer_is_told() {
+    let mut world = World::new(10);
+    let ann = world.join("ann");
+    let server = world.open_rendezvous("server");
+    let link = Box::new(world.rendezvous(server).link());
+    world.configure(ann, |config| {
+        config.rendezvous = Some(vec![RendezvousPlace::Link(link)])
+    });
+    world.set_rendezvous_up(server, false);
+    world.run(MINUTE);
+    let view = doctor(&mut world, ann);
+    let server = check(&view, "rendezvous");
+    assert_eq!(server.outcome, Outcome::Warn, "{server:?}");
+    assert!(remedy(server).contains("sremp servers"));
+}
+
+#[test]
+fn a_clock_that_is_two_minutes_off_is_told_before_anything_is_refused_for_it() {
+    let (mut world, [ann, _]) = ann_at_home(11);
+    world.turn_calendar_of(ann, 2 * MINUTE as i64);
+    let view = doctor(&mut world, ann);
+    let clock = check(&view, "clock");
+    assert_eq!(clock.outcome, Outcome::Warn, "{clock:?}");
+    assert!(remedy(clock).contains("timedatectl"));
+}
+
+#[test]
+fn a_dead_relay_of_a_contact_is_told_as_such() {
+    let (mut world, [ann, _]) = ann_at_home(12);
+    let other = world.open_relay("other");
+    let ben = world.join_far("ben", &[other]);
+    world.add(ann, ben);
+    world.set_reachable(other, false);
+    world.send(ann, "ben", "hello");
+    world.run(MINUTE);
+    let view = doctor(&mut world, ann);
+    let mut relays = view.checks.iter().filter(|check| check.check == "relay");
+    assert_eq!(relays.next().unwrap().outcome, Outcome::Ok);
+    let others = relays.next().unwrap();
+    assert_eq!(others.outcome, Outcome::Warn, "{others:?}");
+    assert_eq!(others.subject.as_deref(), Some("other:4000"));
+    assert!(remedy(others).contains("tried again by itself"));
+}
+
+#[test]
+fn nobody_is_asked_and_nobody_blamed_where_no_client_runs() {
+    let (mut world, [ann, _]) = ann_at_home(13);
+    world.look_into(ann);
+    let view = doctor(&mut world, ann);
+    for name in ["relay", "rendezvous"] {
+        assert_eq!(check(&view, name).outcome, Outcome::Skipped);
+    }
+}
+
+#[test]
+fn private_addresses_that_are_dialled_are_told() {
+    for (allow, outcome) in [(true, Outcome::Warn), (false, Outcome::Ok)] {
+        let mut ann = Alone::with("ann", 1, |config| config.allow_private_addresses = allow);
+        let privacy = check(&examine(&mut ann, None), "privacy").clone();
+        assert_eq!(privacy.outcome, outcome, "{privacy:?}");
+    }
 }

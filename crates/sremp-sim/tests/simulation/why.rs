@@ -3,10 +3,12 @@
 use sremp_client::{
     config::Direct,
     store::StoreError,
-    view::{Choice, Command, Observer, Reply, Status, Waits, WhyStep, WhyView},
+    view::{Choice, Command, Observer, Outcome, Reply, Status, Waits, WhyStep, WhyView},
 };
 use sremp_core::identity::Trust;
 use sremp_sim::{Malice, World};
+
+use super::doctor::{check, doctor};
 
 use crate::seeds;
 
@@ -210,10 +212,17 @@ fn a_lost_session_is_waited_for_until_the_new_one() {
         }
         world.set_reachable(ben, false);
         waits(&mut world, ann, Waits::NewSession, &["is lost", "new keys"]);
+        let lost = |world: &mut World| {
+            let found = doctor(world, ann);
+            let sessions = check(&found, "sessions");
+            (sessions.outcome, sessions.measured)
+        };
+        assert_eq!(lost(&mut world), (Outcome::Warn, Some(1)));
         world.relay(relay).malice = Malice::None;
         world.set_reachable(ben, true);
         world.run(DAY);
         assert_eq!(why(&mut world, ann).waits, None);
+        assert_eq!(lost(&mut world), (Outcome::Ok, Some(0)));
     }
 }
 

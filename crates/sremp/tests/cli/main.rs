@@ -13,6 +13,7 @@ mod export;
 mod found;
 mod identity;
 mod invited;
+mod killed;
 mod passphrase;
 mod recv;
 mod relay;

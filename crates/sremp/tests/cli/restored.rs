@@ -153,6 +153,32 @@ fn a_home_that_moved_sends_nothing_any_more_and_goes_on_elsewhere() {
 }
 
 #[test]
+fn nothing_is_restored_while_a_home_of_the_identity_is_in_use() {
+    let ann = Home::of("Ann");
+    ann.ok(&["config", "built_in_relay", "true"]);
+    let (file, second) = (backup_file(&ann), ann.beside().join("second"));
+    let up = ann.up();
+    ann.ok(&["backup", &file]);
+    let beside = || {
+        let entries = std::fs::read_dir(ann.beside()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    };
+    let before: std::collections::BTreeSet<_> = beside();
+    let restore = ["restore", &file, "--home", second.to_str().unwrap()];
+    let refused = ann.run(&restore);
+    refused.refused(5, "nothing was restored");
+    assert!(refused.stderr.contains(&format!("by process {}", up.id())));
+    assert_eq!(beside(), before);
+    assert_eq!(text(&ann.json(&["id"]), "id"), ann.id());
+
+    // a screen is made for being used beside its home
+    ann.ok(&[&restore[..], &["--screen"]].concat());
+    std::fs::remove_dir_all(&second).unwrap();
+    up.kill();
+    ann.ok(&restore);
+}
+
+#[test]
 fn a_backup_needs_the_passphrase_of_its_home() {
     let ann = Home::none();
     let with = |passphrase: &str, args: &[&str]| {

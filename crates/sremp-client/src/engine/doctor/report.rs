@@ -419,3 +419,43 @@ fn pending(step: &mut Step<'_, '_>) -> Result<CheckView, StoreError> {
     };
     Ok(check.measured(number(all), Unit::Count))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::RelayState;
+
+    #[test]
+    fn few_prekeys_a_refusal_and_silence_are_told_of_a_relay() {
+        let judged = |prekeys, error: Option<&str>, trip| {
+            let view = RelayView {
+                relay: "0".repeat(64),
+                endpoint: "relay:4000".to_owned(),
+                own: true,
+                state: RelayState::Connected,
+                last_error: error.map(str::to_owned),
+                next_try: None,
+                prekeys,
+                in_flight: 0,
+            };
+            let check = own_relay(&view, trip);
+            assert_eq!(check.remedy.is_some(), check.outcome != Outcome::Ok);
+            (check.outcome, check.words, check.measured)
+        };
+        let back = Some(Trip::Back(Duration::from_millis(30)));
+        let (outcome, words, took) = judged(Some(4), None, back);
+        assert_eq!((outcome, took), (Outcome::Warn, Some(30)));
+        assert!(words.contains("only 4 prekeys"), "{words}");
+        for enough in [Some(5), None] {
+            assert_eq!(judged(enough, None, back).0, Outcome::Ok);
+        }
+        let (outcome, words, _) = judged(Some(0), Some("it is full"), back);
+        assert_eq!(outcome, Outcome::Warn);
+        assert!(words.contains("it is full"), "{words}");
+        for trip in [None, Some(Trip::Failed), Some(Trip::Waits { failures: 0 })] {
+            let (outcome, words, took) = judged(Some(50), Some("it is down"), trip);
+            assert_eq!((outcome, took), (Outcome::Fail, None));
+            assert!(words.contains("it is down"), "{words}");
+        }
+    }
+}

@@ -47,7 +47,10 @@ impl Relay {
         if self.reached.is_some_and(lately) {
             self.failures = 0;
         }
-        let pause = RELAY_PAUSES.pause(self.failures, rng).max(least);
+        let pause = match std::mem::take(&mut self.outdated) {
+            true => least,
+            false => RELAY_PAUSES.pause(self.failures, rng).max(least),
+        };
         self.failures = self.failures.saturating_add(1);
         self.down_since.get_or_insert(both.wall);
         self.last_error = Some(cause);
@@ -194,6 +197,7 @@ impl Engine {
         let Ok(message) = machine.register(own, binding, role, WISHED, invite) else {
             return Ok(());
         };
+        relay.outdated = false;
         relay.phase = Phase::Up(Box::new(Session {
             link,
             machine,

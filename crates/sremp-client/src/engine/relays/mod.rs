@@ -69,6 +69,8 @@ struct Relay {
     clock: Option<ForeignClock>,
     /// When to dial next; `None`: not before something is to be done.
     due: Option<Tick>,
+    /// The dial that is in progress began before this host's network changed.
+    outdated: bool,
     last_error: Option<String>,
     /// Contacts whose envelopes it is to be given.
     queue: BTreeMap<ContactId, Queue>,
@@ -143,6 +145,7 @@ impl Relay {
             down_since: None,
             clock: None,
             due: None,
+            outdated: false,
             last_error: None,
             queue: BTreeMap::new(),
             bundles: BTreeSet::new(),
@@ -225,9 +228,13 @@ impl Relays {
     /// The network is another one: relays that wait for a pause are dialled at once.
     pub(super) fn begin_anew(&mut self, now: Tick) {
         for relay in self.known.values_mut() {
-            if matches!(relay.phase, Phase::Down) {
-                relay.failures = 0;
-                relay.due = relay.due.map(|due| due.min(now));
+            match relay.phase {
+                Phase::Down => {
+                    relay.failures = 0;
+                    relay.due = relay.due.map(|due| due.min(now));
+                }
+                Phase::Dialling => relay.outdated = true,
+                Phase::Up(_) => {}
             }
         }
         self.routes.begin_anew(now);

@@ -272,6 +272,36 @@ fn a_count_that_goes_back_shows_nothing_twice_and_moves_no_count_of_ours() {
     assert_eq!(next_seq(&mut ben, &ann), next);
 }
 
+/// The lines that say that something is missing.
+fn gaps(ben: &mut Alone) -> usize {
+    let lines = lines(ben).into_iter();
+    let gaps = lines.filter(|(_, text)| text.contains("missing here"));
+    gaps.count()
+}
+
+#[test]
+fn what_is_missing_is_told_but_before_the_first_word_that_comes_to_a_restored_home() {
+    let (mut ben, mut ann, link) = ann_with_ben();
+    let session = ann.start_session(&mut ben, link);
+    let said: Vec<_> = (0..8)
+        .map(|n| ann.content(&mut ben, Body::Text(n.to_string())))
+        .collect();
+    // one that comes late is missing no more
+    for (n, missing) in [(0, 0), (2, 1), (1, 0)] {
+        assert!(ann.send(&mut ben, link, &session, &said[n]).0);
+        assert_eq!(gaps(&mut ben), missing, "{n}");
+    }
+    let marked = ben.node.store.transaction(|tx| tx.mark_restored());
+    marked.unwrap();
+    ben.restart();
+    let link = ben.connect(ann.identity.identity());
+    let session = ann.start_session(&mut ben, link);
+    for (n, missing) in [(4, 0), (5, 0), (7, 1)] {
+        assert!(ann.send(&mut ben, link, &session, &said[n]).0);
+        assert_eq!(gaps(&mut ben), missing, "{n}");
+    }
+}
+
 fn next_seq(ben: &mut Alone, ann: &Scripted) -> u64 {
     let found = ben.node.store.transaction(|tx| {
         let row = tx.contact_row(&ann.identity.id())?.unwrap();

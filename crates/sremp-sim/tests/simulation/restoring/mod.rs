@@ -5,10 +5,14 @@ mod hostile;
 use std::collections::BTreeSet;
 
 use sremp_client::{
-    store::{Store, StoreError},
+    store::{OutboxItem, Store, StoreError},
     view::{Command, MessageKind, MessageView, Reply, Status, Trust},
 };
-use sremp_core::{id::SessionId, identity::VerifiedVia};
+use sremp_core::{
+    id::{ContactId, SessionId},
+    identity::VerifiedVia,
+    session::content::{Body, Content, ContentHash, ResetReason, UnverifiedIdentity},
+};
 use sremp_sim::World;
 
 use crate::seeds;
@@ -149,6 +153,105 @@ fn a_week_old_backup_loses_nothing_and_uses_no_key_twice() {
         assert_eq!(notices(&mut world, ANN, "ben").len(), 1, "seed {seed}");
         assert_eq!(notices(&mut world, BEN, "ann").len(), 1, "seed {seed}");
     }
+}
+
+/// What waits for a contact, as it is in a store.
+fn outbox(store: &mut Store, contact: &ContactId) -> Vec<OutboxItem> {
+    let items = store.transaction(|tx| {
+        let row = tx.contact_row(contact)?.unwrap();
+        tx.outbox(row, 0, 1_000)
+    });
+    items.unwrap()
+}
+
+fn contents(items: &[OutboxItem]) -> Vec<Content> {
+    let decoded = items
+        .iter()
+        .map(|item| Content::decode_exact(&item.content));
+    decoded.collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn what_waits_is_in_a_backup_as_it_was_said_and_not_as_it_was_encrypted() {
+    let mut world = ann_and_ben(1);
+    world.set_reachable(ANN, false);
+    world.send(BEN, "ann", "waits");
+    world.run(MINUTE);
+    let ann = world.id(ANN);
+    let waits = outbox(&mut world.node(BEN).store, &ann);
+    let stored = |item: &OutboxItem| {
+        item.envelope.is_some() && item.session.is_some() && item.relay_until.is_some()
+    };
+    assert!(!waits.is_empty() && waits.iter().all(stored));
+    let in_backup = outbox(&mut backup(&mut world, BEN), &ann);
+    assert!(contents(&in_backup) == contents(&waits));
+    for item in in_backup {
+        assert!(item.session.is_none() && item.envelope.is_none());
+        assert!(item.envelope_id.is_none() && item.message_id.is_none());
+        assert!(item.relay_at.is_none() && item.relay_until.is_none());
+    }
+}
+
+#[test]
+fn what_waited_follows_the_word_of_the_restoration_and_says_who_and_where_one_is_now() {
+    let mut world = World::new(1);
+    for name in ["ann", "ben", "cleo"] {
+        world.join(name);
+    }
+    world.add(ANN, BEN);
+    world.add(BEN, ANN);
+    world.send(ANN, "ben", "hello");
+    world.send(BEN, "ann", "hello");
+    world.run(MINUTE);
+    world.add(BEN, 2);
+    world.set_reachable(ANN, false);
+    world.set_reachable(2, false);
+    world.send(BEN, "cleo", "may I?");
+    world.send(BEN, "ann", "waits");
+    world.advertise(BEN, "elsewhere.example:4000");
+    world.run(MINUTE);
+    let [ann, cleo] = [ANN, 2].map(|node| world.id(node));
+    let before = contents(&outbox(&mut world.node(BEN).store, &ann));
+    let is_profile = |content: &&Content| matches!(content.body, Body::ProfileUpdate(_));
+    assert!(before.iter().any(|content| is_profile(&content)));
+    let version = |world: &mut World| match world.command(BEN, Command::Id) {
+        Reply::Id(view) => view.version,
+        other => panic!("{other:?}"),
+    };
+    let old_version = version(&mut world);
+
+    let old = backup(&mut world, BEN);
+    restore(&mut world, BEN, old);
+    let items = outbox(&mut world.node(BEN).store, &ann);
+    let said = contents(&items);
+    let restored = ResetReason::RESTORED;
+    assert!(matches!(&said[0].body, Body::Reset { reason, .. } if *reason == restored));
+    assert_eq!(said[0].prev, ContentHash::NONE);
+    for (before, after) in items.iter().zip(&said[1..]) {
+        assert_eq!(after.prev, ContentHash::of(&before.content));
+    }
+    assert!(said.windows(2).all(|pair| pair[0].seq + 1 == pair[1].seq));
+    let texts = said
+        .iter()
+        .filter(|c| matches!(&c.body, Body::Text(text) if text == "waits"));
+    assert_eq!(texts.count(), 1);
+    let mut profiles = said.iter().filter(is_profile);
+    let Some(Body::ProfileUpdate(profile)) = profiles.next().map(|content| &content.body) else {
+        panic!("{said:?}")
+    };
+    assert!(profiles.next().is_none(), "the one of before is not said");
+    let now = version(&mut world);
+    assert!(now > old_version);
+    let told = |identity: &UnverifiedIdentity| identity.verify().unwrap().version();
+    assert_eq!(told(profile.identity.as_ref().unwrap()), now);
+    // a request that nobody has got yet is of the one who asks now
+    let said = contents(&outbox(&mut world.node(BEN).store, &cleo));
+    let Body::ContactRequest(request) = &said[0].body else {
+        panic!("{said:?}")
+    };
+    assert_eq!((said.len(), request.text.as_str()), (1, "may I?"));
+    assert_eq!(told(&request.identity), now);
+    assert_eq!(Some(&request.env), profile.env.as_ref());
 }
 
 #[test]
