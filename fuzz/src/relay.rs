@@ -11,7 +11,7 @@ use sremp_core::{
     relay::{
         Capabilities, Confirmation, Cursor, MessageId, Receipt, RelayClient, RelayEvent,
         RelayMessage, Request, Retrieve, Role, SendersSet, ServerConnection, Subscribe, ToStore,
-        proof::{ReceiptClaim, check_stores},
+        proof::{Claimed, ReceiptClaim, check_claims},
     },
     time::UnixMillis,
 };
@@ -114,13 +114,21 @@ pub fn relay_server(data: &[u8]) {
             Request::Store(store) => {
                 assert!(matches!(role, Some(Role::Owner | Role::Sender)));
                 assert!(ENVELOPE_BUCKETS.contains(&store.message.encrypted_blob.len()));
-                let signed = (client().id(), store.claim, *store.signature());
+                let signed = Claimed::store(client().id(), &store.claim, *store.signature());
                 let strictly = store.claim.verify(&client().id(), store.signature());
-                assert_eq!(check_stores(&[signed; 5]), [strictly; 5]);
+                assert_eq!(check_claims(&vec![signed; 5]), [strictly; 5]);
             }
             Request::PrekeyGet(_) => assert!(matches!(role, Some(Role::Owner | Role::Sender))),
             Request::Confirm { confirmations, .. } => {
                 assert_eq!(role, Some(Role::Owner));
+                let together = connection
+                    .confirms(&message)
+                    .expect("it is the same message");
+                assert!(
+                    confirmations
+                        .iter()
+                        .all(|good| together.list.contains(good))
+                );
                 for (_, confirmation) in confirmations {
                     assert_eq!(confirmation.verify(&client().id()), Ok(()));
                 }

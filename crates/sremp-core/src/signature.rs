@@ -103,20 +103,19 @@ pub(crate) fn sign(
 
 /// Whether all signatures hold together, each with a key of its own: one equation over all of them.
 /// Accepts what [`verify`] does, and signatures that differ from such by a point of small order.
-pub(crate) fn verify_all(
-    label: SignatureLabel,
-    signed: impl Iterator<Item = (ContactId, Vec<u8>, Signature)>,
+pub(crate) fn verify_all<'a>(
+    signed: impl Iterator<Item = (ContactId, SignatureLabel, &'a [u8], Signature)>,
 ) -> bool {
     let (mut messages, mut signatures, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-    for (sender, payload, signature) in signed {
-        messages.push(label.message(&payload));
+    for (signer, label, payload, signature) in signed {
+        messages.push(label.message(payload));
         signatures.push(ed25519_dalek::Signature::from_bytes(signature.as_bytes()));
-        keys.push(*sender.verifying_key());
+        keys.push(*signer.verifying_key());
     }
     let messages: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
     #[allow(
         clippy::disallowed_methods,
-        reason = "the relay's store path alone: docs/decisions/0007"
+        reason = "stores, and confirmations of an owner, at a relay alone: docs/decisions/0007"
     )]
     ed25519_dalek::verify_batch(&messages, &signatures, &keys).is_ok()
 }

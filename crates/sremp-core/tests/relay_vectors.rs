@@ -13,7 +13,7 @@ use sremp_core::{
         MessageId, PrekeyCounts, PrekeyGet, PrekeysPut, Receipt, Register, RelayDecodeError,
         RelayMessage, ReplyRelay, Retrieve, Role, SendersSet, StoreMessage, StoreResponse,
         StoredMessage, Subscribe,
-        proof::{self, ReceiptClaim, ReceiptTree, StoreClaim, check_stores},
+        proof::{self, Claimed, ReceiptClaim, ReceiptTree, StoreClaim, check_claims},
     },
     time::UnixMillis,
     wire::{bytes::Hex, codec::decode_exact},
@@ -315,7 +315,8 @@ fn a_store_is_signed_as_in_the_vector() {
     let signature = claim.sign(&alice());
     assert_eq!(signature.as_bytes(), &hex_n(v, "signature"));
     for count in [1, 20] {
-        let verdicts = check_stores(&vec![(alice().id(), claim, signature); count]);
+        let claimed = Claimed::store(alice().id(), &claim, signature);
+        let verdicts = check_claims(&vec![claimed; count]);
         assert!(verdicts.iter().all(Result::is_ok));
     }
 }

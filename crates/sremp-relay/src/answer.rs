@@ -93,6 +93,15 @@ impl HandOver {
 }
 
 impl Answer {
+    /// What an owner confirms, as a change.
+    pub(crate) fn confirm(to: To, list: Vec<(u16, Confirmation)>, refused: Vec<u16>) -> (Op, Self) {
+        let op = Op::Confirm {
+            owner: to.seat.key(),
+            confirmations: list.iter().map(|(_, c)| c.clone()).collect(),
+        };
+        (op, Self::Confirmed(to, list, refused))
+    }
+
     /// The change is committed, or refused by the store. Returns the confirmations that wait now.
     pub(crate) fn done<R: MailboxReader>(self, inner: &Arc<Inner<R>>, outcome: Outcome) -> Routed {
         match (self, outcome) {

@@ -24,6 +24,10 @@ use crate::{
 /// there for their turn, so more are checked by a thread beside.
 const CHECKED_HERE: usize = 8;
 
+/// Confirmations of one message that are checked with the stores of the commit: of 64 such messages
+/// no more than one equation has.
+const CHECKED_TOGETHER: usize = 4;
+
 /// Refusals beyond what was taken, after which a connection is closed: no more can have been under
 /// way when it was told to wait, and to refuse costs as much as a small request.
 const PATIENCE: usize = MAX_OPEN_REQUESTS;
@@ -132,6 +136,13 @@ impl<R: MailboxReader> Guest for Connection<R> {
         let waits = seat.checking.load(Ordering::Relaxed) > 0;
         if self.machine.role().is_some() && (signatures > CHECKED_HERE || waits) {
             self.check(message);
+            return Ok(());
+        }
+        if signatures <= CHECKED_TOGETHER
+            && seat.is_trusted()
+            && let Some(confirms) = self.machine.confirms(&message)
+        {
+            self.requests.confirm(message.req_id, confirms);
             return Ok(());
         }
         let handled = self.machine.handle(&message, Clock::wall());

@@ -6,10 +6,14 @@ use std::sync::{
     mpsc::SyncSender,
 };
 
-use sremp_core::relay::UncheckedStore;
+use sremp_core::relay::{UncheckedConfirmations, UncheckedStore};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::{answer::Answer, mailbox::Op, seats::Seat};
+use crate::{
+    answer::{Answer, To},
+    mailbox::Op,
+    seats::Seat,
+};
 
 /// Something to be written.
 #[derive(Debug)]
@@ -19,6 +23,11 @@ pub(crate) enum Work {
         seat: Arc<Seat>,
         req_id: u32,
         store: Box<UncheckedStore>,
+    },
+    /// What an owner confirms.
+    Confirm {
+        to: To,
+        confirms: UncheckedConfirmations,
     },
     /// Anything else.
     Change { op: Box<Op>, answer: Answer },

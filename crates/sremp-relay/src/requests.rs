@@ -11,7 +11,8 @@ use sremp_core::{
     id::IdentityKey,
     relay::{
         CheckedPrekeys, Confirmation, Cursor, IntroEntry, Refusal, Register, RelayMessage, Request,
-        Retrieve, Role, SendersSet, Subscribe, Subscription, UncheckedStore,
+        Retrieve, Role, SendersSet, Subscribe, Subscription, UncheckedConfirmations,
+        UncheckedStore,
     },
     time::UnixMillis,
 };
@@ -123,11 +124,7 @@ impl<R: MailboxReader> Requests<R> {
                 confirmations,
                 refused,
             } => {
-                let op = Op::Confirm {
-                    owner,
-                    confirmations: confirmations.iter().map(|(_, c)| c.clone()).collect(),
-                };
-                let answer = Answer::Confirmed(self.to(req_id), confirmations, refused);
+                let (op, answer) = Answer::confirm(self.to(req_id), confirmations, refused);
                 self.change(req_id, op, answer);
             }
             Request::Discard(cursors) => {
@@ -213,6 +210,15 @@ impl<R: MailboxReader> Requests<R> {
         if self.inner.intake.submit(work).is_err() {
             let wait = self.seat.holds().set(None, 1, self.inner.clock.tick());
             self.refuse(req_id, ErrorCode::RateLimited, wait);
+        }
+    }
+
+    /// Hands in what an owner confirms, for its signatures to be checked.
+    pub(crate) fn confirm(&self, req_id: u32, confirms: UncheckedConfirmations) {
+        let to = self.to(req_id);
+        let work = Work::Confirm { to, confirms };
+        if self.inner.intake.submit(work).is_err() {
+            self.refuse(req_id, ErrorCode::RateLimited, 1);
         }
     }
 

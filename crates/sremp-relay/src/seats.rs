@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Seat {
     open: AtomicUsize,
     /// Messages of the peer whose signatures are being checked elsewhere.
     pub(crate) checking: AtomicUsize,
+    /// It has signed something badly: its confirmations spoil no equation of a commit any more.
+    mistrusted: AtomicBool,
     /// [`UNREGISTERED`], [`ASKED`], or a role.
     registration: AtomicU8,
     holds: Mutex<Holds>,
@@ -49,6 +51,7 @@ impl Seat {
             lane: Lane::default(),
             open: AtomicUsize::default(),
             checking: AtomicUsize::default(),
+            mistrusted: AtomicBool::default(),
             registration: AtomicU8::new(UNREGISTERED),
             holds: Mutex::default(),
         }
@@ -61,6 +64,14 @@ impl Seat {
 
     pub(crate) fn key(&self) -> IdentityKey {
         self.peer.into()
+    }
+
+    pub(crate) fn is_trusted(&self) -> bool {
+        !self.mistrusted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn mistrust(&self) {
+        self.mistrusted.store(true, Ordering::Relaxed);
     }
 
     /// As what the peer is registered: not before what makes it so is committed.

@@ -1,4 +1,5 @@
-//! Checks the signatures of stores on their way to the disk, many at once (D6.5, decision 7).
+//! Checks the signatures of stores, and of what owners confirm, on their way to the disk, many at once
+//! (D6.5, decision 7).
 //!
 //! One task, so that work keeps its order. While the disk is quick it commits and answers right here:
 //! what comes meanwhile is the next batch. Else the committer's thread does, so that nobody waits for
@@ -9,14 +10,15 @@ use std::sync::Arc;
 use sremp_core::{
     error::ErrorCode,
     relay::{
-        UncheckedStore,
-        proof::{ReceiptClaim, check_stores},
+        UncheckedConfirmations, UncheckedStore,
+        proof::{Claimed, ReceiptClaim, check_claims},
     },
     time::UnixMillis,
 };
 use tokio::{runtime::Handle, sync::mpsc::UnboundedReceiver};
 
 use crate::{
+    answer::{Answer, To},
     committer::{Batch, Checked, Committing, Pending},
     intake::Work,
     mailbox::{MailboxReader, MailboxStore, Op, StoreOp},
@@ -25,7 +27,8 @@ use crate::{
     writer::SharedWriter,
 };
 
-/// Most signatures of one equation: more save little, and hold up the thread that checks.
+/// Most work that is checked together, and most signatures of one equation: more save little, hold up
+/// the thread that checks, and are all spoilt by a bad one.
 const MAX_CHECKED: usize = 256;
 
 /// Runs until the relay ends.
@@ -73,12 +76,21 @@ pub(crate) async fn run<S: MailboxStore>(
 
 /// The work whose signatures hold; the rest is refused here.
 fn check<R: MailboxReader>(inner: &Inner<R>, work: &mut Vec<Work>) -> Batch {
-    let signed = work.iter().filter_map(|work| match work {
-        Work::Store { seat, store, .. } => Some((seat.peer, store.claim, *store.signature())),
-        _ => None,
-    });
-    let signed: Vec<_> = signed.collect();
-    let mut verdicts = check_stores(&signed).into_iter();
+    let mut claims = Vec::with_capacity(work.len());
+    for work in &*work {
+        match work {
+            Work::Store { seat, store, .. } => {
+                claims.push(Claimed::store(seat.peer, &store.claim, *store.signature()));
+            }
+            Work::Confirm { to, confirms } => {
+                let claimed = |(_, c): &_| Claimed::confirmation(to.seat.peer, c);
+                claims.extend(confirms.list.iter().map(claimed));
+            }
+            _ => {}
+        }
+    }
+    let mut verdicts = claims.chunks(MAX_CHECKED).flat_map(check_claims);
+    let mut holds = || matches!(verdicts.next(), Some(Ok(())));
     let mut batch = Batch::default();
     for work in work.drain(..) {
         let cost = work.cost();
@@ -88,13 +100,14 @@ fn check<R: MailboxReader>(inner: &Inner<R>, work: &mut Vec<Work>) -> Batch {
                 req_id,
                 store,
             } => {
-                if !matches!(verdicts.next(), Some(Ok(()))) {
+                if !holds() {
                     refuse(inner, &seat, req_id, &store);
                     inner.intake.written(cost);
                     continue;
                 }
                 store_op(inner, seat, req_id, *store)
             }
+            Work::Confirm { to, confirms } => confirm_op(to, confirms, &mut holds),
             Work::Change { op, answer } => Checked::Change(op, answer),
             Work::Barrier(done) => Checked::Barrier(done),
             Work::Stop => Checked::Stop,
@@ -102,6 +115,22 @@ fn check<R: MailboxReader>(inner: &Inner<R>, work: &mut Vec<Work>) -> Batch {
         batch.push(checked, cost);
     }
     batch
+}
+
+/// Takes out what is not signed by its owner.
+fn confirm_op(
+    to: To,
+    confirms: UncheckedConfirmations,
+    mut holds: impl FnMut() -> bool,
+) -> Checked {
+    let UncheckedConfirmations { list, mut refused } = confirms;
+    let (list, bad): (Vec<_>, Vec<_>) = list.into_iter().partition(|_| holds());
+    if !bad.is_empty() {
+        to.seat.mistrust();
+    }
+    refused.extend(bad.into_iter().map(|(place, _)| place));
+    let (op, answer) = Answer::confirm(to, list, refused);
+    Checked::Change(Box::new(op), answer)
 }
 
 /// Answers a store whose signature does not hold.

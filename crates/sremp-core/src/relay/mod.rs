@@ -26,8 +26,8 @@ pub use message::{
 pub use proof::{Confirmation, Receipt};
 pub use push::{Room, Subscription};
 pub use server::{
-    CheckedPrekeys, Refusal, Request, ServerConnection, UncheckedStore, is_answer, is_store,
-    most_signatures,
+    CheckedPrekeys, Refusal, Request, ServerConnection, UncheckedConfirmations, UncheckedStore,
+    is_answer, is_store, most_signatures,
 };
 
 /// `message_id`: the sender's id of one envelope, random; with sender and recipient it names an

@@ -12,7 +12,7 @@ mod receipt;
 
 use serde::{Deserialize, Serialize};
 
-pub use batch::{StoreClaim, check_stores};
+pub use batch::{Claimed, StoreClaim, check_claims};
 pub use receipt::{Receipt, ReceiptClaim, ReceiptTree};
 
 use super::{MessageId, Role};
@@ -99,6 +99,16 @@ impl Confirmation {
         }
     }
 
+    fn payload(&self) -> Vec<u8> {
+        confirmation_payload(
+            self.message_id,
+            &self.sender,
+            &self.delivered_to,
+            self.timestamp,
+            &self.blob_hash,
+        )
+    }
+
     /// Checks that `recipient` confirms this.
     ///
     /// # Errors
@@ -107,13 +117,7 @@ impl Confirmation {
         if self.delivered_to != IdentityKey::from(*recipient) {
             return Err(BadSignature);
         }
-        let payload = confirmation_payload(
-            self.message_id,
-            &self.sender,
-            &self.delivered_to,
-            self.timestamp,
-            &self.blob_hash,
-        );
+        let payload = self.payload();
         recipient.verify(SignatureLabel::Confirmation, &payload, &self.signature)
     }
 

@@ -97,6 +97,15 @@ impl UncheckedStore {
     }
 }
 
+/// What an owner confirms, with signatures that are yet to be checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UncheckedConfirmations {
+    /// What it says to have confirmed itself, with the places in the request.
+    pub list: Vec<(u16, Confirmation)>,
+    /// Places of the others.
+    pub refused: Vec<u16>,
+}
+
 /// What to do instead of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -175,6 +184,20 @@ impl ServerConnection {
             (decoded, Some(Role::Owner)) => self.of_owner(decoded, now),
             (_, Some(Role::Sender)) => Err(ErrorCode::NotAllowed.into()),
         }
+    }
+
+    /// What the peer confirms, for [`check_claims`](proof::check_claims) to check; `None` for every
+    /// message that [`handle`](Self::handle) has to look at.
+    pub fn confirms(&self, message: &Message) -> Option<UncheckedConfirmations> {
+        if self.role != Some(Role::Owner) || message.msg_type != DELIVERY_CONFIRMATION {
+            return None;
+        }
+        let Ok(RelayMessage::DeliveryConfirmation(list)) = RelayMessage::decode(message) else {
+            return None;
+        };
+        let peer = self.peer.into();
+        let (list, refused) = sift(list, |c| c.delivered_to == peer);
+        Some(UncheckedConfirmations { list, refused })
     }
 
     fn check_register(&self, register: Register) -> Result<Request, Refusal> {
@@ -266,7 +289,7 @@ pub const fn most_signatures(message: &Message) -> usize {
     match message.msg_type {
         // for its owner, its signed prekey, its agreement key and the key of its envelopes
         0x0103 => len / MIN_OTP_LEN + 4,
-        0x0124 | 0x0126 => len / MIN_CONFIRMATION_LEN,
+        DELIVERY_CONFIRMATION | 0x0126 => len / MIN_CONFIRMATION_LEN,
         _ => 1,
     }
 }
@@ -280,6 +303,8 @@ pub const fn is_answer(message: &Message) -> bool {
 pub const fn is_store(message: &Message) -> bool {
     message.msg_type == 0x0110
 }
+
+const DELIVERY_CONFIRMATION: u16 = 0x0124;
 
 /// Less than any one-time prekey or confirmation takes in a list.
 const MIN_OTP_LEN: usize = 1_280;

@@ -12,7 +12,7 @@ use sremp_core::{
         Capabilities, Confirmation, Cursor, Granted, MessageBatch, MessageId, PrekeyCounts,
         Refusal, RelayClient, RelayEvent, RelayMessage, Request, Role, ServerConnection,
         StoreMessage, StoreResponse, StoredMessage, Subscription, ToStore, UncheckedStore,
-        proof::{ReceiptClaim, ReceiptTree, check_stores},
+        proof::{Claimed, ReceiptClaim, ReceiptTree, check_claims},
     },
     session::prekey::with_one_time_prekey,
     time::{Tick, UnixMillis},
@@ -249,11 +249,11 @@ impl Relay {
         machine: &ServerConnection,
         store: UncheckedStore,
     ) -> RelayMessage {
-        let signed = (*machine.peer(), store.claim, *store.signature());
+        let claimed = Claimed::store(*machine.peer(), &store.claim, *store.signature());
         let refused = |code| {
             RelayMessage::StoreResponse(StoreResponse::refused(store.claim.message_id, code))
         };
-        if check_stores(&[signed])[0].is_err() {
+        if check_claims(&[claimed])[0].is_err() {
             return refused(ErrorCode::BadProof);
         }
         let message = store.message;

@@ -441,6 +441,30 @@ async fn case_24_a_confirmation_that_is_not_the_readers_deletes_nothing() {
     assert_eq!(ann.confirmations().await.len(), 1);
 }
 
+/// Of several in one request, which are checked in one equation, and then of a connection that has
+/// signed badly before, whose are checked one by one.
+#[tokio::test]
+async fn a_bad_confirmation_among_good_ones_is_the_only_one_refused() {
+    let relay = Relay::start().await;
+    let mut ben = Peer::owner(relay.link()).await;
+    let mut ann = Peer::sender(relay.link()).await;
+    ben.subscribe(Cursor::START, 32).await;
+    for time in 0..2 {
+        let mut list = Vec::new();
+        for _ in 0..4 {
+            assert!(is_stored(&ann.store(ben.key(), envelope()).await));
+            let item = ben.item().await;
+            list.push(ben.confirmation(&item));
+        }
+        let good = list[2].clone();
+        list[2].timestamp = list[2].timestamp.plus(std::time::Duration::from_millis(1));
+        assert_eq!(ben.confirm(list).await, [2], "time {time}");
+        assert_eq!(ann.confirmations().await.len(), 3);
+        assert!(ben.confirm(vec![good]).await.is_empty(), "it was kept");
+        assert_eq!(ann.confirmations().await.len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn a_confirmation_crosses_to_the_senders_own_relay() {
     let relay = Relay::start().await;

@@ -1,10 +1,11 @@
-//! `sender_signature`, one by one or all that a commit has at once (docs/decisions/0007).
+//! What a relay's commit has to check: `sender_signature` and what owners confirm, one by one or all
+//! at once (docs/decisions/0007).
 
 use crate::{
     constants::MIN_SIGNATURE_BATCH,
     id::{ContactId, EnvelopeId, IdentityKey},
     identity::SecretIdentity,
-    relay::MessageId,
+    relay::{MessageId, proof::Confirmation},
     signature::{self, BadSignature, Signature, SignatureLabel},
 };
 
@@ -49,30 +50,60 @@ impl StoreClaim {
     }
 }
 
-/// Checks the signatures of many stores; the verdicts are in the order of the claims.
-///
-/// A few are checked strictly, many by one equation over all of them, which costs half. When that
-/// does not hold, each is checked strictly, so that one bad signature costs its own store alone. The
-/// equation accepts besides only signatures that the holder of the key itself made to be seen so,
-/// which lets nobody else store anything: docs/decisions/0007.
-pub fn check_stores(
-    stores: &[(ContactId, StoreClaim, Signature)],
-) -> Vec<Result<(), BadSignature>> {
-    if stores.len() >= MIN_SIGNATURE_BATCH && holds_together(stores) {
-        return vec![Ok(()); stores.len()];
-    }
-    let strict = |(sender, claim, signature): &(ContactId, StoreClaim, Signature)| {
-        claim.verify(sender, signature)
-    };
-    stores.iter().map(strict).collect()
+/// A signature that a relay has to check before a commit.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    signer: ContactId,
+    label: SignatureLabel,
+    payload: Vec<u8>,
+    signature: Signature,
 }
 
-fn holds_together(stores: &[(ContactId, StoreClaim, Signature)]) -> bool {
-    let label = SignatureLabel::RelayStore;
-    let signed = stores
+impl Claimed {
+    /// `sender_signature` of whoever is connected.
+    pub fn store(sender: ContactId, claim: &StoreClaim, signature: Signature) -> Self {
+        Self {
+            signer: sender,
+            label: SignatureLabel::RelayStore,
+            payload: claim.payload(),
+            signature,
+        }
+    }
+
+    /// The signature of what the owner who is connected confirms.
+    pub fn confirmation(owner: ContactId, confirmation: &Confirmation) -> Self {
+        Self {
+            signer: owner,
+            label: SignatureLabel::Confirmation,
+            payload: confirmation.payload(),
+            signature: confirmation.signature,
+        }
+    }
+
+    fn verify(&self) -> Result<(), BadSignature> {
+        self.signer
+            .verify(self.label, &self.payload, &self.signature)
+    }
+}
+
+/// Checks many signatures; the verdicts are in the order of the claims.
+///
+/// A few are checked strictly, many by one equation over all of them, which costs half. When that
+/// does not hold, each is checked strictly, so that a bad signature costs what it signs alone. The
+/// equation accepts besides only signatures that the holder of the key itself made to be seen so,
+/// which lets nobody do what it could not do anyway: docs/decisions/0007.
+pub fn check_claims(claims: &[Claimed]) -> Vec<Result<(), BadSignature>> {
+    if claims.len() >= MIN_SIGNATURE_BATCH && holds_together(claims) {
+        return vec![Ok(()); claims.len()];
+    }
+    claims.iter().map(Claimed::verify).collect()
+}
+
+fn holds_together(claims: &[Claimed]) -> bool {
+    let signed = claims
         .iter()
-        .map(|(sender, claim, signature)| (*sender, claim.payload(), *signature));
-    signature::verify_all(label, signed)
+        .map(|claim| (claim.signer, claim.label, &*claim.payload, claim.signature));
+    signature::verify_all(signed)
 }
 
 #[cfg(test)]
@@ -96,28 +127,56 @@ mod tests {
         }
     }
 
-    fn stores(count: u64) -> Vec<(ContactId, StoreClaim, Signature)> {
-        let store = |n| {
-            let sender = person((n % 5) as u8 + 20);
-            (sender.id(), claim(n), claim(n).sign(&sender))
+    fn confirmation(n: u64, owner: &SecretIdentity) -> Confirmation {
+        let (sender, blob) = (person(3).id().into(), EnvelopeId::of(&n.to_le_bytes()));
+        Confirmation::sign(owner, sender, MessageId::new(n), blob, UnixMillis::ZERO)
+    }
+
+    /// Stores and confirmations in turn, by five people; those of `bad` say what was not signed.
+    fn claims(count: u64, bad: Option<u64>) -> Vec<Claimed> {
+        let claimed = |n: u64| {
+            let person = person((n % 5) as u8 + 20);
+            if n.is_multiple_of(2) {
+                let (mut claim, signature) = (claim(n), claim(n).sign(&person));
+                claim.ttl += u32::from(bad == Some(n));
+                Claimed::store(person.id(), &claim, signature)
+            } else {
+                let mut confirmation = confirmation(n, &person);
+                if bad == Some(n) {
+                    confirmation.blob_hash = EnvelopeId::of(b"another");
+                }
+                Claimed::confirmation(person.id(), &confirmation)
+            }
         };
-        (0..count).map(store).collect()
+        (0..count).map(claimed).collect()
     }
 
     #[test]
     fn a_bad_signature_among_many_is_the_only_one_refused() {
         for count in [1, 3, 16, 64] {
-            let good = stores(count);
-            assert!(check_stores(&good).iter().all(Result::is_ok), "{count}");
-            for bad in 0..good.len() {
-                let mut stores = good.clone();
-                stores[bad].1.ttl += 1;
-                let verdicts = check_stores(&stores);
-                let refused: Vec<usize> = (0..stores.len())
-                    .filter(|n| verdicts[*n].is_err())
+            let good = check_claims(&claims(count, None));
+            assert!(good.iter().all(Result::is_ok), "{count}");
+            for bad in 0..count {
+                let verdicts = check_claims(&claims(count, Some(bad)));
+                let refused: Vec<u64> = (0..count)
+                    .filter(|n| verdicts[*n as usize].is_err())
                     .collect();
                 assert_eq!(refused, [bad], "of {count}");
             }
+        }
+    }
+
+    #[test]
+    fn of_whom_a_signature_is_is_said_by_the_connection_and_not_by_it() {
+        for count in [1, 20] {
+            let (owner, other) = (person(1), person(2));
+            let of = |owner: &SecretIdentity, n| {
+                Claimed::confirmation(owner.id(), &confirmation(n, &person(1)))
+            };
+            let own: Vec<_> = (0..count).map(|n| of(&owner, n)).collect();
+            assert!(check_claims(&own).iter().all(Result::is_ok), "{count}");
+            let stolen: Vec<_> = (0..count).map(|n| of(&other, n)).collect();
+            assert!(check_claims(&stolen).iter().all(Result::is_err), "{count}");
         }
     }
 
