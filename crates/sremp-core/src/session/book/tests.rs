@@ -261,6 +261,38 @@ fn case_17_stolen_state_without_the_identity_key_cannot_advance_the_session() {
 }
 
 #[test]
+fn all_keys_of_both_sides_stolen_after_a_message_was_read_do_not_read_it() {
+    let mut pair = Pair::talking();
+    let (a, b) = (pair.a.identity.id(), pair.b.identity.id());
+    let id = pair.session_a().id;
+    // one that turns the ratchet, and two of the same chain, the last of which comes first
+    let [first, second, third] = [(); 3].map(|()| {
+        let message = pair.a_sends();
+        let key = pair.b.env.public_part();
+        envelope::seal(key, &id, &message, &mut pair.rng).unwrap()
+    });
+    for sealed in [&first, &third, &second] {
+        let opened = envelope::open(&pair.b.env, sealed).unwrap();
+        pair.book_b.decrypt(&pair.b, &opened, NOW).unwrap();
+    }
+    // each with what its owner has, and prekeys, identity and envelope keys of both
+    let [of_a, of_b] = [pair.session_a().to_bytes(), pair.session_b().to_bytes()];
+    let stolen = [(b, a, of_b, &pair.b), (a, b, of_a, &pair.a)];
+    for (own, peer, state, keys) in stolen {
+        let sides = Sides {
+            own: &own,
+            peer: &peer,
+        };
+        for sealed in [&first, &second, &third] {
+            let opened = envelope::open(&pair.b.env, sealed).unwrap();
+            let mut thief = SessionBook::new(own, peer);
+            thief.insert(Session::from_bytes(&sides, &state).unwrap(), NOW);
+            assert!(thief.decrypt(keys, &opened, NOW).is_err());
+        }
+    }
+}
+
+#[test]
 fn a_second_new_key_without_ours_in_between_is_refused() {
     // B has not answered: no key of B's exists that A could answer
     let mut pair = Pair::talking();
