@@ -287,6 +287,7 @@ impl Engine {
         path: Path,
     ) -> Result<(), StoreError> {
         step.tx.remove_outbox(item)?;
+        step.tx.attempts_over(peer.record.row)?;
         self.message_status(step, peer, msg_id, Status::OnDevice, Some(path))
     }
 

@@ -109,7 +109,8 @@ impl Engine {
                     path: attempt.relay.map_or(Path::Direct, |_| Path::Relay),
                     relay: attempt.relay.map(|key| key.to_string()),
                     cause: attempt.cause,
-                    since: Rfc3339(attempt.first),
+                    // it may have begun for a message before
+                    since: Rfc3339(attempt.first.max(written)),
                     count: attempt.count,
                 },
             ));

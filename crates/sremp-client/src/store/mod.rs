@@ -47,7 +47,9 @@ pub use messages::{ConversationRecord, MessageRecord, NewMessage};
 pub use names::{ContactName, ContactStanding};
 pub use outbox::{NewOutboxItem, OutboxItem};
 pub use own::PrekeyKind;
-pub use receipts::{AttemptRecord, ConfirmationRecord, NewConfirmation, NewReceipt, ReceiptRecord};
+pub use receipts::{
+    AttemptRecord, ConfirmationRecord, MAX_ATTEMPTS, NewConfirmation, NewReceipt, ReceiptRecord,
+};
 pub use relays::{ReadItem, RelayRecord, RelayRow};
 pub use rendezvous::FoundPlaces;
 pub use restoring::{Renewal, Room};
@@ -61,7 +63,7 @@ use error::vendor;
 use sremp_core::wire::bytes::Hex;
 
 /// The version of the schema, and what leads to it: entry `n` makes version `n + 1` of version `n`.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("schema.sql"),
     include_str!("rendezvous.sql"),
     include_str!("content.sql"),
@@ -69,6 +71,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("paths.sql"),
     include_str!("screens.sql"),
     include_str!("rollbacks.sql"),
+    include_str!("attempts.sql"),
 ];
 /// Newest version of the database known here.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;

@@ -19,6 +19,8 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// Time for which receipts, confirmations and causes are kept after their end.
 const EVIDENCE_AGE: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+/// Entries of what went wrong that are kept of a contact.
+pub const MAX_ATTEMPTS: u32 = 64;
 
 /// A relay's promise, verified.
 #[derive(Clone, Debug)]
@@ -260,7 +262,8 @@ impl Tx<'_> {
         self.get(sql, [message], |row| Ok((row.contact_id(0)?, row.time(1)?)))
     }
 
-    /// Something went wrong on the way to a contact.
+    /// Something went wrong on the way to a contact. Equal failures are one entry until something arrives
+    /// ([`attempts_over`](Self::attempts_over)); the newest [`MAX_ATTEMPTS`] of a contact are kept.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
@@ -272,11 +275,34 @@ impl Tx<'_> {
         at: UnixMillis,
     ) -> Result<()> {
         let relay = relay.map_or(&[][..], |key| key.as_bytes());
-        self.execute_one(
-            "INSERT INTO attempt VALUES (?1, ?2, ?3, ?4, ?4, 1)
-             ON CONFLICT DO UPDATE SET last = excluded.last, count = count + 1",
+        let again = self.execute(
+            "UPDATE attempt SET last = ?4, count = count + 1
+             WHERE contact = ?1 AND relay = ?2 AND cause = ?3 AND over = 0",
             params![contact.0, relay, cause, time(at)],
-        )
+        )?;
+        if again > 0 {
+            return Ok(());
+        }
+        self.execute_one(
+            "INSERT INTO attempt VALUES (?1, ?2, ?3, ?4, ?4, 1, 0)
+             ON CONFLICT DO UPDATE SET last = excluded.last, count = count + 1, over = 0",
+            params![contact.0, relay, cause, time(at)],
+        )?;
+        self.execute(
+            "DELETE FROM attempt WHERE contact = ?1 AND last <
+                (SELECT last FROM attempt WHERE contact = ?1 ORDER BY last DESC LIMIT 1 OFFSET ?2)",
+            params![contact.0, MAX_ATTEMPTS - 1],
+        )?;
+        Ok(())
+    }
+
+    /// Something has arrived at a contact: what goes wrong from now on does so for other messages.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn attempts_over(&mut self, contact: ContactRow) -> Result<()> {
+        let sql = "UPDATE attempt SET over = 1 WHERE contact = ?1 AND over = 0";
+        self.execute(sql, [contact.0]).map(drop)
     }
 
     /// What went wrong on the way to a contact since a time, the last last.

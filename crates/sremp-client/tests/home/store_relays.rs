@@ -144,3 +144,24 @@ fn equal_failures_are_one_entry() {
     );
     assert_eq!(commit(&mut store, |tx| tx.attempts(ann, at(3))).len(), 1);
 }
+
+#[test]
+fn failures_before_and_after_an_arrival_are_two_entries_and_a_contact_has_sixty_four_at_most() {
+    let mut store = Store::in_memory().unwrap();
+    let (ann, ben) = (befriend(&mut store, 1), befriend(&mut store, 2));
+    commit(&mut store, |tx| {
+        tx.note_attempt(ben, None, "silence", at(1))
+    });
+    for n in 0..100 {
+        commit(&mut store, |tx| {
+            tx.note_attempt(ann, None, "silence", at(10 * n))?;
+            tx.note_attempt(ann, None, "silence", at(10 * n + 1))?;
+            tx.attempts_over(ann)
+        });
+    }
+    let found = commit(&mut store, |tx| tx.attempts(ann, at(0)));
+    let shown: Vec<_> = found.iter().map(|a| (a.count, a.first, a.last)).collect();
+    let newest: Vec<_> = (36..100).map(|n| (2, at(10 * n), at(10 * n + 1))).collect();
+    assert_eq!(shown, newest);
+    assert_eq!(commit(&mut store, |tx| tx.attempts(ben, at(0))).len(), 1);
+}

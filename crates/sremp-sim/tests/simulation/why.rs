@@ -1,9 +1,10 @@
 //! `why` names the true reason for which a message waits.
 
 use sremp_client::{
+    clock::Rfc3339,
     config::Direct,
     store::StoreError,
-    view::{Choice, Command, Observer, Outcome, Reply, Status, Waits, WhyStep, WhyView},
+    view::{Choice, Command, Observer, Outcome, Path, Reply, Status, Waits, WhyStep, WhyView},
 };
 use sremp_core::identity::Trust;
 use sremp_sim::{Malice, World};
@@ -291,5 +292,90 @@ fn who_is_nowhere_and_who_was_turned_away_are_told_as_such() {
         waits(&mut world, ann, Waits::Address, &["no address of ben"]);
         world.command(ann, trust("ben", Trust::Rejected));
         still_waits(&mut world, ann, Waits::Rejected, &["sremp trust ben"]);
+    }
+}
+
+/// Each step of a way, by its name in JSON, and when it was.
+fn told(view: &WhyView) -> Vec<(&'static str, Rfc3339)> {
+    let step = |step: &WhyStep| match step {
+        WhyStep::Written { at } => ("written", *at),
+        WhyStep::Tried { at, .. } => ("tried", *at),
+        WhyStep::AtRelay { at, .. } => ("at-relay", *at),
+        WhyStep::OnDevice { at, .. } => ("on-device", *at),
+        WhyStep::GivenUp { at } => ("given-up", *at),
+        other => panic!("{other:?}"),
+    };
+    let told: Vec<_> = view.timeline.iter().map(step).collect();
+    let mut sorted = told.clone();
+    sorted.sort_by_key(|(_, at)| at.0);
+    assert_eq!(told, sorted, "in the order of time");
+    told
+}
+
+fn names(view: &WhyView) -> Vec<&'static str> {
+    told(view).into_iter().map(|(name, _)| name).collect()
+}
+
+#[test]
+fn a_way_is_told_in_its_order_and_what_failed_later_is_no_part_of_it() {
+    for seed in seeds(2) {
+        let mut world = World::new(seed);
+        let [ann, ben] = ["ann", "ben"].map(|name| world.join(name));
+        world.add(ann, ben);
+        world.add(ben, ann);
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "one");
+        world.run(10 * MINUTE);
+        let waiting = why(&mut world, ann);
+        assert_eq!(names(&waiting), ["written", "tried"], "seed {seed}");
+        assert!(waiting.next_try.is_some(), "seed {seed}");
+        world.set_reachable(ben, true);
+        world.run(20 * MINUTE);
+        let arrived = why(&mut world, ann);
+        let way = ["written", "tried", "on-device"];
+        assert_eq!(names(&arrived), way, "seed {seed}");
+        let direct = matches!(
+            arrived.timeline.last(),
+            Some(WhyStep::OnDevice {
+                path: Path::Direct,
+                relay: None,
+                confirmation_valid: None,
+                ..
+            })
+        );
+        assert!(direct, "seed {seed}: {arrived:?}");
+        // of the next message alone it is told that nobody was there
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "two");
+        world.run(10 * MINUTE);
+        let Reply::Why(first) = world.command(
+            ann,
+            Command::Why {
+                msg_id: arrived.msg_id.clone(),
+            },
+        ) else {
+            panic!("seed {seed}: no way");
+        };
+        assert_eq!(first.timeline, arrived.timeline, "seed {seed}");
+        assert_eq!(first.next_try, None, "seed {seed}: it has arrived");
+        // for 30 days it is tried
+        world.run(31 * DAY);
+        let given_up = why(&mut world, ann);
+        assert_eq!(given_up.status, Some(Status::Failed), "seed {seed}");
+        assert_eq!(names(&given_up).last(), Some(&"given-up"), "seed {seed}");
+        assert_eq!(given_up.next_try, None, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_lies_at_a_relay_has_no_next_try() {
+    for seed in seeds(2) {
+        let (mut world, [ann, ben, _]) = by_a_relay(seed);
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "later");
+        world.run(MINUTE);
+        let view = why(&mut world, ann);
+        assert_eq!(view.status, Some(Status::AtRelay), "seed {seed}");
+        assert_eq!(view.next_try, None, "seed {seed}");
     }
 }
