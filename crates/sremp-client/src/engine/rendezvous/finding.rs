@@ -11,7 +11,7 @@ use sremp_core::{
     identity::{VersionRecord, VersionVerdict},
     rand_core::CryptoRng,
     rendezvous::{Found, Seq},
-    route::{SEEK_AFTER_CONNECTION, SEEK_PAUSES, Seek as Seeking},
+    route::{SEEK_PAUSES, Seek as Seeking},
     time::Tick,
 };
 
@@ -22,6 +22,7 @@ use super::{
         peers::Peer,
     },
     Ask, Server,
+    seek::Seek,
 };
 use crate::{
     store::{FoundPlaces, StoreError},
@@ -51,41 +52,6 @@ struct Search {
     failures: Vec<String>,
     finders: Vec<Ticket>,
     until: Tick,
-}
-
-/// Somebody is looked for by itself.
-#[derive(Default)]
-struct Seek {
-    due: Option<Tick>,
-    last: Option<Tick>,
-    failures: u32,
-    /// A connection has stood since the last search: it was reached, and has gone from there.
-    connected: bool,
-}
-
-impl Seek {
-    fn began(&mut self, now: Tick) {
-        self.due = None;
-        self.last = Some(now);
-        self.connected = false;
-    }
-
-    /// The shortest pause between two searches.
-    fn shortest(&self) -> Duration {
-        match self.connected {
-            true => SEEK_AFTER_CONNECTION,
-            false => SEEK_PAUSES.first,
-        }
-    }
-
-    /// When the next search may begin, for a reason that comes now.
-    fn soonest(&self, now: Tick, rng: &mut dyn CryptoRng) -> Tick {
-        let pause = match self.connected {
-            true => SEEK_AFTER_CONNECTION,
-            false => SEEK_PAUSES.pause(self.failures, rng),
-        };
-        self.last.map_or(now, |at| at.plus(pause)).max(now)
-    }
 }
 
 impl Searches {

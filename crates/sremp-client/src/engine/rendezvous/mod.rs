@@ -11,6 +11,7 @@ mod finding;
 mod places;
 mod register;
 mod registering;
+mod seek;
 mod views;
 
 use std::{
