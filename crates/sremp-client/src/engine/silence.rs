@@ -39,8 +39,8 @@ pub(super) enum Silent {
     Unexplained,
 }
 
-/// How often in a row connections with somebody were given up for no reason that is known; a link that is only slow must not be
-/// closed for ever before it has carried anything.
+/// How often in a row connections with somebody were given up for no reason that is known; a link that
+/// is only slow must not be closed for ever before it has carried anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct GivenUp(u32);
 

@@ -529,6 +529,32 @@ fn status_names_the_relays_and_how_they_are() {
 }
 
 #[test]
+fn a_dial_that_a_change_of_the_network_has_overtaken_counts_for_nothing() {
+    for seed in seeds(5) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let [ann, ben] = ["ann", "ben"].map(|name| world.join_far(name, &[relay]));
+        world.run(60_000);
+        world.add(ann, ben);
+        world.set_reachable(relay, false);
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "by a relay that was away");
+        // pauses are of minutes by now, and the relay is dialled once more
+        world.run(2 * 3_600_000);
+        let dials = world.dials();
+        while world.dials() == dials {
+            world.run(100);
+        }
+        world.change_network(ann);
+        world.run(20_000);
+        world.set_reachable(relay, true);
+        world.run(60_000);
+        let status = world.statuses(ann, "ben");
+        assert_eq!(status, [Status::AtRelay], "seed {seed}");
+    }
+}
+
+#[test]
 fn after_a_change_of_the_network_what_waits_goes_out_at_once() {
     for seed in seeds(20) {
         let mut world = World::new(seed);

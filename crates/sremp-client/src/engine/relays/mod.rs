@@ -233,7 +233,10 @@ impl Relays {
                     relay.failures = 0;
                     relay.due = relay.due.map(|due| due.min(now));
                 }
-                Phase::Dialling => relay.outdated = true,
+                Phase::Dialling => {
+                    relay.failures = 0;
+                    relay.outdated = true;
+                }
                 Phase::Up(_) => {}
             }
         }
