@@ -42,7 +42,7 @@ fn nothing_is_lost_or_doubled_by_a_bad_relay_beside_a_good_one() {
         Malice::ForgesConfirmations,
         Malice::RefusesAll,
     ] {
-        for seed in 0..5 {
+        for seed in seeds(5) {
             let (mut world, ann, ben) = with_a_bad_first_relay(seed, malice);
             world.set_reachable(ben, false);
             for n in 0..20 {

@@ -51,7 +51,7 @@ fn refusal(answer: Result<Reply, CommandError>) -> CommandError {
 
 #[test]
 fn a_full_disk_confirms_nothing_that_it_did_not_keep_and_goes_on_when_there_is_room() {
-    for seed in 0..10 {
+    for seed in seeds(10) {
         let mut world = ann_and_ben(seed);
         let texts: Vec<_> = (0..20)
             .map(|n| format!("{n} {}", "x".repeat(20_000)))
@@ -191,7 +191,7 @@ fn pauses_between_dials_double_from_a_second_to_a_quarter_of_an_hour() {
 
 #[test]
 fn a_new_message_ends_a_long_pause_but_nobody_is_dialled_more_than_once_a_second() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let mut ann = Alone::seeded("ann", seed);
         let ben = Scripted::known_to(&mut ann, "ben");
         let mut times = Vec::new();
