@@ -55,7 +55,9 @@ impl Engine {
             _ => way_in(step, message)?,
         };
         let next = self.dialling.next(&peer.key());
-        let next = next.into_iter().chain(self.next_route(&peer.key()));
+        let next = next
+            .into_iter()
+            .chain(self.next_route(&peer.key(), step.now.tick));
         let next = next.chain(self.next_search(&peer.key())).min();
         let next = next.filter(|_| self.online && message.status == Some(Status::Queued));
         let privacy = privacy(&ways(peer, message, &timeline));

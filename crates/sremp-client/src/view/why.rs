@@ -26,7 +26,7 @@ pub struct WhyView {
     pub waits: Option<Waits>,
     /// The same in words, with the cause.
     pub waits_for: Option<String>,
-    /// When something is tried next by itself, if a time is set.
+    /// When something is tried next by itself, if a time is set; now, while a dial is under way.
     pub next_try: Option<Rfc3339>,
     /// Who could see what of it so far.
     pub privacy: PrivacyView,

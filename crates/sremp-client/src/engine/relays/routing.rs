@@ -13,7 +13,7 @@ use sremp_core::{
 
 use super::{
     super::{Engine, Step, peers::Peer},
-    Relay,
+    Phase, Relay,
     storing::Queue,
 };
 use crate::store::StoreError;
@@ -289,14 +289,17 @@ impl Engine {
         Ok(())
     }
 
-    /// When something is next tried for a contact by itself.
-    pub(in super::super) fn next_route(&self, contact: &ContactId) -> Option<Tick> {
+    /// When something is next tried for a contact by itself: now, while a relay is being dialled.
+    pub(in super::super) fn next_route(&self, contact: &ContactId, now: Tick) -> Option<Tick> {
         let route = self.relays.routes.due.get(contact).copied();
         let waiting = self.relays.known.values();
         let waiting = waiting.filter(|r| r.queue.contains_key(contact));
         route
             .into_iter()
-            .chain(waiting.filter_map(|r: &Relay| r.due))
+            .chain(waiting.filter_map(|r| match r.phase {
+                Phase::Dialling => Some(now),
+                Phase::Down | Phase::Up(_) => r.due,
+            }))
             .min()
     }
 }
