@@ -35,6 +35,8 @@ pub(super) struct Serving {
     pub(super) hub: Arc<Hub>,
     /// Who the hub is for the client.
     pub(super) hub_id: FaceId,
+    /// How long a face may take nothing.
+    pub(super) patience: Duration,
 }
 
 impl Serving {
@@ -112,7 +114,7 @@ impl Serving {
     }
 
     fn write(&self, mut stream: &UnixStream, desk: &Arc<Desk>) -> io::Result<()> {
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(self.patience))?;
         let mut place = None;
         let mut more = false;
         loop {

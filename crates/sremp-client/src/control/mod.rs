@@ -150,6 +150,7 @@ fn accept(
             client: Arc::clone(client),
             hub: Arc::clone(hub),
             hub_id: HUB,
+            patience: face::PATIENCE,
         };
         let started = std::thread::Builder::new()
             .name("sremp-face".to_owned())

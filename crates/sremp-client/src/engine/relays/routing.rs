@@ -13,7 +13,7 @@ use sremp_core::{
 
 use super::{
     super::{Engine, Step, peers::Peer},
-    Phase, Relay,
+    Phase,
     storing::Queue,
 };
 use crate::store::StoreError;
