@@ -1,6 +1,6 @@
 //! The relay's config file.
 
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use sremp_core::{
@@ -285,7 +285,7 @@ impl Config {
             accepts_per_minute: connections.new_per_address_and_minute,
             accepts_at_once: connections.new_per_address_at_once,
             handshakes_at_once: match connections.handshakes_at_once {
-                0 => processors().saturating_sub(1).max(1),
+                0 => sremp_server::processors().saturating_sub(1).max(1),
                 some => some,
             },
             bans: BanRule {
@@ -295,10 +295,6 @@ impl Config {
             ..AdmissionLimits::RELAY
         }
     }
-}
-
-fn processors() -> usize {
-    thread::available_parallelism().map_or(1, Into::into)
 }
 
 fn line_of(text: &str, at: usize) -> usize {

@@ -167,10 +167,6 @@ fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 /// The config file is not valid; in words, with the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(String);
@@ -296,7 +292,7 @@ impl Config {
                 accepts_per_minute: limits.new_per_address_and_minute,
                 accepts_at_once: limits.new_per_address_at_once,
                 handshakes_at_once: match limits.handshakes_at_once {
-                    0 => processors().saturating_sub(1).max(1),
+                    0 => sremp_server::processors().saturating_sub(1).max(1),
                     some => some,
                 },
                 bans: BanRule {

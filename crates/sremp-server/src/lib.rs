@@ -4,3 +4,8 @@
 pub mod buckets;
 pub mod home;
 pub mod operations;
+
+/// How many processors this process may use; 1 if the system does not say.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
