@@ -7,7 +7,7 @@ use sremp_client::{
     config::Config,
     engine::{Input, Now, Output},
     mailbox::Mailbox,
-    view::{Command, CommandError, Reply, StatusView},
+    view::{Command, CommandError, ContactView, Event, MessageView, Reply, StatusView, WhyView},
 };
 use sremp_core::{
     channel::{Admission, Direction, HandshakeHash, Message, Service},
@@ -18,7 +18,7 @@ use sremp_core::{
 };
 use sremp_net::{CloseReason, DialTarget, LinkId};
 
-use crate::Node;
+use crate::{Node, commands};
 
 /// When the world begins.
 pub(crate) const BEGIN: u64 = 1_760_000_000_000;
@@ -159,6 +159,55 @@ impl Alone {
         }
     }
 
+    /// How often something was refused for this cause since the last start.
+    pub fn refused(&mut self, cause: &str) -> u64 {
+        self.status().refused.get(cause).copied().unwrap_or(0)
+    }
+
+    /// The contacts.
+    pub fn contacts(&mut self) -> Vec<ContactView> {
+        self.known(false)
+    }
+
+    /// Those who ask to be contacts.
+    pub fn requests(&mut self) -> Vec<ContactView> {
+        self.known(true)
+    }
+
+    fn known(&mut self, requests: bool) -> Vec<ContactView> {
+        match self.command(Command::Contacts { requests }) {
+            Ok(Reply::Contacts { contacts }) => contacts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The conversation with a contact.
+    pub fn history(&mut self, contact: &str) -> Vec<MessageView> {
+        match self.command(commands::history(contact)) {
+            Ok(Reply::Messages { messages }) => messages,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Every event.
+    pub fn events(&mut self) -> Vec<Event> {
+        match self.command(commands::events()) {
+            Ok(Reply::Events { events, .. }) => events,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The way of what was last sent to a contact.
+    pub fn why_last(&mut self, contact: &str) -> WhyView {
+        let lines = self.history(contact).into_iter();
+        let sent = lines.rev().find(|line| line.status.is_some());
+        let msg_id = sent.expect("something was sent").msg_id;
+        match self.command(Command::Why { msg_id }) {
+            Ok(Reply::Why(view)) => view,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// A connection comes in and shows this identity; the client's word on it.
     pub fn call(&mut self, identity: &Identity) -> (LinkId, Admission) {
         let link = self.new_link();
@@ -203,6 +252,16 @@ impl Alone {
     /// A message comes over a connection.
     pub fn hear(&mut self, link: LinkId, message: Message) -> Vec<Output> {
         self.give(Input::Message { link, message })
+    }
+
+    /// A connection that had come in breaks.
+    pub fn cut(&mut self, link: LinkId) -> Vec<Output> {
+        self.give(Input::Closed {
+            link,
+            service: Service::P2p,
+            dialled: None,
+            reason: CloseReason::Truncated,
+        })
     }
 
     /// The dial of this contact has failed: nobody answers there.

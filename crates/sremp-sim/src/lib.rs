@@ -3,6 +3,7 @@
 //! connection can break at any time; what was committed stays.
 
 mod alone;
+pub mod commands;
 mod connections;
 mod node;
 mod people;

@@ -8,7 +8,7 @@ use sremp_client::{
     engine::{Engine, Input, Mode, Now, Output, Ticket, Unkept},
     mailbox::{self, Mailbox, MemoryStore},
     store::{Store, StoreError},
-    view::{Command, CommandError, Event, MessageView, Reply, Wait},
+    view::{Command, CommandError, Event, MessageView, Reply},
 };
 use sremp_core::{
     id::ContactId,
@@ -16,6 +16,8 @@ use sremp_core::{
     rand_core::Rng as _,
     time::UnixMillis,
 };
+
+use crate::commands;
 
 /// A client in the world.
 pub struct Node {
@@ -199,12 +201,7 @@ impl Node {
 
     /// The lines of the conversation with a contact, oldest first.
     pub fn history(&mut self, contact: &str, now: Now, rng: &mut ChaCha20Rng) -> Vec<MessageView> {
-        let command = Command::History {
-            contact: contact.to_owned(),
-            before: None,
-            limit: 1_000,
-        };
-        match self.ask(command, now, rng) {
+        match self.ask(commands::history(contact), now, rng) {
             Reply::Messages { messages } => messages,
             other => panic!("{other:?}"),
         }
@@ -212,25 +209,9 @@ impl Node {
 
     /// Every event so far.
     pub fn events(&mut self, now: Now, rng: &mut ChaCha20Rng) -> Vec<Event> {
-        let command = Command::Events {
-            after: Some(0),
-            limit: 1_000,
-            wait_ms: 0,
-        };
-        match self.ask(command, now, rng) {
+        match self.ask(commands::events(), now, rng) {
             Reply::Events { events, .. } => events,
             other => panic!("{other:?}"),
-        }
-    }
-
-    pub(crate) fn send_command(contact: &str, text: &str) -> Command {
-        Command::Send {
-            contact: contact.to_owned(),
-            text: text.to_owned(),
-            reply_to: None,
-            key: None,
-            wait: Wait::Outbox,
-            timeout_ms: 0,
         }
     }
 

@@ -3,12 +3,15 @@
 use sremp_client::{
     engine::Input,
     mailbox::Mailbox,
-    view::{Command, CommandError, Event, MessageKind, MessageView, Reply, Status},
+    view::{
+        Command, CommandError, ContactView, Event, MessageKind, MessageView, Reply, Status,
+        StatusView, WhyView,
+    },
 };
 
 use sremp_core::id::ContactId;
 
-use crate::{Node, World, world::NodeIndex};
+use crate::{World, commands, world::NodeIndex};
 
 impl World {
     /// A command, carried out without faults; its reply.
@@ -45,17 +48,27 @@ impl World {
 
     /// `node` adds the card of `other` under its name.
     pub fn add(&mut self, node: NodeIndex, other: NodeIndex) {
-        let command = Command::Add {
-            who: self.card(other),
-            alias: Some(self.nodes[other].name.clone()),
-            despite_confusable: false,
-        };
-        self.command(node, command);
+        let (card, name) = (self.card(other), self.nodes[other].name.clone());
+        self.command(node, commands::add(&card, Some(&name)));
+    }
+
+    /// Each of the two adds the card of the other.
+    pub fn introduce(&mut self, one: NodeIndex, other: NodeIndex) {
+        self.add(one, other);
+        self.add(other, one);
+    }
+
+    /// A card of a node for one guest.
+    pub fn invite(&mut self, node: NodeIndex) -> String {
+        match self.command(node, Command::Invite { expires: None }) {
+            Reply::Invite(view) => view.card,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// `node` writes to the contact of this name.
     pub fn send(&mut self, node: NodeIndex, contact: &str, text: &str) {
-        self.command(node, Node::send_command(contact, text));
+        self.command(node, commands::send(contact, text));
     }
 
     /// The conversation of a node with a contact.
@@ -110,6 +123,19 @@ impl World {
         lines.filter_map(|line| line.status).collect()
     }
 
+    /// Whether all that a node has sent to a contact is on the contact's device.
+    pub fn all_arrived(&mut self, node: NodeIndex, contact: &str) -> bool {
+        let statuses = self.statuses(node, contact);
+        statuses.iter().all(|status| *status == Status::OnDevice)
+    }
+
+    /// What a node is told in the conversation with a contact, and nobody has written.
+    pub fn notices(&mut self, node: NodeIndex, contact: &str) -> Vec<String> {
+        let lines = self.history(node, contact).into_iter();
+        let notices = lines.filter(|line| line.kind == MessageKind::Notice);
+        notices.map(|line| line.text).collect()
+    }
+
     /// Every event of a node.
     pub fn events(&mut self, node: NodeIndex) -> Vec<Event> {
         let now = self.now();
@@ -153,9 +179,59 @@ impl World {
 
     /// How often something was refused for this cause since a node's last start.
     pub fn refused(&mut self, node: NodeIndex, cause: &str) -> u64 {
+        let refused = self.status(node).refused;
+        refused.get(cause).copied().unwrap_or(0)
+    }
+}
+
+/// What a node answers when it is asked.
+impl World {
+    /// How it is.
+    pub fn status(&mut self, node: NodeIndex) -> StatusView {
         match self.command(node, Command::Status) {
-            Reply::Status(view) => view.refused.get(cause).copied().unwrap_or(0),
+            Reply::Status(view) => view,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Whom it has as contacts.
+    pub fn contacts(&mut self, node: NodeIndex) -> Vec<ContactView> {
+        self.known(node, false)
+    }
+
+    /// Who asks to be a contact.
+    pub fn requests(&mut self, node: NodeIndex) -> Vec<ContactView> {
+        self.known(node, true)
+    }
+
+    fn known(&mut self, node: NodeIndex, requests: bool) -> Vec<ContactView> {
+        match self.command(node, Command::Contacts { requests }) {
+            Reply::Contacts { contacts } => contacts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The messages with these words.
+    pub fn found(&mut self, node: NodeIndex, words: &str) -> Vec<MessageView> {
+        match self.command(node, commands::search(words)) {
+            Reply::Messages { messages } => messages,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The way of a message.
+    pub fn why(&mut self, node: NodeIndex, msg_id: &str) -> WhyView {
+        let msg_id = msg_id.to_owned();
+        match self.command(node, Command::Why { msg_id }) {
+            Reply::Why(view) => view,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The way of what a node has last sent to a contact.
+    pub fn why_last(&mut self, node: NodeIndex, contact: &str) -> WhyView {
+        let lines = self.history(node, contact);
+        let sent = lines.iter().rfind(|line| line.status.is_some());
+        self.why(node, &sent.expect("something was sent").msg_id)
     }
 }

@@ -1,6 +1,6 @@
 //! A person whose every content and session the test chooses.
 
-use sremp_client::{engine::Output, view::Command};
+use sremp_client::engine::Output;
 use sremp_core::{
     channel::P2pMessage,
     contact_card::{CardContent, ContactCard},
@@ -14,7 +14,7 @@ use sremp_core::{
 };
 use sremp_net::LinkId;
 
-use crate::Alone;
+use crate::{Alone, commands};
 
 /// What is said, and how far the numbers have come.
 pub struct Scripted {
@@ -38,13 +38,16 @@ impl Scripted {
             ..CardContent::default()
         };
         let card = ContactCard::issue(&identity, content).expect("a small card");
-        let add = Command::Add {
-            who: card.to_uri(),
-            alias: Some(name.to_owned()),
-            despite_confusable: false,
-        };
+        let add = commands::add(&card.to_uri(), Some(name));
         client.command(add).expect("a new contact");
         Self::of(client, identity)
+    }
+
+    /// The same, connected.
+    pub fn connected_to(client: &mut Alone, name: &str) -> (Self, LinkId) {
+        let known = Self::known_to(client, name);
+        let link = client.connect(known.identity.identity());
+        (known, link)
     }
 
     /// A person of whom `client` knows nothing.
@@ -118,6 +121,18 @@ impl Scripted {
             endpoints: Vec::new(),
         };
         self.content(client, Body::ContactRequest(request))
+    }
+
+    /// Writes a text on a session; whether it was confirmed.
+    pub fn write(
+        &mut self,
+        client: &mut Alone,
+        link: LinkId,
+        session: &SessionId,
+        text: &str,
+    ) -> bool {
+        let content = self.content(client, Body::Text(text.to_owned()));
+        self.send(client, link, session, &content).0
     }
 
     /// Sends a content on a session; whether it was confirmed, and what else is done for it.

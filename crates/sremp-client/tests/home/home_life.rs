@@ -28,10 +28,6 @@ fn make(home: &Home, passphrase: &Passphrase) -> Result<(), HomeError> {
     home.create(passphrase, &config, &somebody(1), at(0), &mut rng(1))
 }
 
-fn open(home: &Home) -> Result<Store, HomeError> {
-    home.open(&home.lock()?, &Passphrase::None)
-}
-
 /// A home without a passphrase in which a conversation of some pages took place.
 fn lived_in(directory: &Path) -> Home {
     let home = Home::at(directory.join("home"));

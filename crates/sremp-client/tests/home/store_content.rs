@@ -10,13 +10,6 @@ use sremp_client::{
     view::{MessageKind, Path, Status},
 };
 
-fn files(directory: &std::path::Path) -> Vec<u8> {
-    let files = std::fs::read_dir(directory).unwrap();
-    files
-        .flat_map(|f| std::fs::read(f.unwrap().path()).unwrap())
-        .collect()
-}
-
 fn reaction(own: bool, seq: u64, text: &str) -> ReactionRecord {
     ReactionRecord {
         own,

@@ -3,28 +3,15 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
-    path::Path,
     process::{Command, Stdio},
 };
 
 use crate::support::{small_disk::SmallDisk, *};
 use sremp_client::{
-    config::Config,
-    home::{Home, HomeError, Passphrase},
+    home::Home,
     store::{Store, StoreError},
     view::{CommandError, ErrorKind},
 };
-
-fn make_home(path: &Path) -> Result<Home, HomeError> {
-    let home = Home::at(path);
-    let config = Config::default();
-    home.create(&Passphrase::None, &config, &somebody(1), at(0), &mut rng(1))?;
-    Ok(home)
-}
-
-fn open(home: &Home) -> Store {
-    home.open(&home.lock().unwrap(), &Passphrase::None).unwrap()
-}
 
 #[test]
 fn a_transaction_that_fails_leaves_nothing() {
@@ -112,7 +99,7 @@ fn a_full_disk_loses_nothing_that_was_confirmed() {
         return;
     };
     let home = make_home(&directory.path().join("home")).unwrap();
-    let mut store = open(&home);
+    let mut store = open(&home).unwrap();
     let ann = befriend(&mut store, 1);
     let mut kept = Vec::new();
     let error = loop {
@@ -131,7 +118,7 @@ fn a_full_disk_loses_nothing_that_was_confirmed() {
     assert!(matches!(&again, Err(StoreError::Stopped)) || again.unwrap().len() == kept.len());
     drop(store);
     disk.remount("size=8m");
-    let mut store = open(&home);
+    let mut store = open(&home).unwrap();
     assert!(texts(&mut store, ann) == kept);
     store.integrity_check().unwrap();
     commit(&mut store, |tx| {
@@ -175,7 +162,7 @@ fn a_process_that_writes_until_it_is_killed() {
     let Some(path) = std::env::var_os(CHILD_HOME) else {
         return;
     };
-    let mut store = open(&Home::at(path));
+    let mut store = open(&Home::at(path)).unwrap();
     let ann = commit(&mut store, |tx| tx.contact_by_key(&id_of(1)))
         .unwrap()
         .row;
@@ -201,7 +188,7 @@ fn a_process_that_writes_until_it_is_killed() {
 fn a_killed_process_keeps_what_it_confirmed() {
     let directory = tempfile::tempdir().unwrap();
     let home = make_home(&directory.path().join("home")).unwrap();
-    befriend(&mut open(&home), 1);
+    befriend(&mut open(&home).unwrap(), 1);
     let mut confirmed = 0;
     for round in 0..6 {
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -228,7 +215,7 @@ fn a_killed_process_keeps_what_it_confirmed() {
         child.kill().unwrap(); // SIGKILL
         child.wait().unwrap();
 
-        let mut store = open(&home);
+        let mut store = open(&home).unwrap();
         let ann = commit(&mut store, |tx| tx.contact_by_key(&id_of(1)))
             .unwrap()
             .row;

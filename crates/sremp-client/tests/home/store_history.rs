@@ -301,14 +301,6 @@ fn conversations_show_their_last_line_newest_first() {
     assert_eq!((list[1].contact, list[1].last.text.as_str()), (bob, "b1"));
 }
 
-/// Bytes of a store's files.
-fn files(directory: &std::path::Path) -> Vec<u8> {
-    let files = std::fs::read_dir(directory).unwrap();
-    files
-        .flat_map(|f| std::fs::read(f.unwrap().path()).unwrap())
-        .collect()
-}
-
 #[test]
 fn erased_text_is_gone_from_the_files_and_from_the_index() {
     let directory = tempfile::tempdir().unwrap();

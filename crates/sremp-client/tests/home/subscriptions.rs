@@ -3,8 +3,7 @@
 use crate::support::*;
 use sremp_client::{
     client::{Face, StartOptions},
-    config::Config,
-    home::{Home, Passphrase},
+    home::Passphrase,
     store::EVENTS_KEPT,
     view::{Command, ErrorKind, Reply, SubscribedView},
 };
@@ -13,11 +12,8 @@ const LAST: u64 = EVENTS_KEPT + 20;
 
 /// A client with more events than are kept once they are acknowledged.
 fn with_events(directory: &std::path::Path) -> Face {
-    let home = Home::at(directory.join("home"));
-    let none = Passphrase::None;
-    home.create(&none, &Config::default(), &somebody(1), at(0), &mut rng(1))
-        .unwrap();
-    let mut store = home.open(&home.lock().unwrap(), &none).unwrap();
+    let home = make_home(&directory.join("home")).unwrap();
+    let mut store = open(&home).unwrap();
     commit(&mut store, |tx| {
         for _ in 0..LAST {
             tx.append_event("{\"event\":\"unknown-to-this-version\"}", at(1))?;
@@ -25,7 +21,7 @@ fn with_events(directory: &std::path::Path) -> Face {
         Ok(())
     });
     drop(store);
-    Face::start(&home, &none, &StartOptions::default()).unwrap()
+    Face::start(&home, &Passphrase::None, &StartOptions::default()).unwrap()
 }
 
 fn subscribe(face: &Face, after: Option<u64>) -> SubscribedView {

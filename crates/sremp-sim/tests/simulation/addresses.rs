@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sremp_client::{
     engine::{Input, Output},
-    view::{Command, Reply, Status, Wait},
+    view::Status,
 };
 use sremp_core::{
     channel::Service,
@@ -13,17 +13,21 @@ use sremp_core::{
     session::content::{Body, ProfileUpdate},
 };
 use sremp_net::{CloseReason, DialTarget, LinkId};
-use sremp_sim::{Alone, Scripted, World, dials};
+use sremp_sim::{
+    Alone, Scripted, World,
+    commands::{send, trust},
+    dials,
+};
+
+use crate::MINUTE;
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: u64 = 60_000;
 
 /// Ann, to whom her contact Mal, at `mal:4000` by the card, has said in their session that he is at
 /// these places, and then left.
 fn mal_says(places: &[&str]) -> (Alone, Scripted, SessionId) {
     let mut ann = Alone::new("ann");
-    let mut mal = Scripted::known_to(&mut ann, "mal");
-    let link = ann.connect(mal.identity.identity());
+    let (mut mal, link) = Scripted::connected_to(&mut ann, "mal");
     let session = mal.start_session(&mut ann, link);
     let first = mal.request_to(&mut ann, "hello");
     assert!(mal.send(&mut ann, link, &session, &first).0);
@@ -43,19 +47,12 @@ fn say(
     let endpoints = places.iter().map(|place| place.parse().unwrap()).collect();
     let update = ProfileUpdate {
         rev,
-        identity: None,
-        relay_hints: None,
-        env: None,
         endpoints: Some(endpoints),
+        ..ProfileUpdate::default()
     };
     let content = mal.content(ann, Body::ProfileUpdate(update));
     assert!(mal.send(ann, link, session, &content).0);
-    ann.give(Input::Closed {
-        link,
-        service: Service::P2p,
-        dialled: None,
-        reason: CloseReason::Truncated,
-    });
+    ann.cut(link);
 }
 
 /// The dials of Ann within some time after she has written to Mal.
@@ -64,17 +61,6 @@ fn dials_for_mal(ann: &mut Alone, time: Duration) -> Vec<DialTarget> {
     reply.unwrap();
     done.extend(ann.pass(time).into_iter().map(|(_, output)| output));
     dials(&done).into_iter().cloned().collect()
-}
-
-fn send(contact: &str, text: &str) -> Command {
-    Command::Send {
-        contact: contact.to_owned(),
-        text: text.to_owned(),
-        reply_to: None,
-        key: None,
-        wait: Wait::Outbox,
-        timeout_ms: 0,
-    }
 }
 
 fn names(places: &[sremp_core::contact_card::Endpoint]) -> Vec<String> {
@@ -116,9 +102,7 @@ fn of_a_card_only_the_very_host_and_port_count() {
 #[test]
 fn a_trusted_contact_may_be_anywhere() {
     let (mut ann, ..) = mal_says(&["192.168.1.7:33399"]);
-    let contact = "mal".to_owned();
-    let trust = Trust::Trusted;
-    ann.command(Command::SetTrust { contact, trust }).unwrap();
+    ann.command(trust("mal", Trust::Trusted)).unwrap();
     let dialled = dials_for_mal(&mut ann, 10 * SECOND);
     assert_eq!(names(&dialled[0].endpoints), ["192.168.1.7:33399"]);
     assert!(dialled[0].claimed.is_empty());
@@ -166,8 +150,7 @@ fn ben_comes_to_be_inside(seed: u64, ann_allows: bool) -> (World, [usize; 2]) {
     let mut world = World::new(seed);
     let ann = world.join_with("ann", |config| config.allow_private_addresses = ann_allows);
     let ben = world.join_with("ben", |config| config.advertise = None);
-    world.add(ann, ben);
-    world.add(ben, ann);
+    world.introduce(ann, ben);
     world.send(ben, "ann", "hello");
     world.run(MINUTE);
     world.send(ann, "ben", "hello");
@@ -189,10 +172,7 @@ fn case_25_somebody_inside_is_dialled_by_a_card_but_not_by_his_own_word() {
         world.statuses(ann, "ben"),
         [Status::OnDevice, Status::Queued]
     );
-    let msg_id = world.history(ann, "ben").pop().unwrap().msg_id;
-    let Reply::Why(why) = world.command(ann, Command::Why { msg_id }) else {
-        panic!("no answer");
-    };
+    let why = world.why_last(ann, "ben");
     let reason = why.waits_for.unwrap();
     assert!(reason.contains("private network"), "{reason}");
     world.add(ann, ben);
@@ -201,9 +181,7 @@ fn case_25_somebody_inside_is_dialled_by_a_card_but_not_by_his_own_word() {
         world.received(ben, "ann"),
         ["hello", "are you in the house?"]
     );
-    let Reply::Status(status) = world.command(ann, Command::Status) else {
-        panic!("no status");
-    };
+    let status = world.status(ann);
     assert_eq!(status.warnings, [""; 0], "it is over");
 }
 

@@ -2,31 +2,24 @@
 
 use std::time::Duration;
 
-use sremp_client::{
-    config::Config,
-    view::{Path, Status},
-};
+use sremp_client::view::{Path, Status};
 use sremp_core::{channel::P2pMessage, session::content::Body};
 use sremp_sim::{Alone, Faults, Scripted, World, closed};
 
-use crate::seeds;
-
-const HOUR: u64 = 3_600_000;
-
-fn on(config: &mut Config) {
-    config.built_in_relay = true;
-}
+use crate::{
+    HOUR,
+    people::{built_in, texts},
+    seeds,
+};
 
 /// Two people who know each other, both with a built-in relay.
 fn ann_and_ben(world: &mut World) -> (usize, usize) {
-    let (ann, ben) = (world.join_with("ann", on), world.join_with("ben", on));
-    world.add(ann, ben);
-    world.add(ben, ann);
+    let (ann, ben) = (
+        world.join_with("ann", built_in),
+        world.join_with("ben", built_in),
+    );
+    world.introduce(ann, ben);
     (ann, ben)
-}
-
-fn texts(who: &str, n: usize) -> Vec<String> {
-    (0..n).map(|n| format!("{who}{n}")).collect()
 }
 
 #[test]
@@ -81,10 +74,9 @@ fn a_message_that_comes_directly_and_by_a_relay_is_shown_once() {
     for seed in seeds(10) {
         let mut world = World::new(seed);
         let relay = world.open_relay("relay");
-        let [ann, ben] = ["ann", "ben"].map(|name| world.join_at_with(name, &[relay], on));
+        let [ann, ben] = ["ann", "ben"].map(|name| world.join_at_with(name, &[relay], built_in));
         world.run(60_000);
-        world.add(ann, ben);
-        world.add(ben, ann);
+        world.introduce(ann, ben);
         world.run(60_000);
         world.faults = Faults {
             cut: 100,
@@ -132,9 +124,8 @@ fn a_disk_that_is_full_for_the_history_loses_nothing_of_what_the_mailbox_took() 
 
 #[test]
 fn a_contact_that_floods_with_what_nobody_can_read_fills_nothing() {
-    let mut ben = Alone::with("ben", 1, on);
-    let mut ann = Scripted::known_to(&mut ben, "ann");
-    let link = ben.connect(ann.identity.identity());
+    let mut ben = Alone::with("ben", 1, built_in);
+    let (mut ann, link) = Scripted::connected_to(&mut ben, "ann");
     for n in 0..3_000u32 {
         let mut rubbish = vec![0; 1024];
         rubbish[..4].copy_from_slice(&n.to_le_bytes());
@@ -149,13 +140,12 @@ fn a_contact_that_floods_with_what_nobody_can_read_fills_nothing() {
     let session = ann.start_session(&mut ben, link);
     let request = ann.request_to(&mut ben, "hello");
     assert!(ann.send(&mut ben, link, &session, &request).0);
-    let text = ann.content(&mut ben, Body::Text("still here".to_owned()));
-    assert!(ann.send(&mut ben, link, &session, &text).0);
+    assert!(ann.write(&mut ben, link, &session, "still here"));
 }
 
 #[test]
 fn a_stranger_leaves_one_request_and_gets_no_answer() {
-    let mut ben = Alone::with("ben", 1, on);
+    let mut ben = Alone::with("ben", 1, built_in);
     let mut eve = Scripted::unknown_to(&mut ben, "eve");
     let link = ben.connect(eve.identity.identity());
     let session = eve.start_session(&mut ben, link);
@@ -181,9 +171,8 @@ fn a_stranger_leaves_one_request_and_gets_no_answer() {
 
 #[test]
 fn a_mailbox_that_takes_nothing_confirms_nothing_and_status_says_so() {
-    let mut ben = Alone::with("ben", 1, on);
-    let mut ann = Scripted::known_to(&mut ben, "ann");
-    let link = ben.connect(ann.identity.identity());
+    let mut ben = Alone::with("ben", 1, built_in);
+    let (mut ann, link) = Scripted::connected_to(&mut ben, "ann");
     let session = ann.start_session(&mut ben, link);
     ben.fail_mailbox(true);
     let request = ann.request_to(&mut ben, "hello");

@@ -6,22 +6,9 @@ use sremp_client::{
 };
 use sremp_sim::World;
 
-use crate::seeds;
+use crate::{HOUR, people::ann_and_ben_in_session, seeds};
 
-const HOUR: u64 = 3_600_000;
 const YEAR: i64 = 365 * 24 * HOUR as i64;
-
-fn ann_and_ben(seed: u64) -> World {
-    let mut world = World::new(seed);
-    let (ann, ben) = (world.join("ann"), world.join("ben"));
-    world.add(ann, ben);
-    world.add(ben, ann);
-    world.send(ann, "ben", "first");
-    world.run(10_000);
-    world.send(ben, "ann", "first answer");
-    world.run(10_000);
-    world
-}
 
 fn prekeys(world: &mut World, node: usize) -> u64 {
     let count = |tx: &mut Tx<'_>| {
@@ -33,7 +20,7 @@ fn prekeys(world: &mut World, node: usize) -> u64 {
 #[test]
 fn a_clock_that_was_a_year_ahead_for_a_run_of_the_client_ends_nothing() {
     for (seed, writer) in [(1, 0), (2, 1)] {
-        let mut world = ann_and_ben(seed);
+        let mut world = ann_and_ben_in_session(seed);
         let (to, from) = [("ben", "ann"), ("ann", "ben")][writer];
         world.set_reachable(1 - writer, false);
         world.send(writer, to, "waits");
@@ -52,12 +39,7 @@ fn a_clock_that_was_a_year_ahead_for_a_run_of_the_client_ends_nothing() {
             [first, "waits"],
             "{writer}"
         );
-        assert!(
-            world
-                .statuses(writer, to)
-                .iter()
-                .all(|s| *s == Status::OnDevice)
-        );
+        assert!(world.all_arrived(writer, to));
         let keys = prekeys(&mut world, 0);
         for _ in 0..5 {
             world.restart(0);
@@ -78,7 +60,7 @@ fn a_clock_that_was_a_year_ahead_for_a_run_of_the_client_ends_nothing() {
 fn what_is_written_while_the_clock_is_wrong_arrives_at_the_latest_when_it_is_right() {
     for seed in seeds(1) {
         for by in [YEAR, -YEAR] {
-            let mut world = ann_and_ben(seed);
+            let mut world = ann_and_ben_in_session(seed);
             world.turn_calendar_of(0, by);
             world.restart(0);
             world.run(HOUR);
@@ -97,7 +79,7 @@ fn what_is_written_while_the_clock_is_wrong_arrives_at_the_latest_when_it_is_rig
 #[test]
 fn what_has_had_its_time_ends_after_a_day_although_the_client_was_away_for_long() {
     for seed in seeds(1) {
-        let mut world = ann_and_ben(seed);
+        let mut world = ann_and_ben_in_session(seed);
         world.set_reachable(1, false);
         world.send(0, "ben", "never read");
         // switched off for three months
@@ -116,7 +98,7 @@ fn what_has_had_its_time_ends_after_a_day_although_the_client_was_away_for_long(
 #[test]
 fn what_was_written_in_a_year_to_come_gets_no_year_more() {
     for seed in seeds(1) {
-        let mut world = ann_and_ben(seed);
+        let mut world = ann_and_ben_in_session(seed);
         world.set_reachable(1, false);
         world.turn_calendar_of(0, YEAR);
         world.restart(0);

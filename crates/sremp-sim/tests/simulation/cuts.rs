@@ -4,9 +4,7 @@
 use sremp_client::view::Status;
 use sremp_sim::World;
 
-use crate::seeds;
-
-const SECOND: u64 = 1_000;
+use crate::{SECOND, seeds};
 
 /// How long a cut takes: from long enough to be noticed to as long as pauses do not grow.
 fn cut(seed: u64) -> u64 {
@@ -27,8 +25,7 @@ fn who_know_each_other(seed: u64, direct: bool) -> (World, usize, usize) {
         }
     };
     world.run(60 * SECOND);
-    world.add(ann, ben);
-    world.add(ben, ann);
+    world.introduce(ann, ben);
     world.send(ann, "ben", "hello");
     world.send(ben, "ann", "hello");
     world.run(90 * SECOND);

@@ -9,6 +9,7 @@ mod cuts;
 mod doctor;
 mod malicious_relay;
 mod paths;
+mod people;
 mod relay;
 mod relay_trust;
 mod rendezvous;
@@ -20,6 +21,12 @@ mod strangers;
 mod troubles;
 mod two_people;
 mod why;
+
+/// Times of a world, in milliseconds.
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
 
 /// Seeds of a test; `SREMP_SEEDS` asks for more.
 fn seeds(few: u64) -> std::ops::Range<u64> {

@@ -5,12 +5,9 @@ use std::time::Duration;
 use sremp_client::{
     clock::Rfc3339,
     config::{Config, Direct},
-    engine::{Input, Output},
+    engine::Output,
     store::StoreError,
-    view::{
-        Choice, Command, ContactView, MessageKind, Path, Reply, Status, Wait, Waits, WhyStep,
-        WhyView,
-    },
+    view::{Choice, Command, ContactView, MessageKind, Path, Reply, Status, Waits, WhyStep},
 };
 use sremp_core::{
     channel::{Admission, Service},
@@ -18,13 +15,13 @@ use sremp_core::{
     error::ErrorCode,
     identity::{Flags, SecretIdentity, Trust},
 };
-use sremp_net::CloseReason;
-use sremp_sim::{Alone, Malice, World};
+use sremp_sim::{
+    Alone, Malice, World,
+    commands::{add, direct, send, trust},
+};
 
-use crate::seeds;
+use crate::{HOUR, MINUTE, seeds};
 
-const MINUTE: u64 = 60_000;
-const HOUR: u64 = 60 * MINUTE;
 const LEAD: Duration = Duration::from_millis(750);
 
 /// Ann, who has set something, and Ben, with a mailbox each at one relay, who have written to each
@@ -39,8 +36,7 @@ fn acquainted(seed: u64, set: impl FnOnce(&mut Config)) -> (World, [usize; 3]) {
     });
     let ben = world.join_at("ben", &[relay]);
     world.run(MINUTE);
-    world.add(ann, ben);
-    world.add(ben, ann);
+    world.introduce(ann, ben);
     world.send(ann, "ben", "hello");
     world.run(MINUTE);
     world.send(ben, "ann", "hello");
@@ -56,16 +52,8 @@ fn set_direct(world: &mut World, node: usize, contact: &str, direct: Choice) -> 
     }
 }
 
-fn set_trust(world: &mut World, node: usize, contact: &str, trust: Trust) {
-    let contact = contact.to_owned();
-    world.command(node, Command::SetTrust { contact, trust });
-}
-
 fn is_connected(world: &mut World, node: usize) -> bool {
-    match world.command(node, Command::Contacts { requests: false }) {
-        Reply::Contacts { contacts } => contacts[0].connected,
-        other => panic!("{other:?}"),
-    }
+    world.contacts(node)[0].connected
 }
 
 /// Where one knows another to be.
@@ -85,23 +73,6 @@ fn ways(world: &mut World, node: usize, contact: &str) -> Vec<Path> {
     received.filter_map(|line| line.path).collect()
 }
 
-fn refused(world: &mut World, node: usize) -> u64 {
-    match world.command(node, Command::Status) {
-        Reply::Status(view) => view.refused.get("direct-off").copied().unwrap_or(0),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn why(world: &mut World, node: usize, contact: &str) -> WhyView {
-    let lines = world.history(node, contact).into_iter();
-    let last = lines.rev().find(|line| line.kind == MessageKind::Sent);
-    let msg_id = last.unwrap().msg_id;
-    match world.command(node, Command::Why { msg_id }) {
-        Reply::Why(view) => view,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn off_hides_where_one_is_until_it_is_taken_back() {
     for seed in seeds(10) {
@@ -118,7 +89,7 @@ fn off_hides_where_one_is_until_it_is_taken_back() {
         world.send(ben, "ann", "are you there?");
         world.send(ann, "ben", "by the relay");
         world.run(MINUTE);
-        assert!(refused(&mut world, ann) > 0, "seed {seed}");
+        assert!(world.refused(ann, "direct-off") > 0, "seed {seed}");
         assert_eq!(world.received(ann, "ben"), ["hello"], "seed {seed}");
         world.set_reachable(relay, true);
         world.run(HOUR);
@@ -158,25 +129,12 @@ fn a_request_can_be_turned_off_before_it_is_accepted() {
         let relay = world.open_relay("relay");
         let [ann, ben] = ["ann", "ben"].map(|name| world.join_at(name, &[relay]));
         world.run(MINUTE);
-        let invite = world.command(ann, Command::Invite { expires: None });
-        let Reply::Invite(invite) = invite else {
-            panic!("no invite");
-        };
-        let add = Command::Add {
-            who: invite.card,
-            alias: Some("ann".to_owned()),
-            despite_confusable: false,
-        };
-        world.command(ben, add);
+        let invite = world.invite(ann);
+        world.command(ben, add(&invite, Some("ann")));
         world.send(ben, "ann", "may I write?");
         world.run(MINUTE);
         set_direct(&mut world, ann, "ben", Choice::Off);
-        let accept = Command::Add {
-            who: "ben".to_owned(),
-            alias: None,
-            despite_confusable: false,
-        };
-        world.command(ann, accept);
+        world.command(ann, add("ben", None));
         world.send(ann, "ben", "yes");
         world.run(HOUR);
         assert_eq!(world.received(ben, "ann"), ["yes"]);
@@ -224,7 +182,10 @@ fn on_makes_direct_connections_although_the_setting_says_never() {
         world.send(ben, "ann", "directly");
         world.run(MINUTE);
         assert_eq!(ways(&mut world, ann, "ben")[1], Path::Direct, "seed {seed}");
-        assert_eq!((world.calls(ann), refused(&mut world, ann)), (calls, 0));
+        assert_eq!(
+            (world.calls(ann), world.refused(ann, "direct-off")),
+            (calls, 0)
+        );
     }
 }
 
@@ -238,7 +199,7 @@ fn with_never_nobody_is_let_in_and_contacts_are_told_to_forget_where_one_is() {
         world.send(ben, "ann", "are you there?");
         world.run(MINUTE);
         assert_eq!(world.received(ann, "ben").len(), 1, "seed {seed}");
-        assert!(refused(&mut world, ann) > 0, "seed {seed}");
+        assert!(world.refused(ann, "direct-off") > 0, "seed {seed}");
         world.set_reachable(relay, true);
         world.run(HOUR);
         assert_eq!(world.received(ann, "ben").len(), 2, "seed {seed}");
@@ -252,11 +213,11 @@ fn with_trusted_a_contact_learns_where_one_is_with_the_trust_and_forgets_it_with
     for seed in seeds(10) {
         let (mut world, [_, ann, ben]) = acquainted(seed, |c| c.direct = Direct::Trusted);
         assert!(!is_connected(&mut world, ann), "seed {seed}");
-        set_trust(&mut world, ann, "ben", Trust::Trusted);
+        world.command(ann, trust("ben", Trust::Trusted));
         world.run(MINUTE);
         assert!(is_connected(&mut world, ann), "seed {seed}");
         assert_eq!(places(&mut world, ben, ann), ["ann:4000"], "seed {seed}");
-        set_trust(&mut world, ann, "ben", Trust::Unknown);
+        world.command(ann, trust("ben", Trust::Unknown));
         assert!(!is_connected(&mut world, ann), "seed {seed}");
         world.run(HOUR);
         assert!(places(&mut world, ben, ann).is_empty(), "seed {seed}");
@@ -325,8 +286,7 @@ fn where_no_relay_is_known_a_wish_for_one_counts_for_nothing() {
         let mut world = World::new(seed);
         let ann = world.join_with("ann", |config| config.prefers_async = true);
         let ben = world.join("ben");
-        world.add(ann, ben);
-        world.add(ben, ann);
+        world.introduce(ann, ben);
         world.send(ann, "ben", "hello");
         world.run(MINUTE);
         world.restart(ann);
@@ -359,24 +319,8 @@ fn contact(ann: &mut Alone, name: &str, relay: bool, wish: bool) -> SecretIdenti
         ..CardContent::default()
     };
     let card = ContactCard::issue(&identity, content).unwrap();
-    let add = Command::Add {
-        who: card.to_uri(),
-        alias: Some(name.to_owned()),
-        despite_confusable: false,
-    };
-    ann.command(add).unwrap();
+    ann.command(add(&card.to_uri(), Some(name))).unwrap();
     identity
-}
-
-fn send(contact: &str) -> Command {
-    Command::Send {
-        contact: contact.to_owned(),
-        text: "hello".to_owned(),
-        reply_to: None,
-        key: None,
-        wait: Wait::Outbox,
-        timeout_ms: 0,
-    }
 }
 
 /// What is dialled of what is done, and when after it was written.
@@ -391,7 +335,7 @@ fn dialled(done: &[(Duration, Output)], from: Duration) -> Vec<(Service, Duratio
 /// Ann writes, and some time passes.
 fn write(ann: &mut Alone, contact: &str, time: Duration) -> Vec<(Service, Duration)> {
     let from = Duration::from_millis(ann.now().tick.get());
-    let (reply, now) = ann.command_and_more(send(contact));
+    let (reply, now) = ann.command_and_more(send(contact, "hello"));
     reply.unwrap();
     let mut done: Vec<_> = now.into_iter().map(|output| (from, output)).collect();
     done.extend(ann.pass(time));
@@ -431,12 +375,7 @@ fn a_contact_who_wishes_for_relays_is_dialled_only_if_it_has_none() {
             let mut ann = Alone::seeded("ann", seed);
             let ben = contact(&mut ann, "ben", relay, true);
             let link = ann.connect(ben.identity());
-            ann.give(Input::Closed {
-                link,
-                service: Service::P2p,
-                dialled: None,
-                reason: CloseReason::Truncated,
-            });
+            ann.cut(link);
             ann.pass(Duration::from_secs(60));
             let at_once = [(wanted, Duration::ZERO)];
             assert_eq!(write(&mut ann, "ben", LEAD * 2), at_once, "relay: {relay}");
@@ -451,17 +390,12 @@ fn whoever_was_let_in_and_is_turned_off_before_the_connection_opens_is_sent_away
         let ben = contact(&mut ann, "ben", true, false);
         let (link, admission) = ann.call(ben.identity());
         assert_eq!(admission, Admission::Accept);
-        let off = Command::SetDirect {
-            contact: "ben".to_owned(),
-            direct: Choice::Off,
-        };
-        ann.command(off).unwrap();
+        ann.command(direct("ben", Choice::Off)).unwrap();
         let done = ann.open(link, ben.identity());
         assert_eq!(sremp_sim::closed(&done), [(link, ErrorCode::Refused)]);
         // in the words for everybody who is turned away
         let eve = contact(&mut ann, "eve", true, false);
-        let (contact, trust) = ("eve".to_owned(), Trust::Rejected);
-        ann.command(Command::SetTrust { contact, trust }).unwrap();
+        ann.command(trust("eve", Trust::Rejected)).unwrap();
         let [off, rejected] = [ben, eve].map(|who| ann.call(who.identity()).1);
         assert_eq!(off, Admission::Close(ErrorCode::Refused));
         assert_eq!(off, rejected);
@@ -515,7 +449,7 @@ fn a_relay_that_refuses_is_not_asked_again_while_a_connection_answers() {
         world.run(300);
         world.set_reachable(ben, true);
         let refusals = |world: &mut World| {
-            let tried = why(world, ann, "ben").timeline.into_iter();
+            let tried = world.why_last(ann, "ben").timeline.into_iter();
             tried.fold(0, |n, step| match step {
                 WhyStep::Tried {
                     path: Path::Relay,
@@ -594,7 +528,7 @@ fn what_waits_always_has_a_next_try_or_tells_the_user_what_is_missing() {
                         world.set_reachable(relay, false);
                         world.send(ann, "ben", "hello");
                         world.run(MINUTE);
-                        let view = why(&mut world, ann, "ben");
+                        let view = world.why_last(ann, "ben");
                         let tells = view.waits == Some(Waits::DirectOff);
                         let off = choice == Choice::Off
                             || (choice == Choice::Default && direct != Direct::Accepted);
@@ -627,7 +561,7 @@ fn what_waits_has_a_next_try_at_every_moment_also_while_it_is_tried() {
             world.send(ann, "ben", "hello");
             for _ in 0..300 {
                 world.run(200);
-                let view = why(&mut world, ann, "ben");
+                let view = world.why_last(ann, "ben");
                 assert!(view.next_try.is_some(), "seed {seed}: {view:?}");
             }
         }

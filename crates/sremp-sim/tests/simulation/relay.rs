@@ -2,43 +2,19 @@
 
 use sremp_client::{
     config::{Direct, Strangers},
-    view::{Command, EventKind, Path, Reply, Status, WhyStep, WhyView},
+    view::{Command, EventKind, Path, Status, WhyStep},
 };
 use sremp_core::identity::Trust;
-use sremp_sim::{Faults, World};
+use sremp_sim::{
+    Faults, World,
+    commands::{add, trust},
+};
 
-use crate::seeds;
-
-const HOUR: u64 = 3_600_000;
-const DAY: u64 = 24 * HOUR;
-
-/// People who have a mailbox each at these relays, cannot be dialled, and know each other's cards.
-fn apart(world: &mut World, relays: [&[usize]; 2]) -> (usize, usize) {
-    let [ann, ben] =
-        [("ann", relays[0]), ("ben", relays[1])].map(|(name, at)| world.join_far(name, at));
-    world.run(60_000);
-    world.add(ann, ben);
-    world.add(ben, ann);
-    world.run(60_000);
-    (ann, ben)
-}
-
-fn texts(who: &str, n: usize) -> Vec<String> {
-    (0..n).map(|n| format!("{who}{n}")).collect()
-}
-
-fn all_arrived(world: &mut World, node: usize, contact: &str) -> bool {
-    let statuses = world.statuses(node, contact);
-    statuses.iter().all(|s| *s == Status::OnDevice)
-}
-
-fn why(world: &mut World, node: usize, contact: &str, line: usize) -> WhyView {
-    let msg_id = world.history(node, contact)[line].msg_id.clone();
-    match world.command(node, Command::Why { msg_id }) {
-        Reply::Why(view) => view,
-        other => panic!("{other:?}"),
-    }
-}
+use crate::{
+    DAY, HOUR,
+    people::{apart, texts},
+    seeds,
+};
 
 #[test]
 fn a_message_waits_at_the_relay_while_its_reader_is_away() {
@@ -81,8 +57,8 @@ fn every_message_arrives_once_and_in_order_whatever_dies() {
         world.run(DAY);
         assert_eq!(world.received(ben, "ann"), texts("a", 20), "seed {seed}");
         assert_eq!(world.received(ann, "ben"), texts("b", 20), "seed {seed}");
-        assert!(all_arrived(&mut world, ann, "ben"), "seed {seed}");
-        assert!(all_arrived(&mut world, ben, "ann"), "seed {seed}");
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+        assert!(world.all_arrived(ben, "ann"), "seed {seed}");
         let id = world.id(ben);
         assert_eq!(world.relay(relay).items(&id), 0, "seed {seed}");
     }
@@ -128,7 +104,7 @@ fn a_confirmation_comes_back_by_the_senders_own_relay_also_when_that_was_down() 
         );
         world.set_reachable(first, true);
         world.run(HOUR);
-        assert!(all_arrived(&mut world, ann, "ben"));
+        assert!(world.all_arrived(ann, "ben"));
     }
 }
 
@@ -161,7 +137,7 @@ fn a_dead_relay_is_passed_over() {
         assert_eq!(world.received(ben, "ann"), ["hello"]);
         assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
         assert_eq!(world.relay(first).stored, 0);
-        let view = why(&mut world, ann, "ben", 0);
+        let view = world.why_last(ann, "ben");
         let tried = |s: &WhyStep| {
             matches!(
                 s,
@@ -190,7 +166,7 @@ fn without_a_confirmation_the_next_relay_gets_the_same_bytes_and_the_text_is_sho
         world.set_reachable(ben, true);
         world.run(HOUR);
         assert_eq!(world.received(ben, "ann"), ["hello"]);
-        assert!(all_arrived(&mut world, ann, "ben"));
+        assert!(world.all_arrived(ann, "ben"));
         let id = world.id(ben);
         assert_eq!(world.relay(first).items(&id), 0);
         assert_eq!(world.relay(second).items(&id), 0);
@@ -204,8 +180,7 @@ fn a_message_on_both_ways_is_shown_once() {
         let relay = world.open_relay("relay");
         let ann = world.join_at("ann", &[relay]);
         let ben = world.join_at("ben", &[relay]);
-        world.add(ann, ben);
-        world.add(ben, ann);
+        world.introduce(ann, ben);
         world.run(60_000);
         world.faults.cut = 100;
         for n in 0..15 {
@@ -217,7 +192,7 @@ fn a_message_on_both_ways_is_shown_once() {
         world.set_reachable(ben, true);
         world.run(6 * HOUR);
         assert_eq!(world.received(ben, "ann"), texts("a", 15), "seed {seed}");
-        assert!(all_arrived(&mut world, ann, "ben"), "seed {seed}");
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
     }
 }
 
@@ -229,11 +204,7 @@ fn a_blocked_sender_is_not_heard_and_sees_no_more_than_that_it_waits() {
         let (ann, ben) = apart(&mut world, [&[relay], &[relay]]);
         world.send(ann, "ben", "one");
         world.run(60_000);
-        let trust = |trust| Command::SetTrust {
-            contact: "ann".to_owned(),
-            trust,
-        };
-        world.command(ben, trust(Trust::Rejected));
+        world.command(ben, trust("ann", Trust::Rejected));
         world.run(60_000);
         let stored = world.relay(relay).stored;
         world.send(ann, "ben", "two");
@@ -244,10 +215,10 @@ fn a_blocked_sender_is_not_heard_and_sees_no_more_than_that_it_waits() {
             world.statuses(ann, "ben"),
             [Status::OnDevice, Status::Queued]
         );
-        world.command(ben, trust(Trust::Unknown));
+        world.command(ben, trust("ann", Trust::Unknown));
         world.run(DAY);
         assert_eq!(world.received(ben, "ann"), ["one", "two"]);
-        assert!(all_arrived(&mut world, ann, "ben"));
+        assert!(world.all_arrived(ann, "ben"));
     }
 }
 
@@ -259,9 +230,7 @@ fn an_invite_leads_to_its_giver_although_that_home_was_restored_meanwhile() {
         let ann = world.join_far("ann", &[relay]);
         let ben = world.join_far("ben", &[relay]);
         world.run(60_000);
-        let Reply::Invite(invite) = world.command(ben, Command::Invite { expires: None }) else {
-            panic!("no invite");
-        };
+        let invite = world.invite(ben);
         world.run(60_000);
         let mut backup = world.node(ben).store.copy().unwrap();
         backup.strip("").unwrap();
@@ -271,21 +240,13 @@ fn an_invite_leads_to_its_giver_although_that_home_was_restored_meanwhile() {
         let ben_id = world.id(ben);
         assert_eq!(world.relay(relay).prekeys(&ben_id), 50, "all of them new");
         world.set_reachable(ben, false);
-        let add = Command::Add {
-            who: invite.card,
-            alias: Some("ben".to_owned()),
-            despite_confusable: false,
-        };
-        world.command(ann, add);
+        world.command(ann, add(&invite, Some("ben")));
         world.send(ann, "ben", "may I write?");
         world.run(60_000);
         assert_eq!(world.relay(relay).prekeys(&ben_id), 49, "by its token");
         world.set_reachable(ben, true);
         world.run(HOUR);
-        let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
-        else {
-            panic!("no requests");
-        };
+        let contacts = world.requests(ben);
         assert_eq!(contacts.len(), 1, "seed {seed}");
     }
 }
@@ -298,19 +259,12 @@ fn a_stranger_reaches_somebody_absent_and_hears_nothing_until_accepted() {
         let ann = world.join_far("ann", &[relay]);
         let ben = world.join_far("ben", &[relay]);
         world.run(60_000);
-        let Reply::Invite(invite) = world.command(ben, Command::Invite { expires: None }) else {
-            panic!("no invite");
-        };
+        let invite = world.invite(ben);
         world.run(60_000);
         let ben_id = world.id(ben);
         assert_eq!(world.relay(relay).prekeys(&ben_id), 50);
         world.set_reachable(ben, false);
-        let add = Command::Add {
-            who: invite.card,
-            alias: Some("ben".to_owned()),
-            despite_confusable: false,
-        };
-        world.command(ann, add);
+        world.command(ann, add(&invite, Some("ben")));
         for text in ["may I write?", "are you there?"] {
             world.send(ann, "ben", text);
         }
@@ -319,27 +273,19 @@ fn a_stranger_reaches_somebody_absent_and_hears_nothing_until_accepted() {
         assert_eq!(world.relay(relay).prekeys(&ben_id), 49, "by its token");
         world.set_reachable(ben, true);
         world.run(HOUR);
-        let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
-        else {
-            panic!("no requests");
-        };
+        let contacts = world.requests(ben);
         assert_eq!(contacts.len(), 1, "seed {seed}");
         assert_eq!(contacts[0].request_text.as_deref(), Some("may I write?"));
         assert_eq!(world.statuses(ann, "ben"), [Status::AtRelay; 2]);
         assert_eq!(world.relay(relay).items(&ben_id), 0);
-        let accept = Command::Add {
-            who: contacts[0].id.clone(),
-            alias: Some("ann".to_owned()),
-            despite_confusable: false,
-        };
-        world.command(ben, accept);
+        world.command(ben, add(&contacts[0].id, Some("ann")));
         world.run(HOUR);
         assert_eq!(
             world.received(ben, "ann"),
             ["may I write?", "are you there?"],
             "seed {seed}"
         );
-        assert!(all_arrived(&mut world, ann, "ben"), "seed {seed}");
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
         world.send(ben, "ann", "welcome");
         world.run(60_000);
         assert_eq!(world.received(ann, "ben"), ["welcome"]);
@@ -362,8 +308,7 @@ fn a_stranger_without_an_invite_does_not_pass_those_who_ask_for_one() {
         world.add(ann, ben);
         world.send(ann, "ben", "hello");
         world.run(HOUR);
-        let requests = world.command(ben, Command::Contacts { requests: true });
-        assert_eq!(requests, Reply::Contacts { contacts: vec![] });
+        assert!(world.requests(ben).is_empty());
     }
 }
 
@@ -389,9 +334,7 @@ fn five_thousand_messages_wait_thirteen_days_and_come_in_order_once() {
     world.run(HOUR);
     assert_eq!(world.all_received(ben, "ann"), texts("a", 5_001));
     assert_eq!(world.relay(relay).items(&id), 0);
-    let Reply::Status(status) = world.command(ann, Command::Status) else {
-        panic!("no status");
-    };
+    let status = world.status(ann);
     assert_eq!(status.queued, 0);
 }
 
@@ -429,7 +372,7 @@ fn a_new_relay_is_told_to_every_contact_while_the_old_one_is_gone() {
         world.send(ann, "ben", "where are you now?");
         world.run(60_000);
         assert_eq!(world.received(ben, "ann"), ["hello", "where are you now?"]);
-        assert!(all_arrived(&mut world, ann, "ben"));
+        assert!(world.all_arrived(ann, "ben"));
     }
 }
 
@@ -446,7 +389,7 @@ fn what_a_relay_no_longer_keeps_is_stored_again() {
         world.set_reachable(ben, true);
         world.run(HOUR);
         assert_eq!(world.received(ben, "ann"), ["patience"]);
-        assert!(all_arrived(&mut world, ann, "ben"));
+        assert!(world.all_arrived(ann, "ben"));
     }
 }
 
@@ -459,7 +402,7 @@ fn why_tells_the_way_of_a_message_on_both_sides() {
         world.set_reachable(ben, false);
         world.send(ann, "ben", "hello");
         world.run(60_000);
-        let waiting = why(&mut world, ann, "ben", 0);
+        let waiting = world.why_last(ann, "ben");
         assert_eq!(waiting.status, Some(Status::AtRelay));
         assert!(waiting.waits_for.is_some());
         let kept = |s: &WhyStep| {
@@ -474,7 +417,7 @@ fn why_tells_the_way_of_a_message_on_both_sides() {
         assert!(waiting.timeline.iter().any(kept), "{waiting:?}");
         world.set_reachable(ben, true);
         world.run(HOUR);
-        let arrived = why(&mut world, ann, "ben", 0);
+        let arrived = world.why_last(ann, "ben");
         assert_eq!(arrived.waits_for, None);
         let confirmed = |s: &WhyStep| {
             let valid = Some(true);
@@ -482,7 +425,8 @@ fn why_tells_the_way_of_a_message_on_both_sides() {
                     if *confirmation_valid == valid)
         };
         assert!(arrived.timeline.iter().any(confirmed), "{arrived:?}");
-        let read = why(&mut world, ben, "ann", 0);
+        let msg_id = world.history(ben, "ann")[0].msg_id.clone();
+        let read = world.why(ben, &msg_id);
         assert_eq!((read.path, read.status), (Some(Path::Relay), None));
         assert!(
             matches!(
@@ -514,9 +458,7 @@ fn status_names_the_relays_and_how_they_are() {
         let ann = world.join_far("ann", &[first, second]);
         world.set_reachable(second, false);
         world.run(60_000);
-        let Reply::Status(status) = world.command(ann, Command::Status) else {
-            panic!("no status");
-        };
+        let status = world.status(ann);
         let of = |host: &str| {
             let mut found = status.relays.iter();
             found.find(|r| r.endpoint.starts_with(host)).unwrap()

@@ -1,20 +1,10 @@
 //! What others say about relays is believed no further than it must be.
 
-use sremp_client::view::{Command, Reply, Status, StatusView};
+use sremp_client::view::Status;
 use sremp_core::identity::Trust;
-use sremp_sim::World;
+use sremp_sim::{World, commands};
 
-use crate::seeds;
-
-const MINUTE: u64 = 60_000;
-const HOUR: u64 = 60 * MINUTE;
-
-fn status(world: &mut World, node: usize) -> StatusView {
-    match world.command(node, Command::Status) {
-        Reply::Status(status) => status,
-        other => panic!("{other:?}"),
-    }
-}
+use crate::{HOUR, MINUTE, seeds};
 
 /// Ann, set so, and Ben, whom she trusts so far and who has told her in their session that he is now
 /// at another relay, which has an address inside some private network.
@@ -29,10 +19,8 @@ fn ben_moves_inside(seed: u64, ann_allows: bool, trust: Trust) -> (World, [usize
     });
     let ben = world.join_far("ben", &[first]);
     world.run(MINUTE);
-    world.add(ann, ben);
-    world.add(ben, ann);
-    let contact = "ben".to_owned();
-    world.command(ann, Command::SetTrust { contact, trust });
+    world.introduce(ann, ben);
+    world.command(ann, commands::trust("ben", trust));
     world.send(ann, "ben", "hello");
     world.send(ben, "ann", "hello");
     world.run(MINUTE);
@@ -52,10 +40,7 @@ fn case_25_a_private_address_that_a_contact_names_for_a_relay_is_not_dialled() {
         [Status::OnDevice, Status::Queued]
     );
     assert_eq!(world.relay(inside).stored, 0);
-    let msg_id = world.history(ann, "ben").pop().unwrap().msg_id;
-    let Reply::Why(why) = world.command(ann, Command::Why { msg_id }) else {
-        panic!("no answer");
-    };
+    let why = world.why_last(ann, "ben");
     let reason = why.waits_for.unwrap();
     assert!(reason.contains("private network"), "{reason}");
 
@@ -70,7 +55,7 @@ fn case_25_a_private_address_that_a_contact_names_for_a_relay_is_not_dialled() {
 fn a_trusted_contact_may_have_its_relay_anywhere() {
     let (mut world, [ann, ben, _]) = ben_moves_inside(4, false, Trust::Trusted);
     assert_eq!(world.received(ben, "ann"), ["hello", "have you moved?"]);
-    assert!(!status(&mut world, ann).allow_private_addresses);
+    assert!(!world.status(ann).allow_private_addresses);
 }
 
 #[test]
@@ -78,8 +63,8 @@ fn a_setting_lifts_the_rule_on_private_addresses_and_status_shows_it() {
     let (mut world, [ann, ben, inside]) = ben_moves_inside(2, true, Trust::Unknown);
     assert_eq!(world.received(ben, "ann"), ["hello", "have you moved?"]);
     assert!(world.relay(inside).stored > 0);
-    assert!(status(&mut world, ann).allow_private_addresses);
-    assert!(!status(&mut world, ben).allow_private_addresses);
+    assert!(world.status(ann).allow_private_addresses);
+    assert!(!world.status(ben).allow_private_addresses);
 }
 
 #[test]
@@ -90,17 +75,17 @@ fn an_identity_that_lives_twice_is_told_after_the_fourth_time_within_an_hour() {
         let ann = world.join_far("ann", &[relay]);
         for times in 1..=4 {
             world.run(5 * MINUTE);
-            assert_eq!(status(&mut world, ann).warnings, [""; 0], "before {times}");
+            assert_eq!(world.status(ann).warnings, [""; 0], "before {times}");
             world.take_over(relay, ann);
         }
         world.run(5 * MINUTE);
-        let warnings = status(&mut world, ann).warnings;
+        let warnings = world.status(ann).warnings;
         assert_eq!(warnings.len(), 1);
         assert!(
             warnings[0].contains("4 times within an hour"),
             "{warnings:?}"
         );
         world.run(HOUR);
-        assert_eq!(status(&mut world, ann).warnings, [""; 0]);
+        assert_eq!(world.status(ann).warnings, [""; 0]);
     }
 }

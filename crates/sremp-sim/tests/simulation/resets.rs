@@ -5,27 +5,27 @@ use std::time::Duration;
 use sremp_client::{
     engine::Output,
     store::StoreError,
-    view::{Command, EventKind, MessageKind, Status},
+    view::{EventKind, MessageKind},
 };
 use sremp_core::session::content::{Body, ProfileUpdate, ResetReason};
-use sremp_sim::{Alone, Scripted, World, dials};
+use sremp_sim::{Alone, World, commands::send, dials};
 
-use crate::seeds;
+use crate::{
+    HOUR,
+    people::{ann_and_ben, ben_and_scripted_ann, texts},
+    seeds,
+};
 
-const HOUR: u64 = 3_600_000;
 const MINUTE: Duration = Duration::from_secs(60);
 const RENEWED: &str = "[session renewed";
 
 /// Two people in the middle of a conversation.
-fn ann_and_ben(seed: u64) -> World {
-    let mut world = World::new(seed);
-    let (ann, ben) = (world.join("ann"), world.join("ben"));
-    world.add(ann, ben);
-    world.add(ben, ann);
+fn in_conversation(seed: u64) -> World {
+    let mut world = ann_and_ben(seed);
     for n in 0..3 {
-        world.send(ann, "ben", &format!("a before {n}"));
+        world.send(0, "ben", &format!("a before {n}"));
         world.run(5_000);
-        world.send(ben, "ann", &format!("b before {n}"));
+        world.send(1, "ann", &format!("b before {n}"));
         world.run(5_000);
     }
     world
@@ -69,7 +69,7 @@ fn since(world: &mut World, node: usize, contact: &str) -> Vec<String> {
 #[test]
 fn both_lose_the_session_at_once_and_find_together_again() {
     for seed in seeds(40) {
-        let mut world = ann_and_ben(seed);
+        let mut world = in_conversation(seed);
         for node in [0, 1] {
             lose_sessions(&mut world, node);
         }
@@ -80,15 +80,10 @@ fn both_lose_the_session_at_once_and_find_together_again() {
             world.run(seed % 3 * 40);
         }
         world.run(2 * HOUR);
-        let expected = |who: &str| (0..each).map(|n| format!("{who}{n}")).collect::<Vec<_>>();
-        assert_eq!(since(&mut world, 1, "ann"), expected("a"), "seed {seed}");
-        assert_eq!(since(&mut world, 0, "ben"), expected("b"), "seed {seed}");
+        assert_eq!(since(&mut world, 1, "ann"), texts("a", each), "seed {seed}");
+        assert_eq!(since(&mut world, 0, "ben"), texts("b", each), "seed {seed}");
         for (node, other) in [(0, "ben"), (1, "ann")] {
-            let statuses = world.statuses(node, other);
-            assert!(
-                statuses.iter().all(|s| *s == Status::OnDevice),
-                "seed {seed}"
-            );
+            assert!(world.all_arrived(node, other), "seed {seed}");
             assert_eq!(
                 renewals(&mut world, node, other),
                 1,
@@ -117,7 +112,7 @@ fn both_lose_the_session_at_once_and_find_together_again() {
 #[test]
 fn one_side_loses_the_session_and_whoever_writes_is_read_in_the_end() {
     for seed in seeds(20) {
-        let mut world = ann_and_ben(seed);
+        let mut world = in_conversation(seed);
         lose_sessions(&mut world, 1);
         let writer = (seed % 2) as usize;
         let (to, from) = [("ben", "ann"), ("ann", "ben")][writer];
@@ -135,7 +130,7 @@ fn one_side_loses_the_session_and_whoever_writes_is_read_in_the_end() {
 #[test]
 fn a_session_that_is_lost_again_and_again_is_renewed_at_most_once_an_hour() {
     for seed in seeds(1) {
-        let mut world = ann_and_ben(seed);
+        let mut world = in_conversation(seed);
         let mut before = [0; 2];
         for hour in 0..4 {
             lose_sessions(&mut world, 1);
@@ -160,38 +155,20 @@ fn a_session_that_is_lost_again_and_again_is_renewed_at_most_once_an_hour() {
     }
 }
 
-/// Ann, of whose words the test chooses every one, connected to the client of Ben.
-fn ann_with_ben(seed: u64) -> (Alone, Scripted, sremp_net::LinkId) {
-    let mut ben = Alone::seeded("ben", seed);
-    let ann = Scripted::known_to(&mut ben, "ann");
-    let link = ben.connect(ann.identity.identity());
-    (ben, ann, link)
-}
-
 const RESET: Body = Body::Reset {
     reason: ResetReason::DESYNC,
     last_seq: 0,
 };
 
 fn lines_of(ben: &mut Alone, start: &str) -> usize {
-    let history = Command::History {
-        contact: "ann".to_owned(),
-        before: None,
-        limit: 1_000,
-    };
-    match ben.command(history) {
-        Ok(sremp_client::view::Reply::Messages { messages }) => {
-            let lines = messages.iter();
-            lines.filter(|line| line.text.starts_with(start)).count()
-        }
-        other => panic!("{other:?}"),
-    }
+    let lines = ben.history("ann").into_iter();
+    lines.filter(|line| line.text.starts_with(start)).count()
 }
 
 #[test]
 fn a_reset_acts_once_although_it_comes_again_under_another_session() {
     for seed in seeds(1) {
-        let (mut ben, mut ann, link) = ann_with_ben(seed);
+        let (mut ben, mut ann, link) = ben_and_scripted_ann(seed);
         let first = ann.start_session(&mut ben, link);
         let reset = ann.content(&mut ben, RESET);
         assert!(ann.send(&mut ben, link, &first, &reset).0);
@@ -199,8 +176,7 @@ fn a_reset_acts_once_although_it_comes_again_under_another_session() {
         ben.pass(2 * MINUTE);
         // the same content, sealed anew in a session that something else began
         let second = ann.start_session(&mut ben, link);
-        let text = ann.content(&mut ben, Body::Text("hello".to_owned()));
-        assert!(ann.send(&mut ben, link, &second, &text).0);
+        assert!(ann.write(&mut ben, link, &second, "hello"));
         assert!(
             ann.send(&mut ben, link, &second, &reset).0,
             "it is confirmed"
@@ -213,7 +189,7 @@ fn a_reset_acts_once_although_it_comes_again_under_another_session() {
 #[test]
 fn resets_of_a_minute_act_once_and_each_is_confirmed() {
     for seed in seeds(1) {
-        let (mut ben, mut ann, link) = ann_with_ben(seed);
+        let (mut ben, mut ann, link) = ben_and_scripted_ann(seed);
         let session = ann.start_session(&mut ben, link);
         for _ in 0..50 {
             let reset = ann.content(&mut ben, RESET);
@@ -230,21 +206,8 @@ fn resets_of_a_minute_act_once_and_each_is_confirmed() {
 
 /// The connection breaks while something waits: where Ben dials Ann.
 fn dialled_instead(ben: &mut Alone, link: sremp_net::LinkId) -> Vec<String> {
-    let send = Command::Send {
-        contact: "ann".to_owned(),
-        text: "where are you?".to_owned(),
-        reply_to: None,
-        key: None,
-        wait: sremp_client::view::Wait::Outbox,
-        timeout_ms: 0,
-    };
-    ben.command(send).unwrap();
-    let done = ben.give(sremp_client::engine::Input::Closed {
-        service: sremp_core::channel::Service::P2p,
-        link,
-        dialled: None,
-        reason: sremp_net::CloseReason::Truncated,
-    });
+    ben.command(send("ann", "where are you?")).unwrap();
+    let done = ben.cut(link);
     let dials = dials(&done);
     dials[0].claimed.iter().map(ToString::to_string).collect()
 }
@@ -252,17 +215,15 @@ fn dialled_instead(ben: &mut Alone, link: sremp_net::LinkId) -> Vec<String> {
 fn profile(rev: u64, endpoint: &str) -> ProfileUpdate {
     ProfileUpdate {
         rev,
-        identity: None,
-        relay_hints: None,
-        env: None,
         endpoints: Some(vec![endpoint.parse().unwrap()]),
+        ..ProfileUpdate::default()
     }
 }
 
 #[test]
 fn a_profile_that_comes_again_or_late_does_not_undo_a_newer_one() {
     for seed in seeds(1) {
-        let (mut ben, mut ann, link) = ann_with_ben(seed);
+        let (mut ben, mut ann, link) = ben_and_scripted_ann(seed);
         let first = ann.start_session(&mut ben, link);
         let old = ann.content(&mut ben, Body::ProfileUpdate(profile(2, "old.example:1")));
         let new = ann.content(&mut ben, Body::ProfileUpdate(profile(3, "new.example:1")));
@@ -280,10 +241,9 @@ fn a_profile_that_comes_again_or_late_does_not_undo_a_newer_one() {
 #[test]
 fn an_acceptance_is_told_once_and_its_profile_counts_once() {
     for seed in seeds(1) {
-        let (mut ben, mut ann, link) = ann_with_ben(seed);
+        let (mut ben, mut ann, link) = ben_and_scripted_ann(seed);
         let accepted = |ben: &mut Alone| {
-            let now = ben.now();
-            let events = ben.node.events(now, &mut ben.rng).into_iter();
+            let events = ben.events().into_iter();
             events
                 .filter(|e| matches!(e.event, EventKind::Accepted { .. }))
                 .count()

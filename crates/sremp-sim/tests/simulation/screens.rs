@@ -12,41 +12,23 @@ use sremp_core::{
     relay::{Cursor, RelayMessage, Subscribe},
     route::Choice,
 };
-use sremp_sim::{Alone, Faults, World};
+use sremp_sim::{
+    Alone, Faults, World,
+    commands::{self, act, direct, trust},
+};
 
-use crate::seeds;
-
-const HOUR: u64 = 3_600_000;
-
-fn on(config: &mut Config) {
-    config.built_in_relay = true;
-}
+use crate::{HOUR, people::built_in, seeds};
 
 /// Two people who know each other; the first has a built-in relay.
 fn ann_and_ben(world: &mut World) -> (usize, usize) {
-    let (ann, ben) = (world.join_with("ann", on), world.join("ben"));
-    world.add(ann, ben);
-    world.add(ben, ann);
+    let (ann, ben) = (world.join_with("ann", built_in), world.join("ben"));
+    world.introduce(ann, ben);
     (ann, ben)
-}
-
-fn act(world: &mut World, node: usize, action: Action) {
-    let command = Command::Act {
-        action,
-        wait: Wait::Outbox,
-        timeout_ms: 0,
-    };
-    world.command(node, command);
 }
 
 // by commands, whose other outputs are carried out as well: a screen dials with its first step
 fn shown(world: &mut World, node: usize, contact: &str) -> Vec<MessageView> {
-    let command = Command::History {
-        contact: contact.to_owned(),
-        before: None,
-        limit: 1_000,
-    };
-    match world.command(node, command) {
+    match world.command(node, commands::history(contact)) {
         Reply::Messages { messages } => messages,
         other => panic!("{other:?}"),
     }
@@ -59,43 +41,22 @@ fn received(world: &mut World, node: usize, contact: &str) -> Vec<String> {
 }
 
 fn events(world: &mut World, node: usize) -> Vec<Event> {
-    let command = Command::Events {
-        after: Some(0),
-        limit: 1_000,
-        wait_ms: 0,
-    };
-    match world.command(node, command) {
+    match world.command(node, commands::events()) {
         Reply::Events { events, .. } => events,
         other => panic!("{other:?}"),
     }
 }
 
-fn found(world: &mut World, node: usize, words: &str) -> Vec<MessageView> {
-    let command = Command::Search {
-        words: words.to_owned(),
-        limit: 1_000,
-    };
-    match world.command(node, command) {
-        Reply::Messages { messages } => messages,
-        other => panic!("{other:?}"),
-    }
-}
-
 fn contacts(world: &mut World, node: usize) -> Vec<(String, Trust, Choice)> {
-    match world.command(node, Command::Contacts { requests: false }) {
-        Reply::Contacts { contacts } => {
-            let seen = contacts.into_iter();
-            seen.map(|c| (c.alias, c.trust, c.direct)).collect()
-        }
-        other => panic!("{other:?}"),
-    }
+    let seen = world.contacts(node).into_iter();
+    seen.map(|c| (c.alias, c.trust, c.direct)).collect()
 }
 
 fn warnings(world: &mut World, node: usize) -> String {
-    match world.command(node, Command::Status) {
-        Reply::Status(status) => status.warnings.join("\n"),
-        other => panic!("{other:?}"),
-    }
+    world.status(node).warnings.join(
+        "
+",
+    )
 }
 
 fn id_of(world: &mut World, node: usize, line: usize, contact: &str) -> String {
@@ -127,19 +88,18 @@ fn a_screen_shows_what_is_said_edited_taken_back_and_answered_also_after_it_was_
     let ids: Vec<_> = (0..5).map(|n| id_of(&mut world, ben, n, "ann")).collect();
     let lines = shown(&mut world, ben, "ann");
     let of = |text: &str| lines.iter().position(|line| line.text == text).unwrap();
-    act(
-        &mut world,
+    world.command(
         ben,
-        Action::Edit {
+        act(Action::Edit {
             msg_id: ids[of("to be changed")].clone(),
             text: "changed word".to_owned(),
-        },
+        }),
     );
     let msg_id = ids[of("to be taken back")].clone();
-    act(&mut world, ben, Action::Delete { msg_id });
+    world.command(ben, act(Action::Delete { msg_id }));
     let msg_id = ids[of("out")].clone();
     let reaction = "+".to_owned();
-    act(&mut world, ben, Action::React { msg_id, reaction });
+    world.command(ben, act(Action::React { msg_id, reaction }));
     world.run(60_000);
     assert_ne!(
         shown(&mut world, screen, "ben"),
@@ -153,9 +113,9 @@ fn a_screen_shows_what_is_said_edited_taken_back_and_answered_also_after_it_was_
         shown(&mut world, screen, "ben"),
         shown(&mut world, ann, "ben")
     );
-    assert_eq!(found(&mut world, screen, "word").len(), 1);
+    assert_eq!(world.found(screen, "word").len(), 1);
     assert!(
-        found(&mut world, screen, "taken").is_empty(),
+        world.found(screen, "taken").is_empty(),
         "it is gone from the index too"
     );
     assert_eq!(events(&mut world, screen), events(&mut world, ann));
@@ -169,21 +129,12 @@ fn contacts_that_come_and_change_are_seen_on_two_screens_at_once() {
     world.run(60_000);
     let screens = [world.screen_of(ann, "one"), world.screen_of(ann, "two")];
     let cid = world.join("cid");
-    world.add(ann, cid);
-    world.add(cid, ann);
+    world.introduce(ann, cid);
     world.send(cid, "ann", "hello");
     world.send(ben, "ann", "hello too");
-    let trust = Command::SetTrust {
-        contact: "ben".to_owned(),
-        trust: Trust::Trusted,
-    };
-    world.command(ann, trust);
+    world.command(ann, trust("ben", Trust::Trusted));
     world.run(60_000);
-    let direct = Command::SetDirect {
-        contact: "cid".to_owned(),
-        direct: Choice::Off,
-    };
-    world.command(ann, direct);
+    world.command(ann, direct("cid", Choice::Off));
     world.run(120_000);
     assert_eq!(contacts(&mut world, ann)[1].2, Choice::Off);
     for screen in screens {
@@ -218,7 +169,7 @@ fn whatever_dies_a_screen_comes_to_show_what_its_home_has() {
                 let own = lines.iter().rfind(|line| line.text.starts_with("out"));
                 if let Some(line) = own {
                     let (msg_id, text) = (line.msg_id.clone(), format!("out edited {n}"));
-                    act(&mut world, ann, Action::Edit { msg_id, text });
+                    world.command(ann, act(Action::Edit { msg_id, text }));
                 }
             }
         }
@@ -235,8 +186,8 @@ fn whatever_dies_a_screen_comes_to_show_what_its_home_has() {
             "seed {seed}"
         );
         assert_eq!(
-            found(&mut world, screen, "edited").len(),
-            found(&mut world, ann, "edited").len(),
+            world.found(screen, "edited").len(),
+            world.found(ann, "edited").len(),
             "seed {seed}"
         );
         world.node(screen).store.integrity_check().unwrap();
@@ -251,13 +202,13 @@ fn what_disappears_does_so_on_a_screen_that_nobody_reaches() {
     world.run(60_000);
     let screen = world.screen_of(ann, "tablet");
     let (contact, seconds) = ("ben".to_owned(), 60);
-    act(&mut world, ann, Action::Timer { contact, seconds });
+    world.command(ann, act(Action::Timer { contact, seconds }));
     world.send(ann, "ben", "fleeting words");
     world.run(10_000);
-    assert_eq!(found(&mut world, screen, "fleeting").len(), 1);
+    assert_eq!(world.found(screen, "fleeting").len(), 1);
     world.set_reachable(screen, false);
     world.run(120_000);
-    assert!(found(&mut world, screen, "fleeting").is_empty());
+    assert!(world.found(screen, "fleeting").is_empty());
     let said = shown(&mut world, screen, "ben");
     assert!(said.iter().all(|line| line.text != "fleeting words"));
     world.set_reachable(screen, true);
@@ -384,7 +335,7 @@ fn a_screen_of_a_time_that_cannot_be_gone_on_from_says_so_and_changes_nothing() 
     assert!(warning.contains("serves no screens"), "{warning}");
     world.send(ben, "ann", "unseen");
     world.run(60_000);
-    world.configure(ann, on);
+    world.configure(ann, built_in);
     world.run(HOUR);
     let warning = warnings(&mut world, screen);
     assert!(warning.contains("make a backup"), "{warning}");
@@ -410,9 +361,9 @@ fn whoever_is_no_screen_is_told_nothing_and_five_screens_are_one_too_many() {
         let done = ann.hear(link, subscribe.clone());
         format!("{done:?}")
     };
-    assert_eq!(answers(on), answers(|_| ()));
+    assert_eq!(answers(built_in), answers(|_| ()));
     assert!(
-        answers(on).contains("Send"),
+        answers(built_in).contains("Send"),
         "an error, as for what is not known"
     );
     let mut world = World::new(5);

@@ -1,13 +1,9 @@
 //! Contacts who confirm nothing for a week: their bundles are fetched again (D3.17).
 
-use sremp_client::view::{Command, Reply, Status};
-use sremp_sim::{Malice, World};
+use sremp_client::view::Status;
+use sremp_sim::{Malice, World, commands::add};
 
-use crate::seeds;
-
-const MINUTE: u64 = 60_000;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
+use crate::{DAY, HOUR, MINUTE, seeds};
 
 /// Ann and Ben with a mailbox at one relay, 29 days after Ben came: his envelope key changes a day
 /// later, and Ann, whom he has never answered, is not told.
@@ -23,10 +19,7 @@ fn a_day_before_ben_changes_his_key(seed: u64) -> (World, [usize; 3]) {
 }
 
 fn requests(world: &mut World, node: usize) -> Vec<(String, String)> {
-    let Reply::Contacts { contacts } = world.command(node, Command::Contacts { requests: true })
-    else {
-        panic!("no requests");
-    };
+    let contacts = world.requests(node);
     let shown = contacts.into_iter();
     shown
         .map(|c| (c.id, c.request_text.unwrap_or_default()))
@@ -57,12 +50,7 @@ fn a_first_message_without_an_answer_is_sealed_to_the_newest_key_after_a_week_an
             assert_eq!(after, (2, 2), "sealed anew, restarts: {restarts}");
             let asking = requests(&mut world, ben);
             assert_eq!(asking.len(), 1, "restarts: {restarts}");
-            let accept = Command::Add {
-                who: asking[0].0.clone(),
-                alias: Some("ann".to_owned()),
-                despite_confusable: false,
-            };
-            world.command(ben, accept);
+            world.command(ben, add(&asking[0].0, Some("ann")));
             world.run(HOUR);
             assert_eq!(world.received(ben, "ann"), ["may I write?"]);
             assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
@@ -127,8 +115,7 @@ fn a_relay_that_has_no_new_bundle_takes_envelopes_all_the_same() {
         let ann = world.join_far("ann", &[relay]);
         let ben = world.join_far("ben", &[relay]);
         world.run(MINUTE);
-        world.add(ann, ben);
-        world.add(ben, ann);
+        world.introduce(ann, ben);
         for (from, to) in [(ann, "ben"), (ben, "ann")] {
             world.send(from, to, "hello");
             world.run(MINUTE);

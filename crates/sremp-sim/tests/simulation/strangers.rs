@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use sremp_client::view::Command;
 use sremp_core::{
     channel::{Admission, P2pMessage},
     error::ErrorCode,
     identity::{SecretIdentity, Trust},
     session::content::{Body, ResetReason},
 };
-use sremp_sim::{Alone, Scripted, closed};
+use sremp_sim::{
+    Alone, Scripted, closed,
+    commands::{add, trust},
+};
 
 /// Connections of strangers at once.
 const STRANGERS: usize = 32;
@@ -37,12 +39,7 @@ fn one_stranger_too_many_is_refused_while_contacts_come_in() {
     let link = ben.connect(ann.identity.identity());
     assert!(closed(&ben.hear(link, P2pMessage::PrekeyReq.to_message(1))).is_empty());
     // a place that becomes free is given again
-    ben.give(sremp_client::engine::Input::Closed {
-        service: sremp_core::channel::Service::P2p,
-        link: links[0],
-        dialled: None,
-        reason: sremp_net::CloseReason::Truncated,
-    });
+    ben.cut(links[0]);
     assert_eq!(ben.call(last.identity()).1, Admission::Accept);
 }
 
@@ -94,16 +91,9 @@ fn a_stranger_who_is_accepted_in_time_may_stay_and_who_is_rejected_goes_at_once(
         assert!(!confirmed, "nothing is confirmed before the user's word");
         links.push(link);
     }
-    let add = Command::Add {
-        who: welcome.identity.id().to_string(),
-        alias: None,
-        despite_confusable: false,
-    };
-    ben.command(add).unwrap();
-    let reject = Command::SetTrust {
-        contact: unwelcome.identity.id().to_string(),
-        trust: Trust::Rejected,
-    };
+    ben.command(add(&welcome.identity.id().to_string(), None))
+        .unwrap();
+    let reject = trust(&unwelcome.identity.id().to_string(), Trust::Rejected);
     let (_, done) = ben.command_and_more(reject);
     assert_eq!(closed(&done), [(links[1], ErrorCode::Refused)]);
     assert_eq!(ben.call(unwelcome.identity.identity()).1, REFUSED);
@@ -167,8 +157,7 @@ fn a_stranger_cannot_begin_with_a_control_content() {
 #[test]
 fn a_contacts_rubbish_is_counted_and_closes_nothing() {
     let mut ben = Alone::new("ben");
-    let ann = Scripted::known_to(&mut ben, "ann");
-    let link = ben.connect(ann.identity.identity());
+    let (_, link) = Scripted::connected_to(&mut ben, "ann");
     for n in 0..20 {
         assert!(ben.hear(link, rubbish(n)).is_empty());
     }

@@ -13,37 +13,17 @@ use sremp_core::{
     session::content::{Body, ProfileUpdate},
 };
 use sremp_net::CloseReason;
-use sremp_sim::{Alone, Scripted, World, closed, dials};
+use sremp_sim::{
+    Alone, Scripted, World, closed,
+    commands::{add, send, trust},
+    dials,
+};
 
-use crate::seeds;
+use crate::{HOUR, people::ann_and_ben_in_session, seeds};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const HOUR: u64 = 3_600_000;
-
-fn ann_and_ben(seed: u64) -> World {
-    let mut world = World::new(seed);
-    let (ann, ben) = (world.join("ann"), world.join("ben"));
-    world.add(ann, ben);
-    world.add(ben, ann);
-    world.send(ann, "ben", "first");
-    world.run(10_000);
-    world.send(ben, "ann", "first answer");
-    world.run(10_000);
-    world
-}
-
-fn send(contact: &str, text: &str) -> Command {
-    Command::Send {
-        contact: contact.to_owned(),
-        text: text.to_owned(),
-        reply_to: None,
-        key: None,
-        wait: Wait::Outbox,
-        timeout_ms: 0,
-    }
-}
 
 fn refusal(answer: Result<Reply, CommandError>) -> CommandError {
     answer.expect_err("a refusal")
@@ -52,7 +32,7 @@ fn refusal(answer: Result<Reply, CommandError>) -> CommandError {
 #[test]
 fn a_full_disk_confirms_nothing_that_it_did_not_keep_and_goes_on_when_there_is_room() {
     for seed in seeds(10) {
-        let mut world = ann_and_ben(seed);
+        let mut world = ann_and_ben_in_session(seed);
         let texts: Vec<_> = (0..20)
             .map(|n| format!("{n} {}", "x".repeat(20_000)))
             .collect();
@@ -88,7 +68,7 @@ fn a_full_disk_confirms_nothing_that_it_did_not_keep_and_goes_on_when_there_is_r
 #[test]
 fn on_a_full_disk_send_says_so_and_nothing_is_half_queued() {
     for seed in seeds(1) {
-        let mut world = ann_and_ben(seed);
+        let mut world = ann_and_ben_in_session(seed);
         world.set_reachable(1, false);
         world.node(0).store.limit_growth(0).unwrap();
         let text = "x".repeat(20_000);
@@ -234,13 +214,7 @@ fn a_connection_that_lasts_ends_the_pauses_and_one_that_breaks_at_once_does_not(
         let mut broken_after = |lived: Duration| {
             let link = ann.connect(ben.identity.identity());
             ann.pass(lived);
-            let reason = CloseReason::Truncated;
-            let done = ann.give(Input::Closed {
-                service: sremp_core::channel::Service::P2p,
-                link,
-                dialled: None,
-                reason,
-            });
+            let done = ann.cut(link);
             dials(&done).len()
         };
         assert_eq!(broken_after(29 * SECOND), 0);
@@ -252,15 +226,9 @@ fn a_connection_that_lasts_ends_the_pauses_and_one_that_breaks_at_once_does_not(
 fn another_noise_key_is_believed_at_the_next_dial_and_that_is_no_sooner_than_others() {
     for seed in seeds(1) {
         let mut ann = Alone::seeded("ann", seed);
-        let ben = Scripted::known_to(&mut ann, "ben");
-        let link = ann.connect(ben.identity.identity());
+        let (ben, link) = Scripted::connected_to(&mut ann, "ben");
         ann.pass(MINUTE);
-        ann.give(Input::Closed {
-            service: sremp_core::channel::Service::P2p,
-            link,
-            dialled: None,
-            reason: CloseReason::Truncated,
-        });
+        ann.cut(link);
         let (_, done) = ann.command_and_more(send("ben", "hello"));
         assert!(dials(&done)[0].pinned_noise_key.is_some());
         let mismatch = |ann: &mut Alone| {
@@ -286,11 +254,9 @@ fn another_noise_key_is_believed_at_the_next_dial_and_that_is_no_sooner_than_oth
 /// Ben as a contact of Ann's, connected, with a message that he has not confirmed.
 fn ann_connected(seed: u64) -> (Alone, Scripted, sremp_net::LinkId) {
     let mut ann = Alone::seeded("ann", seed);
-    let mut ben = Scripted::known_to(&mut ann, "ben");
-    let link = ann.connect(ben.identity.identity());
+    let (mut ben, link) = Scripted::connected_to(&mut ann, "ben");
     let session = ben.start_session(&mut ann, link);
-    let hello = ben.content(&mut ann, Body::Text("hello".to_owned()));
-    assert!(ben.send(&mut ann, link, &session, &hello).0);
+    assert!(ben.write(&mut ann, link, &session, "hello"));
     ann.command(send("ben", "are you well?")).unwrap();
     (ann, ben, link)
 }
@@ -342,9 +308,7 @@ fn a_contact_that_withdraws_its_identity_in_a_message_is_left_after_the_confirma
         let update = ProfileUpdate {
             rev: 2,
             identity: Some(withdrawn.identity().into()),
-            relay_hints: None,
-            env: None,
-            endpoints: None,
+            ..ProfileUpdate::default()
         };
         let update = ben.content(&mut ann, Body::ProfileUpdate(update));
         let (confirmed, done) = ben.send(&mut ann, link, &session, &update);
@@ -359,15 +323,11 @@ fn a_contact_that_withdraws_its_identity_in_a_message_is_left_after_the_confirma
 fn a_contact_that_is_rejected_is_left_at_once_and_comes_back_when_the_user_says_so() {
     for seed in seeds(1) {
         let (mut ann, ben, link) = ann_connected(seed);
-        let trust = |trust| Command::SetTrust {
-            contact: "ben".to_owned(),
-            trust,
-        };
-        let (reply, done) = ann.command_and_more(trust(Trust::Rejected));
+        let (reply, done) = ann.command_and_more(trust("ben", Trust::Rejected));
         reply.unwrap();
         assert_eq!(closed(&done), [(link, ErrorCode::Refused)]);
         assert_turned_away(&mut ann, &ben, "rejected");
-        let (reply, done) = ann.command_and_more(trust(Trust::Unknown));
+        let (reply, done) = ann.command_and_more(trust("ben", Trust::Unknown));
         reply.unwrap();
         assert_eq!(dials(&done).len(), 1, "what was queued goes on its way");
         ann.command(send("ben", "back again")).unwrap();
@@ -380,23 +340,11 @@ fn a_contact_added_again_after_a_rejection_is_still_asked_first() {
         let mut world = World::new(seed);
         let (ann, ben) = (world.join("ann"), world.join("ben"));
         world.add(ann, ben);
-        let reject = Command::SetTrust {
-            contact: "ben".to_owned(),
-            trust: Trust::Rejected,
-        };
-        world.command(ann, reject);
-        let add = Command::Add {
-            who: "ben".to_owned(),
-            alias: None,
-            despite_confusable: false,
-        };
-        world.command(ann, add);
+        world.command(ann, trust("ben", Trust::Rejected));
+        world.command(ann, add("ben", None));
         world.send(ann, "ben", "may I write?");
         world.run(HOUR);
-        let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
-        else {
-            panic!("no requests");
-        };
+        let contacts = world.requests(ben);
         assert_eq!(contacts[0].request_text.as_deref(), Some("may I write?"));
     }
 }

@@ -2,20 +2,16 @@
 
 use sremp_client::view::{Command, EventKind, Reply, Status};
 use sremp_core::identity::Trust;
-use sremp_sim::{Faults, World};
+use sremp_sim::{
+    Faults, World,
+    commands::{add, trust, verify},
+};
 
-use crate::seeds;
-
-const HOUR: u64 = 3_600_000;
-
-fn ann_and_ben(seed: u64) -> World {
-    let mut world = World::new(seed);
-    let ann = world.join("ann");
-    let ben = world.join("ben");
-    world.add(ann, ben);
-    world.add(ben, ann);
-    world
-}
+use crate::{
+    DAY, HOUR,
+    people::{ann_and_ben, texts},
+    seeds,
+};
 
 #[test]
 fn a_message_reaches_a_contact_and_its_confirmation_comes_back() {
@@ -42,9 +38,8 @@ fn both_write_at_once_and_nothing_is_lost() {
             world.run(seed % 7 * 30);
         }
         world.run(HOUR);
-        let expected = |who: &str| (0..5).map(|n| format!("{who}{n}")).collect::<Vec<_>>();
-        assert_eq!(world.received(1, "ann"), expected("a"), "seed {seed}");
-        assert_eq!(world.received(0, "ben"), expected("b"), "seed {seed}");
+        assert_eq!(world.received(1, "ann"), texts("a", 5), "seed {seed}");
+        assert_eq!(world.received(0, "ben"), texts("b", 5), "seed {seed}");
     }
 }
 
@@ -65,16 +60,9 @@ fn every_message_arrives_once_and_in_order_whatever_dies() {
         world.run(HOUR);
         world.faults = Faults::default();
         world.run(2 * HOUR);
-        let expected = |who: &str| (0..30).map(|n| format!("{who}{n}")).collect::<Vec<_>>();
-        assert_eq!(world.received(1, "ann"), expected("a"), "seed {seed}");
-        assert_eq!(world.received(0, "ben"), expected("b"), "seed {seed}");
-        assert!(
-            world
-                .statuses(0, "ben")
-                .iter()
-                .all(|s| *s == Status::OnDevice),
-            "seed {seed}"
-        );
+        assert_eq!(world.received(1, "ann"), texts("a", 30), "seed {seed}");
+        assert_eq!(world.received(0, "ben"), texts("b", 30), "seed {seed}");
+        assert!(world.all_arrived(0, "ben"), "seed {seed}");
     }
 }
 
@@ -94,12 +82,7 @@ fn a_message_to_somebody_away_waits_and_arrives_when_they_come_back() {
         world.set_reachable(1, true);
         world.run(HOUR);
         assert_eq!(world.received(1, "ann").len(), 11);
-        assert!(
-            world
-                .statuses(0, "ben")
-                .iter()
-                .all(|s| *s == Status::OnDevice)
-        );
+        assert!(world.all_arrived(0, "ben"));
     }
 }
 
@@ -119,20 +102,10 @@ fn a_stranger_is_a_request_until_accepted_and_hears_nothing_before() {
             [Status::Queued; 3],
             "seed {seed}"
         );
-        let requests =
-            |world: &mut World| match world.command(ben, Command::Contacts { requests: true }) {
-                Reply::Contacts { contacts } => contacts,
-                other => panic!("{other:?}"),
-            };
-        let waiting = requests(&mut world);
+        let waiting = world.requests(ben);
         assert_eq!(waiting.len(), 1, "seed {seed}");
         assert_eq!(waiting[0].request_text.as_deref(), Some("may I write?"));
-        let accept = Command::Add {
-            who: waiting[0].id.clone(),
-            alias: None,
-            despite_confusable: false,
-        };
-        world.command(ben, accept);
+        world.command(ben, add(&waiting[0].id, None));
         world.run(HOUR);
         assert_eq!(
             world.received(ben, "ann"),
@@ -144,7 +117,7 @@ fn a_stranger_is_a_request_until_accepted_and_hears_nothing_before() {
             [Status::OnDevice; 3],
             "seed {seed}"
         );
-        assert!(requests(&mut world).is_empty());
+        assert!(world.requests(ben).is_empty());
         let accepted =
             |e: &sremp_client::view::Event| matches!(e.event, EventKind::Accepted { .. });
         assert!(world.events(ann).iter().any(accepted), "seed {seed}");
@@ -157,15 +130,11 @@ fn a_rejected_contact_is_not_heard_until_the_user_undoes_it() {
         let mut world = ann_and_ben(seed);
         world.send(0, "ben", "one");
         world.run(10_000);
-        let trust = |trust| Command::SetTrust {
-            contact: "ann".to_owned(),
-            trust,
-        };
-        world.command(1, trust(Trust::Rejected));
+        world.command(1, trust("ann", Trust::Rejected));
         world.send(0, "ben", "two");
         world.run(2 * HOUR);
         assert_eq!(world.received(1, "ann"), ["one"]);
-        world.command(1, trust(Trust::Unknown));
+        world.command(1, trust("ann", Trust::Unknown));
         world.run(2 * HOUR);
         assert_eq!(world.received(1, "ann"), ["one", "two"]);
     }
@@ -196,15 +165,11 @@ fn adding_a_contact_dials_nobody() {
     for seed in seeds(1) {
         let mut world = ann_and_ben(seed);
         world.run(HOUR);
-        let Reply::Status(status) = world.command(0, Command::Status) else {
-            panic!("no status");
-        };
+        let status = world.status(0);
         assert!(status.connected.is_empty());
         assert_eq!(world.dials(), 0);
     }
 }
-
-const DAY: u64 = 24 * HOUR;
 
 #[test]
 fn a_request_that_nobody_took_for_a_month_is_made_again_with_the_next_message() {
@@ -219,10 +184,7 @@ fn a_request_that_nobody_took_for_a_month_is_made_again_with_the_next_message() 
         world.set_reachable(ben, true);
         world.send(ann, "ben", "second");
         world.run(HOUR);
-        let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
-        else {
-            panic!("no requests");
-        };
+        let contacts = world.requests(ben);
         assert_eq!(contacts[0].request_text.as_deref(), Some("second"));
     }
 }
@@ -266,10 +228,7 @@ fn a_name_that_spells_anothers_id_does_not_take_its_place() {
         world.add(posing, ann);
         world.send(posing, "ann", "it is me");
         world.run(60_000);
-        let trust = Command::SetTrust {
-            contact: bens.safety_prefix.clone(),
-            trust: Trust::Trusted,
-        };
+        let trust = trust(&bens.safety_prefix, Trust::Trusted);
         let Reply::Contact(trusted) = world.command(ann, trust) else {
             panic!("nobody");
         };
@@ -287,10 +246,7 @@ fn whoever_has_not_accepted_is_sent_one_envelope_at_a_time() {
             world.send(ann, "ben", &format!("{n}"));
         }
         world.run(30 * 60_000);
-        let Reply::Status(status) = world.command(ben, Command::Status) else {
-            panic!("no status");
-        };
-        let refused = status.refused.get("request-pending").copied().unwrap_or(0);
+        let refused = world.refused(ben, "request-pending");
         assert!(refused <= 60, "{refused} in half an hour");
     }
 }
@@ -305,16 +261,10 @@ fn a_lookalike_is_not_trusted_by_accident() {
         world.add(posing, ann);
         world.send(posing, "ann", "your account");
         world.run(60_000);
-        let Reply::Contacts { contacts } = world.command(ann, Command::Contacts { requests: true })
-        else {
-            panic!("no requests");
-        };
+        let contacts = world.requests(ann);
         assert!(!contacts[0].warnings.is_empty());
         let id = contacts[0].id.clone();
-        let trust = Command::SetTrust {
-            contact: id.clone(),
-            trust: Trust::Trusted,
-        };
+        let trust = trust(&id, Trust::Trusted);
         assert!(world.try_command(ann, trust).is_err());
         let add = |despite_confusable| Command::Add {
             who: id.clone(),
@@ -340,22 +290,8 @@ fn a_silent_reader_keeps_the_ratchet_turning() {
             world.run(10);
         }
         world.run(HOUR);
-        assert!(
-            world
-                .statuses(0, "ben")
-                .iter()
-                .all(|s| *s == Status::OnDevice)
-        );
-        let Reply::Messages { messages } = world.command(
-            1,
-            Command::Search {
-                words: "2499".to_owned(),
-                limit: 10,
-            },
-        ) else {
-            panic!("nothing found");
-        };
-        assert_eq!(messages.len(), 1);
+        assert!(world.all_arrived(0, "ben"));
+        assert_eq!(world.found(1, "2499").len(), 1);
     }
 }
 
@@ -363,32 +299,23 @@ fn a_silent_reader_keeps_the_ratchet_turning() {
 fn trust_begins_unknown_and_says_how_and_when_it_was_made() {
     for seed in seeds(1) {
         let mut world = ann_and_ben(seed);
-        let contact = |world: &mut World| {
-            let command = Command::Contacts { requests: false };
-            let Reply::Contacts { mut contacts } = world.command(0, command) else {
-                panic!("no contacts");
-            };
-            contacts.remove(0)
-        };
+        let contact = |world: &mut World| world.contacts(0).remove(0);
         let first = contact(&mut world);
         assert_eq!((first.trust, first.trusted_at), (Trust::Unknown, None));
         assert_eq!(first.last_seen, None);
         world.send(0, "ben", "hello");
         world.run(10_000);
         assert!(contact(&mut world).last_seen >= Some(first.first_seen));
-        let verify = |number| Command::Verify {
-            contact: "ben".to_owned(),
-            number,
-        };
-        let Reply::Verify(shown) = world.command(0, verify(None)) else {
+        let Reply::Verify(shown) = world.command(0, verify("ben", None)) else {
             panic!("no number");
         };
         let other = "0".repeat(60);
-        let Reply::Verify(wrong) = world.command(0, verify(Some(other))) else {
+        let Reply::Verify(wrong) = world.command(0, verify("ben", Some(other))) else {
             panic!("no answer");
         };
         assert_eq!((wrong.matches, wrong.trust), (Some(false), Trust::Unknown));
-        let Reply::Verify(right) = world.command(0, verify(Some(shown.safety_number))) else {
+        let Reply::Verify(right) = world.command(0, verify("ben", Some(shown.safety_number)))
+        else {
             panic!("no answer");
         };
         assert_eq!((right.matches, right.trust), (Some(true), Trust::Trusted));

@@ -8,12 +8,6 @@ fn switch(home: &Home, on: bool) {
     home.ok(&["config", "built_in_relay", &on.to_string()]);
 }
 
-fn received(home: &Home, from: &str) -> Vec<String> {
-    let history = home.objects(&["history", from, "--limit", "1000"]);
-    let lines = history.iter().filter(|line| line["kind"] == "received");
-    lines.map(|line| text(line, "text")).collect()
-}
-
 fn holds(bytes: &[u8], needle: &[u8]) -> bool {
     memchr::memmem::find(bytes, needle).is_some()
 }
@@ -47,7 +41,7 @@ fn with_a_built_in_relay_every_message_is_there_once_after_kill_9() {
     let last = ann.json(&["send", "ben", "last", "--wait", "device", "--timeout", "30"]);
     assert_eq!(text(&last, "status"), "on-device");
     said.push("last".to_owned());
-    assert_eq!(received(&ben, "ann"), said);
+    assert_eq!(ben.texts("ann", "received"), said);
     let refused = &ben.json(&["status"])["refused"];
     assert_eq!(refused.get("mailbox-failed"), None, "{refused}");
 }

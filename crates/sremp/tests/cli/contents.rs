@@ -3,18 +3,10 @@
 
 use serde_json::Value;
 
-use crate::support::{Home, acquainted, keys, parse_lines, text};
+use crate::support::{acquainted, keys, parse_lines, text};
 
 fn event(kind: &str) -> impl Fn(&Value) -> bool {
     move |object| object["event"] == kind
-}
-
-/// Sends a text that arrives; its id.
-fn said(home: &Home, to: &str, what: &str) -> String {
-    text(
-        &home.json(&["send", to, what, "--wait", "device"]),
-        "msg_id",
-    )
 }
 
 #[test]
@@ -22,7 +14,7 @@ fn a_message_is_edited_answered_reacted_to_and_taken_back() {
     let (ann, ben) = acquainted();
     let (_ann_up, _ben_up) = (ann.up(), ben.up());
     let reader = ben.start(&["recv", "--json", "--follow", "--ack"]);
-    let id = said(&ann, "ben", "at eight");
+    let id = ann.delivers("ben", "at eight");
     let came = reader.object(event("message"));
     assert_eq!(came["text"], "at eight");
 
@@ -110,7 +102,7 @@ fn a_message_is_edited_answered_reacted_to_and_taken_back() {
 fn a_timer_is_set_told_and_taken_back() {
     let (ann, ben) = acquainted();
     let (_ann_up, _ben_up) = (ann.up(), ben.up());
-    said(&ann, "ben", "before");
+    ann.delivers("ben", "before");
     let reader = ben.start(&["recv", "--json", "--follow"]);
     let set = ann.json(&["timer", "ben", "1d", "--wait", "device"]);
     assert_eq!(set["status"], "on-device");
@@ -121,7 +113,7 @@ fn a_timer_is_set_told_and_taken_back() {
     );
     assert_eq!(told["seconds"], 86_400);
     assert_eq!(ben.objects(&["contacts"])[0]["timer"], 86_400);
-    said(&ann, "ben", "after");
+    ann.delivers("ben", "after");
     let came = reader.object(event("message"));
     let until = text(&came, "disappears_at");
     for (home, who, by) in [(&ann, "ben", "you"), (&ben, "ann", "ann")] {
@@ -141,7 +133,7 @@ fn a_timer_is_set_told_and_taken_back() {
 fn a_message_is_erased_on_this_side_alone() {
     let (ann, ben) = acquainted();
     let (_ann_up, _ben_up) = (ann.up(), ben.up());
-    let id = said(&ann, "ben", "too much");
+    let id = ann.delivers("ben", "too much");
     let erased = ben.json(&["delete", &id, "--here"]);
     assert_eq!(keys(&erased), ["erased"]);
     assert!(ben.objects(&["history", "ann"]).is_empty());
@@ -174,7 +166,7 @@ fn an_action_that_waits_exits_with_3_and_is_done_later() {
 fn what_cannot_be_done_is_refused_with_2_and_a_reason() {
     let (ann, ben) = acquainted();
     let (_ann_up, _ben_up) = (ann.up(), ben.up());
-    let id = said(&ann, "ben", "mine");
+    let id = ann.delivers("ben", "mine");
     for (args, word) in [
         (&["edit", &id, "yours"][..], "not yours"),
         (&["delete", &id], "not yours"),

@@ -98,20 +98,6 @@ fn until(home: &Home, so: impl Fn(&Value) -> bool) {
     }
 }
 
-/// Waits until a message with this text has come; its sender's id.
-#[track_caller]
-fn received(home: &Home, body: &str) -> String {
-    let from = Instant::now();
-    while from.elapsed() < PATIENCE {
-        let events = home.objects(&["recv", "--timeout", "20", "--ack"]);
-        let mut texts = events.into_iter().filter(|e| e["text"] == body);
-        if let Some(event) = texts.next() {
-            return text(&event, "from");
-        }
-    }
-    panic!("{body:?} did not come");
-}
-
 fn find(home: &Home, who: &str) -> Ran {
     Ran::of(&mut anywhere(home, &["find", who, "--json"]))
 }
@@ -132,14 +118,14 @@ fn two_who_know_an_id_and_a_server_meet_and_find_each_other_again_after_one_has_
     assert_eq!(found["endpoints"][0], ben.json(&["status"])["listening"]);
     ann.ok(&["add", &ben.id(), "--as", "ben"]);
     ann.ok(&["send", "ben", "is that you?"]);
-    assert_eq!(received(&ben, "is that you?"), ann.id());
+    assert_eq!(text(&ben.comes("is that you?"), "from"), ann.id());
     ben.ok(&["add", &ann.id(), "--as", "ann"]);
     let sent = ben.json(&["send", "ann", "it is", "--wait", "device"]);
     assert_eq!(
         (&sent["status"], &sent["path"]),
         (&"on-device".into(), &"direct".into())
     );
-    assert_eq!(received(&ann, "it is"), ben.id());
+    assert_eq!(text(&ann.comes("it is"), "from"), ben.id());
     // ann is away while ben moves and takes a new noise key, and the server begins anew
     up_ann.signal("TERM");
     assert_eq!(up_ann.end().0, 0);
@@ -167,7 +153,7 @@ fn two_who_know_an_id_and_a_server_meet_and_find_each_other_again_after_one_has_
         (&sent["status"], &sent["path"]),
         (&"on-device".into(), &"direct".into())
     );
-    assert_eq!(received(&ben, "found you"), ann.id());
+    assert_eq!(text(&ben.comes("found you"), "from"), ann.id());
     // who has ended is not found any more
     up_ben.signal("TERM");
     assert_eq!(up_ben.end().0, 0);

@@ -39,16 +39,6 @@ impl Relay {
     }
 }
 
-pub(crate) fn acquaint(ann: &Home, ben: &Home) {
-    acquaint_as(ann, ben, ["ann", "ben"]);
-}
-
-/// The same, under these aliases.
-pub(crate) fn acquaint_as(ann: &Home, ben: &Home, [to_ben, to_ann]: [&str; 2]) {
-    ann.ok(&["add", &ben.card(), "--as", to_ann]);
-    ben.ok(&["add", &ann.card(), "--as", to_ben]);
-}
-
 pub(crate) fn stop(running: Running) {
     running.signal("TERM");
     let (code, log) = running.end();

@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use crate::{
-    invited::{Relay, acquaint_as, stop},
-    support::{Home, text},
+    invited::{Relay, stop},
+    support::{Home, acquaint_as, text},
 };
 
 /// Something to look for.

@@ -5,8 +5,8 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::{
-    invited::{Relay, acquaint, stop},
-    support::{Home, PATIENCE, parse_lines, text},
+    invited::{Relay, stop},
+    support::{Home, PATIENCE, acquaint, parse_lines, text},
 };
 
 /// Waits until the relay can give away prekeys: from now on its owner can be written to.
@@ -29,16 +29,9 @@ fn step<'a>(why: &'a Value, what: &str) -> &'a Value {
 /// The message with this text, once it has come by a relay.
 #[track_caller]
 fn received(home: &Home, body: &str) -> Value {
-    let from = Instant::now();
-    while from.elapsed() < PATIENCE {
-        let events = home.objects(&["recv", "--timeout", "20", "--ack"]);
-        let mut messages = events.into_iter().filter(|e| e["event"] == "message");
-        if let Some(message) = messages.find(|message| message["text"] == body) {
-            assert_eq!(message["path"], "relay");
-            return message;
-        }
-    }
-    panic!("{body:?} did not come");
+    let message = home.comes(body);
+    assert_eq!(message["path"], "relay");
+    message
 }
 
 /// `why` at the sender's: the relay that kept it, and the one that brought the confirmation.

@@ -4,26 +4,8 @@ use std::{path::Path, process::Command};
 
 use crate::support::{Home, Ran, acquainted, text};
 
-/// The texts that a home has received, in the order of its history.
-fn received(home: &Home, contact: &str) -> Vec<String> {
-    let lines = home.objects(&["history", contact]);
-    let lines = lines.iter().filter(|line| line["kind"] == "received");
-    lines.map(|line| text(line, "text")).collect()
-}
-
-fn grey(home: &Home, contact: &str) -> Vec<String> {
-    let lines = home.objects(&["history", contact]);
-    let lines = lines.iter().filter(|line| line["kind"] == "notice");
-    lines.map(|line| text(line, "text")).collect()
-}
-
 fn version(home: &Home) -> u64 {
     home.json(&["id"])["version"].as_u64().unwrap()
-}
-
-fn backup_file(home: &Home) -> String {
-    let path = home.beside().join("sremp.backup");
-    path.into_os_string().into_string().unwrap()
 }
 
 fn mode(path: &Path) -> u32 {
@@ -31,31 +13,18 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-fn arrives(home: &Home, contact: &str, message: &str) {
-    let args = [
-        "send",
-        contact,
-        message,
-        "--wait",
-        "device",
-        "--timeout",
-        "60",
-    ];
-    assert_eq!(text(&home.json(&args), "status"), "on-device");
-}
-
 #[test]
 fn a_home_restored_from_a_backup_of_before_gets_what_it_missed() {
     let (ann, ben) = acquainted();
     let (_ann, ben_up) = (ann.up(), ben.up());
-    arrives(&ann, "ben", "before");
-    arrives(&ben, "ann", "from ben");
-    let file = backup_file(&ben);
+    ann.delivers("ben", "before");
+    ben.delivers("ann", "from ben");
+    let file = ben.backup_file();
     let written = ben.json(&["backup", &file]);
     assert_eq!(text(&written, "file"), file);
     assert!(written["bytes"].as_u64().unwrap() > 10_000);
     assert_eq!(mode(Path::new(&file)), 0o600);
-    arrives(&ann, "ben", "after the backup");
+    ann.delivers("ben", "after the backup");
     let before = version(&ben);
     ben_up.kill();
     std::fs::rename(ben.path(), ben.beside().join("lost")).unwrap();
@@ -65,15 +34,15 @@ fn a_home_restored_from_a_backup_of_before_gets_what_it_missed() {
     assert_eq!(mode(&ben.path()), 0o700);
     assert!(restored["version"].as_u64().unwrap() > before);
     let _ben = ben.up();
-    arrives(&ann, "ben", "after the restoration");
-    arrives(&ben, "ann", "again");
+    ann.delivers("ben", "after the restoration");
+    ben.delivers("ann", "again");
     assert_eq!(
-        received(&ben, "ann"),
+        ben.texts("ann", "received"),
         ["before", "after the backup", "after the restoration"]
     );
-    assert_eq!(received(&ann, "ben"), ["from ben", "again"]);
-    assert_eq!(grey(&ben, "ann").len(), 1);
-    assert_eq!(grey(&ann, "ben").len(), 1);
+    assert_eq!(ann.texts("ben", "received"), ["from ben", "again"]);
+    assert_eq!(ben.texts("ann", "notice").len(), 1);
+    assert_eq!(ann.texts("ben", "notice").len(), 1);
     // nothing of the way is left beside the home
     let mut names: Vec<_> = std::fs::read_dir(ben.beside()).unwrap().collect();
     names.retain(|entry| {
@@ -88,9 +57,9 @@ fn a_copied_home_begins_its_sessions_anew_before_it_sends() {
     let (ann, ben) = acquainted();
     let _ann = ann.up();
     let ben_up = ben.up();
-    arrives(&ben, "ann", "one");
+    ben.delivers("ann", "one");
     // from now on each knows that the other answers
-    arrives(&ann, "ben", "and one back");
+    ann.delivers("ben", "and one back");
     ben_up.signal("TERM");
     assert_eq!(ben_up.end().0, 0);
     let copy = ben.beside().join("copy");
@@ -100,28 +69,28 @@ fn a_copied_home_begins_its_sessions_anew_before_it_sends() {
         .arg(&copy)
         .status();
     assert!(copied.unwrap().success());
-    arrives(&ben, "ann", "two");
+    ben.delivers("ann", "two");
     let before = version(&ben);
     // the copy knows nothing of the second message, and would use its key once more
     std::fs::remove_dir_all(ben.path()).unwrap();
     std::fs::rename(&copy, ben.path()).unwrap();
-    arrives(&ben, "ann", "three");
+    ben.delivers("ann", "three");
     assert!(version(&ben) > before);
-    assert_eq!(received(&ann, "ben"), ["one", "two", "three"]);
-    assert_eq!(grey(&ann, "ben").len(), 1);
-    assert_eq!(grey(&ben, "ann").len(), 1);
+    assert_eq!(ann.texts("ben", "received"), ["one", "two", "three"]);
+    assert_eq!(ann.texts("ben", "notice").len(), 1);
+    assert_eq!(ben.texts("ann", "notice").len(), 1);
     // noticed once, not at every start
     let after = version(&ben);
-    arrives(&ben, "ann", "four");
+    ben.delivers("ann", "four");
     assert_eq!(version(&ben), after);
-    assert_eq!(grey(&ann, "ben").len(), 1);
+    assert_eq!(ann.texts("ben", "notice").len(), 1);
 }
 
 #[test]
 fn a_home_on_another_machine_is_taken_for_a_copy() {
     let (ann, ben) = acquainted();
     let _ann = ann.up();
-    arrives(&ben, "ann", "one");
+    ben.delivers("ann", "one");
     let before = version(&ben);
     let elsewhere = |args: &[&str]| {
         let mut command = ben.command(args);
@@ -130,15 +99,15 @@ fn a_home_on_another_machine_is_taken_for_a_copy() {
     };
     elsewhere(&["send", "ann", "two", "--wait", "device", "--timeout", "60"]);
     assert!(version(&ben) > before);
-    assert_eq!(received(&ann, "ben"), ["one", "two"]);
+    assert_eq!(ann.texts("ben", "received"), ["one", "two"]);
 }
 
 #[test]
 fn a_home_that_moved_sends_nothing_any_more_and_goes_on_elsewhere() {
     let (ann, ben) = acquainted();
     let (_ann, ben_up) = (ann.up(), ben.up());
-    arrives(&ann, "ben", "before");
-    let file = backup_file(&ben);
+    ann.delivers("ben", "before");
+    let file = ben.backup_file();
     ben.json(&["move", &file]);
     let (code, _) = ben_up.end();
     assert_eq!(code, 0);
@@ -148,15 +117,15 @@ fn a_home_that_moved_sends_nothing_any_more_and_goes_on_elsewhere() {
     let new = Home::none();
     new.ok(&["restore", &file]);
     let _new = new.up();
-    arrives(&ann, "ben", "after");
-    assert_eq!(received(&new, "ann"), ["before", "after"]);
+    ann.delivers("ben", "after");
+    assert_eq!(new.texts("ann", "received"), ["before", "after"]);
 }
 
 #[test]
 fn nothing_is_restored_while_a_home_of_the_identity_is_in_use() {
     let ann = Home::of("Ann");
     ann.ok(&["config", "built_in_relay", "true"]);
-    let (file, second) = (backup_file(&ann), ann.beside().join("second"));
+    let (file, second) = (ann.backup_file(), ann.beside().join("second"));
     let up = ann.up();
     ann.ok(&["backup", &file]);
     let beside = || {
@@ -186,7 +155,7 @@ fn a_backup_needs_the_passphrase_of_its_home() {
         Ran::of(command.env("SREMP_PASSPHRASE", passphrase))
     };
     assert_eq!(with("right", &["init", "--name", "Ann"]).code, 0);
-    let file = backup_file(&ann);
+    let file = ann.backup_file();
     let made = with("right", &["backup", &file]);
     assert_eq!((made.code, made.stderr.as_str()), (0, ""), "{made:?}");
     std::fs::rename(ann.path(), ann.beside().join("lost")).unwrap();
@@ -200,7 +169,7 @@ fn a_backup_needs_the_passphrase_of_its_home() {
 #[test]
 fn a_file_that_is_no_whole_backup_restores_nothing() {
     let ann = Home::of("Ann");
-    let file = backup_file(&ann);
+    let file = ann.backup_file();
     let made = ann.run(&["backup", &file]);
     assert_eq!(made.code, 0);
     assert!(made.stderr.contains("no passphrase"), "{made:?}");

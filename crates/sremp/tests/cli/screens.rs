@@ -4,24 +4,8 @@ use serde_json::Value;
 
 use crate::support::{Home, Running, acquainted, text};
 
-fn arrives(home: &Home, contact: &str, message: &str) -> String {
-    let args = [
-        "send",
-        contact,
-        message,
-        "--wait",
-        "device",
-        "--timeout",
-        "30",
-    ];
-    let sent = home.json(&args);
-    assert_eq!(text(&sent, "status"), "on-device");
-    text(&sent, "msg_id")
-}
-
 fn backup_of(home: &Home) -> String {
-    let path = home.beside().join("sremp.backup");
-    let file = path.into_os_string().into_string().unwrap();
+    let file = home.backup_file();
     home.ok(&["backup", &file]);
     file
 }
@@ -36,7 +20,7 @@ fn what_is_said_changed_and_taken_back_is_seen_on_a_screen_also_after_it_was_awa
     let (ann, ben) = acquainted();
     ann.ok(&["config", "built_in_relay", "true"]);
     let (_ann_up, _ben_up) = (ann.up(), ben.up());
-    arrives(&ann, "ben", "before the backup");
+    ann.delivers("ben", "before the backup");
     let screen = Home::none();
     let made = screen.json(&["restore", &backup_of(&ann), "--screen"]);
     assert_eq!(text(&made, "id"), ann.id());
@@ -45,9 +29,9 @@ fn what_is_said_changed_and_taken_back_is_seen_on_a_screen_also_after_it_was_awa
 
     let screen_up = screen.up();
     let reader = screen.start(&["recv", "--json", "--follow"]);
-    let first = arrives(&ben, "ann", "a message in");
+    let first = ben.delivers("ann", "a message in");
     event(&reader, "message", |event| event["text"] == "a message in");
-    arrives(&ann, "ben", "a message out");
+    ann.delivers("ben", "a message out");
     ben.ok(&["edit", &first, "a message changed", "--wait", "device"]);
     event(&reader, "edited", |event| {
         event["text"] == "a message changed"
@@ -55,7 +39,7 @@ fn what_is_said_changed_and_taken_back_is_seen_on_a_screen_also_after_it_was_awa
     drop(reader);
     screen_up.kill();
 
-    let second = arrives(&ben, "ann", "while it was away");
+    let second = ben.delivers("ann", "while it was away");
     ben.ok(&["delete", &first, "--wait", "device"]);
     ben.ok(&["react", &second, "+", "--wait", "device"]);
     let _screen_up = screen.up();
@@ -87,8 +71,8 @@ fn a_screen_runs_beside_its_home_and_changes_nothing() {
         screen.run(args).refused(2, "a screen of Ann");
     }
     // it went on being one and the same client to its contacts
-    arrives(&ben, "ann", "to the home");
-    arrives(&ann, "ben", "from the home");
+    ben.delivers("ann", "to the home");
+    ann.delivers("ben", "from the home");
     let status = ann.json(&["status"]);
     assert_eq!(status["screens"], 1, "a home knows how many look on");
     assert_eq!(status["warnings"].as_array().unwrap().len(), 0, "{status}");

@@ -6,7 +6,7 @@ use std::{
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -127,6 +127,43 @@ impl Home {
         parse_lines(&self.ok(&all))
     }
 
+    /// The texts of this kind in a conversation, in its order.
+    #[track_caller]
+    pub(crate) fn texts(&self, contact: &str, kind: &str) -> Vec<String> {
+        let lines = self.objects(&["history", contact, "--limit", "1000"]);
+        let lines = lines.iter().filter(|line| line["kind"] == kind);
+        lines.map(|line| text(line, "text")).collect()
+    }
+
+    /// Sends a message that arrives within a minute; its id.
+    #[track_caller]
+    pub(crate) fn delivers(&self, contact: &str, message: &str) -> String {
+        let wait = ["--wait", "device", "--timeout", "60"];
+        let sent = self.json(&[&["send", contact, message][..], &wait].concat());
+        assert_eq!(text(&sent, "status"), "on-device");
+        text(&sent, "msg_id")
+    }
+
+    /// The event with this text, once it has come; it is acknowledged.
+    #[track_caller]
+    pub(crate) fn comes(&self, body: &str) -> Value {
+        let from = Instant::now();
+        while from.elapsed() < PATIENCE {
+            let events = self.objects(&["recv", "--timeout", "20", "--ack"]);
+            let mut texts = events.into_iter().filter(|event| event["text"] == body);
+            if let Some(event) = texts.next() {
+                return event;
+            }
+        }
+        panic!("{body:?} did not come");
+    }
+
+    /// Where a backup of this home may be.
+    pub(crate) fn backup_file(&self) -> String {
+        let path = self.beside().join("sremp.backup");
+        path.into_os_string().into_string().unwrap()
+    }
+
     pub(crate) fn card(&self) -> String {
         text(&self.json(&["id"]), "card")
     }
@@ -152,9 +189,19 @@ impl Home {
 /// Two people who have added each other.
 pub(crate) fn acquainted() -> (Home, Home) {
     let (ann, ben) = (Home::of("Ann"), Home::of("Ben"));
-    ann.ok(&["add", &ben.card(), "--as", "ben"]);
-    ben.ok(&["add", &ann.card(), "--as", "ann"]);
+    acquaint(&ann, &ben);
     (ann, ben)
+}
+
+/// The two add each other.
+pub(crate) fn acquaint(ann: &Home, ben: &Home) {
+    acquaint_as(ann, ben, ["ann", "ben"]);
+}
+
+/// The same, under these aliases.
+pub(crate) fn acquaint_as(ann: &Home, ben: &Home, [to_ben, to_ann]: [&str; 2]) {
+    ann.ok(&["add", &ben.card(), "--as", to_ann]);
+    ben.ok(&["add", &ann.card(), "--as", to_ben]);
 }
 
 fn piped(command: &mut Command) -> &mut Command {

@@ -2,8 +2,12 @@
 
 pub(crate) mod small_disk;
 
+use std::path::Path;
+
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 use sremp_client::{
+    config::Config,
+    home::{Home, HomeError, Passphrase},
     store::{ContactRow, NewContact, NewMessage, Store, StoreError, Tx},
     view::{MessageKind, Standing, Status},
 };
@@ -22,6 +26,27 @@ pub(crate) fn at(millis: u64) -> UnixMillis {
 
 pub(crate) fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
+}
+
+/// A home without a passphrase, with the settings of a new one.
+pub(crate) fn make_home(path: &Path) -> Result<Home, HomeError> {
+    let home = Home::at(path);
+    let config = Config::default();
+    home.create(&Passphrase::None, &config, &somebody(1), at(0), &mut rng(1))?;
+    Ok(home)
+}
+
+/// Opens the store of such a home, which nobody has open.
+pub(crate) fn open(home: &Home) -> Result<Store, HomeError> {
+    home.open(&home.lock()?, &Passphrase::None)
+}
+
+/// All bytes of the files in a directory.
+pub(crate) fn files(directory: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(directory).unwrap();
+    files
+        .flat_map(|f| std::fs::read(f.unwrap().path()).unwrap())
+        .collect()
 }
 
 /// Somebody with keys made of a number.

@@ -2,26 +2,22 @@
 
 use std::time::Duration;
 
-use sremp_client::view::{Command, ErrorKind, EventKind, MessageKind, Reply, Status};
+use sremp_client::view::{ErrorKind, EventKind, MessageKind, Status};
 use sremp_core::session::content::Body;
-use sremp_sim::{Alone, Faults, Scripted, World};
+use sremp_sim::{Faults, World};
 
-use super::{HOUR, SECOND, ann_and_ben, events, found, lines, messages, say, timer};
-use crate::seeds;
-
-const MINUTE: u64 = 60 * SECOND;
+use super::{messages, say, timer};
+use crate::{
+    HOUR, MINUTE, SECOND,
+    people::{ann_and_ben, ben_and_scripted_ann},
+    seeds,
+};
 
 /// What the store still holds of messages, without looking at it as a reader does.
 fn kept(world: &mut World, node: usize, word: &str) -> bool {
     let store = &mut world.node(node).store;
     let found = store.transaction(|tx| tx.search(word, 10));
     !found.expect("the store is read").is_empty()
-}
-
-fn notices(world: &mut World, node: usize, contact: &str) -> Vec<String> {
-    let lines = world.history(node, contact).into_iter();
-    let notices = lines.filter(|line| line.kind == MessageKind::Notice);
-    notices.map(|line| line.text).collect()
 }
 
 #[test]
@@ -41,7 +37,7 @@ fn messages_after_a_timer_disappear_on_both_sides_and_those_before_stay() {
             assert_eq!(timed.count(), 2, "both say until when");
         }
         world.run(4 * MINUTE);
-        assert_eq!(found(&mut world, 1, "of ann"), 1, "not before their time");
+        assert_eq!(world.found(1, "of ann").len(), 1, "not before their time");
         if restarted {
             // off when the time comes
             world.leave(1);
@@ -63,7 +59,7 @@ fn messages_after_a_timer_disappear_on_both_sides_and_those_before_stay() {
             for text in ["of ann", "of ben"] {
                 assert!(!kept(&mut world, node, text), "{text} is still with {node}");
             }
-            assert_eq!(found(&mut world, node, "before"), 1);
+            assert_eq!(world.found(node, "before").len(), 1);
             assert_eq!(
                 world
                     .history(node, other)
@@ -191,11 +187,11 @@ fn both_are_told_of_a_timer_and_who_set_it() {
     world.command(0, timer("ben", 86_400));
     world.run(10 * SECOND);
     assert_eq!(
-        notices(&mut world, 0, "ben"),
+        world.notices(0, "ben"),
         ["new messages disappear after 1 day, set by you"]
     );
     assert_eq!(
-        notices(&mut world, 1, "ann"),
+        world.notices(1, "ann"),
         ["new messages disappear after 1 day, set by ann"]
     );
     let told = world.events(1).into_iter().find_map(|e| match e.event {
@@ -207,8 +203,8 @@ fn both_are_told_of_a_timer_and_who_set_it() {
     world.command(1, timer("ann", 0));
     world.run(10 * SECOND);
     let stay = "new messages do not disappear any more, set by";
-    assert_eq!(notices(&mut world, 0, "ben")[1], format!("{stay} ben"));
-    assert_eq!(notices(&mut world, 1, "ann")[1], format!("{stay} you"));
+    assert_eq!(world.notices(0, "ben")[1], format!("{stay} ben"));
+    assert_eq!(world.notices(1, "ann")[1], format!("{stay} you"));
     let short = world.try_command(0, timer("ben", 29)).unwrap_err();
     assert_eq!(short.kind, ErrorKind::Usage);
     assert!(short.message.contains("30 seconds"), "{short}");
@@ -237,14 +233,7 @@ fn of_two_timers_that_cross_the_later_holds_on_both_sides() {
         world.run(SECOND);
         world.set_reachable(1, true);
         world.run(HOUR);
-        let held = |world: &mut World| {
-            [0, 1].map(
-                |node| match world.command(node, Command::Contacts { requests: false }) {
-                    Reply::Contacts { contacts } => contacts[0].timer,
-                    other => panic!("{other:?}"),
-                },
-            )
-        };
+        let held = |world: &mut World| [0, 1].map(|node| world.contacts(node)[0].timer);
         let [anns, bens] = held(&mut world);
         assert_eq!(anns, bens, "seed {seed}");
         if ahead == 0 && seed > 0 {
@@ -277,7 +266,7 @@ fn many_that_are_due_are_shown_no_more_and_erased_little_by_little() {
             .expect("a search")
             .len()
     };
-    assert_eq!(found(&mut world, 0, "zanzibar"), 0, "none is shown");
+    assert_eq!(world.found(0, "zanzibar").len(), 0, "none is shown");
     let after_one = left(&mut world);
     assert!(
         (1..400).contains(&after_one),
@@ -295,9 +284,7 @@ fn many_that_are_due_are_shown_no_more_and_erased_little_by_little() {
 
 #[test]
 fn timers_that_are_meant_badly_lose_nothing_that_was_not_read() {
-    let mut ben = Alone::new("ben");
-    let mut ann = Scripted::known_to(&mut ben, "ann");
-    let link = ben.connect(ann.identity.identity());
+    let (mut ben, mut ann, link) = ben_and_scripted_ann(1);
     let session = ann.start_session(&mut ben, link);
     for (n, seconds) in [1, u32::MAX, 2, 29].into_iter().enumerate() {
         let set = ann.content(&mut ben, Body::Timer { seconds });
@@ -305,8 +292,7 @@ fn timers_that_are_meant_badly_lose_nothing_that_was_not_read() {
             ann.send(&mut ben, link, &session, &set).0,
             "confirmed like a message"
         );
-        let text = ann.content(&mut ben, Body::Text(format!("text {n}")));
-        assert!(ann.send(&mut ben, link, &session, &text).0);
+        assert!(ann.write(&mut ben, link, &session, &format!("text {n}")));
         ben.pass(Duration::from_secs(24 * 60 * 60));
     }
     let all = messages(&mut ben, "ann");
@@ -325,9 +311,7 @@ fn timers_that_are_meant_badly_lose_nothing_that_was_not_read() {
 
 #[test]
 fn timers_by_the_thousand_leave_one_line_and_one_event() {
-    let mut ben = Alone::new("ben");
-    let mut ann = Scripted::known_to(&mut ben, "ann");
-    let link = ben.connect(ann.identity.identity());
+    let (mut ben, mut ann, link) = ben_and_scripted_ann(1);
     let session = ann.start_session(&mut ben, link);
     for n in 0..300 {
         let set = ann.content(
@@ -339,13 +323,13 @@ fn timers_by_the_thousand_leave_one_line_and_one_event() {
         ann.send(&mut ben, link, &session, &set);
         ben.pass(Duration::from_secs(1));
     }
-    let lines = lines(&mut ben, "ann");
+    let lines = ben.history("ann");
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!(
         lines[0].text,
         "new messages disappear after 31 seconds, set by ann"
     );
-    let told = events(&mut ben);
+    let told = ben.events();
     let told = told
         .iter()
         .filter(|e| matches!(e.event, EventKind::Timer { .. }));

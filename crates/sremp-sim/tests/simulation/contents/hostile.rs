@@ -9,9 +9,10 @@ use sremp_core::{
     session::content::Body,
 };
 use sremp_net::LinkId;
-use sremp_sim::{Alone, Scripted};
+use sremp_sim::{Alone, Scripted, commands::send};
 
-use super::{events, lines, messages, sent};
+use super::{messages, sent};
+use crate::people::ben_and_scripted_ann;
 
 /// Ben, and Ann, who writes what the test says.
 struct Pair {
@@ -30,9 +31,7 @@ fn id(seq: u64) -> MsgId {
 
 impl Pair {
     fn new() -> Self {
-        let mut ben = Alone::new("ben");
-        let mut ann = Scripted::known_to(&mut ben, "ann");
-        let link = ben.connect(ann.identity.identity());
+        let (mut ben, mut ann, link) = ben_and_scripted_ann(1);
         let session = ann.start_session(&mut ben, link);
         Self {
             ben,
@@ -75,15 +74,7 @@ impl Pair {
 
     /// Ben writes; the id.
     fn ben_says(&mut self, text: &str) -> MsgId {
-        let send = Command::Send {
-            contact: "ann".to_owned(),
-            text: text.to_owned(),
-            reply_to: None,
-            key: None,
-            wait: sremp_client::view::Wait::Outbox,
-            timeout_ms: 0,
-        };
-        let reply = self.ben.command(send).unwrap();
+        let reply = self.ben.command(send("ann", text)).unwrap();
         sent(reply).parse().unwrap()
     }
 
@@ -92,7 +83,7 @@ impl Pair {
     }
 
     fn refused(&mut self, cause: &str) -> u64 {
-        self.ben.status().refused.get(cause).copied().unwrap_or(0)
+        self.ben.refused(cause)
     }
 }
 
@@ -151,7 +142,7 @@ fn what_is_gone_or_not_understood_is_not_written_anew() {
     assert!(seen[0].deleted && seen[0].text.is_empty() && seen[0].reactions.is_empty());
     assert_eq!(pair.refused("change-of-what-is-gone"), 6);
     let mut unknown = pair.make(Body::Delete { msg_id: id(9) });
-    let seq = lines(&mut pair.ben, "ann").len();
+    let seq = pair.ben.history("ann").len();
     unknown[1] = 0x09; // a group's, of a newer version
     pair.send(&unknown);
     let placeholder = pair.messages().remove(1);
@@ -184,12 +175,10 @@ fn the_last_edit_by_its_authors_order_holds_whenever_it_comes() {
         pair.send(&edits[at]);
     }
     assert_eq!(pair.messages()[0].text, "fourth");
-    let told = events(&mut pair.ben)
-        .into_iter()
-        .filter_map(|e| match e.event {
-            EventKind::Edited { text, .. } => Some(text),
-            _ => None,
-        });
+    let told = pair.ben.events().into_iter().filter_map(|e| match e.event {
+        EventKind::Edited { text, .. } => Some(text),
+        _ => None,
+    });
     assert_eq!(told.collect::<Vec<_>>(), ["fourth"]);
 }
 
@@ -243,7 +232,7 @@ fn a_change_that_comes_before_its_message_counts_when_that_comes() {
     );
     assert_eq!(seen[1].reactions[0].reaction, "!");
     assert!(seen[2].deleted && seen[2].text.is_empty());
-    let gaps = lines(&mut pair.ben, "ann");
+    let gaps = pair.ben.history("ann");
     assert!(gaps.iter().all(|line| line.kind != MessageKind::Notice));
 }
 
@@ -271,7 +260,7 @@ fn edits_and_reactions_by_the_thousand_leave_one_text_and_one_event_each() {
     let mut pair = Pair::new();
     let own = pair.ben_says("ben's");
     pair.text("hers");
-    let before = events(&mut pair.ben).len();
+    let before = pair.ben.events().len();
     for n in 0..300 {
         pair.edit(id(1), &format!("edit {n}"));
         pair.react(own, &format!("r{n}"));
@@ -284,7 +273,7 @@ fn edits_and_reactions_by_the_thousand_leave_one_text_and_one_event_each() {
     assert_eq!(seen[0].reactions.len(), 1);
     assert_eq!(seen[0].reactions[0].reaction, "r299");
     assert_eq!(seen[1].reactions.len(), 1);
-    assert_eq!(events(&mut pair.ben).len(), before + 3);
+    assert_eq!(pair.ben.events().len(), before + 3);
 }
 
 #[test]

@@ -5,28 +5,11 @@ mod disappearing;
 mod hostile;
 mod together;
 
-use sremp_client::view::{Action, Command, Event, MessageKind, MessageView, Reply, SentView, Wait};
-use sremp_sim::{Alone, World};
-
-const SECOND: u64 = 1_000;
-const HOUR: u64 = 3_600_000;
-
-fn ann_and_ben(seed: u64) -> World {
-    let mut world = World::new(seed);
-    let ann = world.join("ann");
-    let ben = world.join("ben");
-    world.add(ann, ben);
-    world.add(ben, ann);
-    world
-}
-
-fn act(action: Action) -> Command {
-    Command::Act {
-        action,
-        wait: Wait::Outbox,
-        timeout_ms: 0,
-    }
-}
+use sremp_client::view::{Action, Command, MessageKind, MessageView, Reply, SentView, Wait};
+use sremp_sim::{
+    Alone, World,
+    commands::{act, send},
+};
 
 fn edit(msg_id: &str, text: &str) -> Command {
     act(Action::Edit {
@@ -76,55 +59,12 @@ fn sent(reply: Reply) -> String {
 
 /// Sends a text; its id.
 fn say(world: &mut World, node: usize, contact: &str, text: &str) -> String {
-    let send = Command::Send {
-        contact: contact.to_owned(),
-        text: text.to_owned(),
-        reply_to: None,
-        key: None,
-        wait: Wait::Outbox,
-        timeout_ms: 0,
-    };
-    sent(world.command(node, send))
-}
-
-fn found(world: &mut World, node: usize, words: &str) -> usize {
-    let search = Command::Search {
-        words: words.to_owned(),
-        limit: 10,
-    };
-    match world.command(node, search) {
-        Reply::Messages { messages } => messages.len(),
-        other => panic!("{other:?}"),
-    }
+    sent(world.command(node, send(contact, text)))
 }
 
 /// The messages of a conversation of somebody alone, without notices.
 fn messages(client: &mut Alone, contact: &str) -> Vec<MessageView> {
-    let mut lines = lines(client, contact);
+    let mut lines = client.history(contact);
     lines.retain(|line| line.kind != MessageKind::Notice);
     lines
-}
-
-fn lines(client: &mut Alone, contact: &str) -> Vec<MessageView> {
-    let history = Command::History {
-        contact: contact.to_owned(),
-        before: None,
-        limit: 1_000,
-    };
-    match client.command(history) {
-        Ok(Reply::Messages { messages }) => messages,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn events(client: &mut Alone) -> Vec<Event> {
-    let events = Command::Events {
-        after: Some(0),
-        limit: 1_000,
-        wait_ms: 0,
-    };
-    match client.command(events) {
-        Ok(Reply::Events { events, .. }) => events,
-        other => panic!("{other:?}"),
-    }
 }

@@ -4,10 +4,10 @@ use sremp_client::view::{
     Action, Command, ErrorKind, EventKind, MessageKind, MessageView, ReactionView, Reply, Status,
     Wait, WhyStep,
 };
-use sremp_sim::{Faults, World};
+use sremp_sim::{Faults, World, commands::add};
 
-use super::{HOUR, SECOND, ann_and_ben, delete, edit, found, react, reply, say, sent};
-use crate::seeds;
+use super::{delete, edit, react, reply, say, sent};
+use crate::{HOUR, SECOND, people::ann_and_ben, seeds};
 
 /// What a person sees of a message, apart from who it is and when it came.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,8 +67,8 @@ fn an_edit_replaces_the_text_on_both_sides_and_in_the_search() {
         assert_eq!(line.text, "see you at harbour");
         let edited = line.edited_at.expect("it says that it was edited");
         assert!(edited > line.sent_at, "and when");
-        assert_eq!(found(&mut world, node, "zanzibar"), 0);
-        assert_eq!(found(&mut world, node, "harbour"), 1);
+        assert_eq!(world.found(node, "zanzibar").len(), 0);
+        assert_eq!(world.found(node, "harbour").len(), 1);
     }
     let told = world.events(1).into_iter().filter_map(|e| match e.event {
         EventKind::Message { text, .. } => Some(("message", text)),
@@ -98,7 +98,7 @@ fn a_message_that_is_taken_back_leaves_its_place_and_no_word() {
         assert_eq!([&lines[0].msg_id, &lines[1].msg_id], [&id, &after]);
         assert!(lines[0].deleted && lines[0].text.is_empty());
         assert!(lines[0].reactions.is_empty());
-        assert_eq!(found(&mut world, node, "zanzibar"), 0);
+        assert_eq!(world.found(node, "zanzibar").len(), 0);
     }
     let reacted = world.events(0).into_iter().find_map(|e| match e.event {
         EventKind::Reaction { reaction, gone, .. } => Some((reaction, gone)),
@@ -214,15 +214,7 @@ fn an_action_is_awaited_and_explained_by_an_id_of_its_own() {
     world.set_reachable(1, false);
     let waiting = sent(world.command(0, edit(&id, "hello again")));
     assert_ne!(waiting, id);
-    let why = |world: &mut World| match world.command(
-        0,
-        Command::Why {
-            msg_id: waiting.clone(),
-        },
-    ) {
-        Reply::Why(view) => view,
-        other => panic!("{other:?}"),
-    };
+    let why = |world: &mut World| world.why(0, &waiting);
     assert_eq!(why(&mut world).status, Some(Status::Queued));
     world.run(HOUR);
     world.restart(0);
@@ -257,24 +249,13 @@ fn a_first_word_that_is_a_timer_or_a_changed_request_arrives_once_accepted() {
     world.command(ann, edit(&id, "may I write?"));
     world.command(ann, super::timer("ben", 3_600));
     world.run(60 * SECOND);
-    let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: true })
-    else {
-        panic!("no requests");
-    };
+    let contacts = world.requests(ben);
     assert_eq!(contacts[0].request_text.as_deref(), Some("may I rite?"));
     assert_eq!(contacts[0].timer, None, "a stranger sets nothing");
-    let accept = Command::Add {
-        who: contacts[0].id.clone(),
-        alias: Some("ann".to_owned()),
-        despite_confusable: false,
-    };
-    world.command(ben, accept);
+    world.command(ben, add(&contacts[0].id, Some("ann")));
     world.run(HOUR);
     assert_eq!(world.received(ben, "ann"), ["may I write?"]);
-    let Reply::Contacts { contacts } = world.command(ben, Command::Contacts { requests: false })
-    else {
-        panic!("no contacts");
-    };
+    let contacts = world.contacts(ben);
     assert_eq!(contacts[0].timer, Some(3_600));
 }
 
@@ -337,11 +318,7 @@ fn both_see_the_same_in_the_end_whatever_dies() {
             "seed {seed}: the test does what it says"
         );
         for (node, other) in [(0, "ben"), (1, "ann")] {
-            let statuses = world.statuses(node, other);
-            assert!(
-                statuses.iter().all(|s| *s == Status::OnDevice),
-                "seed {seed}"
-            );
+            assert!(world.all_arrived(node, other), "seed {seed}");
         }
     }
 }

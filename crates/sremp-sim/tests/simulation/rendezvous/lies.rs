@@ -4,6 +4,7 @@ use sremp_client::view::{Command, ErrorKind, RegisterAs, Reply};
 use sremp_sim::{Lie, World};
 
 use super::people::*;
+use crate::{DAY, HOUR, MINUTE};
 
 #[test]
 fn a_server_that_gives_pages_for_ever_is_left_after_a_few() {
@@ -41,7 +42,7 @@ fn a_server_that_lies_is_not_believed_and_another_is() {
         assert_eq!(found.endpoints, ["elsewhere:4000"], "{lie:?}");
         assert_eq!(found.servers, ["honest:4000"], "{lie:?}");
         if let Some(counted) = counted {
-            assert!(status(&mut world, ann).refused[counted] >= 1, "{lie:?}");
+            assert!(world.status(ann).refused[counted] >= 1, "{lie:?}");
         }
     }
 }
@@ -83,7 +84,7 @@ fn of_a_contact_nothing_older_is_taken_than_what_is_known() {
     world.rendezvous(server).lie = Lie::GivesTheFirst;
     let error = find(&mut world, ann, ben).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Network);
-    assert!(status(&mut world, ann).refused["STALE_SEQ"] >= 1);
+    assert!(world.status(ann).refused["STALE_SEQ"] >= 1);
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn a_liar_that_tells_of_thousands_fills_eight_places() {
         panic!("no servers");
     };
     assert_eq!(view.candidates.len(), 8);
-    assert_eq!(status(&mut world, ann).refused["candidate-server"], 55);
+    assert_eq!(world.status(ann).refused["candidate-server"], 55);
     // they are remembered, and forgotten when their word is over
     world.restart(ann);
     let Reply::Servers(view) = world.command(ann, Command::Servers) else {

@@ -1,10 +1,10 @@
 //! People who know no more of each other than an id meet, and find each other again.
 
-use sremp_client::view::{Command, ErrorKind, RegisterAs, Status};
+use sremp_client::view::{Command, ErrorKind, RegisterAs};
 use sremp_sim::{Faults, World};
 
 use super::people::*;
-use crate::seeds;
+use crate::{HOUR, MINUTE, seeds};
 
 #[test]
 fn two_who_know_only_each_others_ids_meet_and_write() {
@@ -27,8 +27,7 @@ fn two_who_know_only_each_others_ids_meet_and_write() {
 fn whoever_moves_and_changes_the_noise_key_is_found_again() {
     for seed in seeds(30) {
         let (mut world, server, ann, ben) = pair(seed);
-        world.add(ann, ben);
-        world.add(ben, ann);
+        world.introduce(ann, ben);
         world.send(ann, "ben", "one");
         world.run(MINUTE);
         // ann sleeps while ben moves: nothing but the server can tell her
@@ -63,8 +62,7 @@ fn whoever_goes_on_right_after_being_found_is_found_again_within_seconds() {
             config.advertise = None;
         });
         let ben = join(&mut world, "ben", &[server]);
-        world.add(ann, ben);
-        world.add(ben, ann);
+        world.introduce(ann, ben);
         world.run(MINUTE);
         for (n, place) in ["here", "there", "yonder"].into_iter().enumerate() {
             moves_to(&mut world, ben, place);
@@ -104,11 +102,7 @@ fn a_message_is_looked_up_sent_and_confirmed_whatever_dies() {
         world.run(HOUR);
         let wanted: Vec<String> = (0..5).map(|n| n.to_string()).collect();
         assert_eq!(world.received(ben, "ann"), wanted, "seed {seed}");
-        let statuses = world.statuses(ann, "ben");
-        assert!(
-            statuses.iter().all(|s| *s == Status::OnDevice),
-            "seed {seed}"
-        );
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
     }
 }
 
@@ -164,7 +158,7 @@ fn those_who_are_listed_are_browsed_by_those_who_are_registered() {
     assert!(view.people.iter().all(|p| p.online == Some(true)));
     assert!(!ids.contains(&world.id(hidden).to_string()));
     // nobody is added by looking
-    assert_eq!(status(&mut world, ann).contacts, 0);
+    assert_eq!(world.status(ann).contacts, 0);
     register(&mut world, ann, RegisterAs::Off);
     let error = browse(&mut world, ann).unwrap_err();
     assert!(error.message.contains("sremp register"), "{error}");

@@ -2,15 +2,9 @@
 
 use sremp_client::{
     config::{Config, RendezvousPlace},
-    view::{
-        BrowseView, Command, CommandError, FoundView, RegisterAs, RegisterView, Reply, StatusView,
-    },
+    view::{BrowseView, Command, CommandError, FoundView, RegisterAs, RegisterView, Reply},
 };
-use sremp_sim::World;
-
-pub(crate) const MINUTE: u64 = 60_000;
-pub(crate) const HOUR: u64 = 60 * MINUTE;
-pub(crate) const DAY: u64 = 24 * HOUR;
+use sremp_sim::{World, commands::add};
 
 pub(crate) fn at(world: &mut World, servers: &[usize]) -> Option<Vec<RendezvousPlace>> {
     let links = servers.iter().map(|s| world.rendezvous(*s).link());
@@ -41,12 +35,8 @@ pub(crate) fn join_with(
 
 /// Somebody adds another by the id, and so accepts a request.
 pub(crate) fn add_id(world: &mut World, node: usize, other: usize, alias: Option<&str>) {
-    let command = Command::Add {
-        who: world.id(other).to_string(),
-        alias: alias.map(str::to_owned),
-        despite_confusable: false,
-    };
-    world.command(node, command);
+    let who = world.id(other).to_string();
+    world.command(node, add(&who, alias));
 }
 
 /// Ann and Ben, who use one server.
@@ -94,13 +84,6 @@ pub(crate) fn register(world: &mut World, node: usize, visibility: RegisterAs) -
     };
     match world.command_within(node, command, 20_000) {
         Some(Ok(Reply::Register(view))) => view,
-        other => panic!("{other:?}"),
-    }
-}
-
-pub(crate) fn status(world: &mut World, node: usize) -> StatusView {
-    match world.command(node, Command::Status) {
-        Reply::Status(view) => view,
         other => panic!("{other:?}"),
     }
 }

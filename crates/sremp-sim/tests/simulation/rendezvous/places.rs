@@ -4,9 +4,10 @@ use sremp_client::{
     config::Direct,
     view::{Choice, Command, Status},
 };
-use sremp_sim::{Lie, World};
+use sremp_sim::{Lie, World, commands::direct};
 
 use super::people::*;
+use crate::{HOUR, MINUTE};
 
 #[test]
 fn places_inside_a_network_are_not_dialled_because_a_server_told_them() {
@@ -20,8 +21,8 @@ fn places_inside_a_network_are_not_dialled_because_a_server_told_them() {
     add_id(&mut world, ann, ben, Some("ben"));
     world.send(ann, "ben", "hello?");
     world.run(10 * MINUTE);
-    assert_eq!(status(&mut world, ben).requests, 0);
-    assert!(status(&mut world, ann).refused["private-address"] >= 1);
+    assert_eq!(world.status(ben).requests, 0);
+    assert!(world.status(ann).refused["private-address"] >= 1);
 }
 
 #[test]
@@ -56,7 +57,7 @@ fn whom_a_server_cannot_dial_back_it_still_keeps_with_relays() {
     });
     world.run(MINUTE);
     assert_eq!(places(&mut world, server, ben), ["relay:4000"]);
-    let view = status(&mut world, ben);
+    let view = world.status(ben);
     let told = &view.rendezvous[0];
     assert!(
         told.relays_only && told.registered_until.is_some(),
@@ -73,7 +74,7 @@ fn whoever_listens_everywhere_registers_the_address_that_the_server_sees() {
     world.run(MINUTE);
     assert_eq!(places(&mut world, server, node), ["9.9.0.0:4000"]);
     assert_eq!(
-        status(&mut world, node).advertised.as_deref(),
+        world.status(node).advertised.as_deref(),
         Some("9.9.0.0:4000")
     );
 }
@@ -88,10 +89,7 @@ fn behind_a_router_only_what_it_maps_is_registered_and_that_is_taken_back() {
     world.map(node, Some("9.9.9.9:5000"));
     world.run(MINUTE);
     assert_eq!(places(&mut world, server, node), ["9.9.9.9:5000"]);
-    assert_eq!(
-        status(&mut world, node).mapped.as_deref(),
-        Some("9.9.9.9:5000")
-    );
+    assert_eq!(world.status(node).mapped.as_deref(), Some("9.9.9.9:5000"));
     world.map(node, None);
     world.run(MINUTE);
     assert!(places(&mut world, server, node).is_empty());
@@ -120,14 +118,13 @@ fn contacts_are_told_of_ones_place_once_and_not_each_time_the_client_begins() {
     let node = anywhere(&mut world, server, false);
     let ben = join(&mut world, "ben", &[server]);
     world.run(MINUTE);
-    world.add(node, ben);
-    world.add(ben, node);
+    world.introduce(node, ben);
     world.send(node, "ben", "hello");
     world.run(MINUTE);
     world.send(ben, "node", "hello");
     world.run(MINUTE);
     world.set_reachable(ben, false);
-    let waits = |world: &mut World| status(world, node).queued;
+    let waits = |world: &mut World| world.status(node).queued;
     let before = waits(&mut world);
     for _ in 0..5 {
         world.restart(node);
@@ -197,8 +194,7 @@ fn who_is_off_is_looked_for_and_not_dialled_where_a_server_finds_it() {
     let link = world.relay(relay).link();
     world.run(MINUTE);
     add_id(&mut world, ann, ben, Some("ben"));
-    let (contact, direct) = ("ben".to_owned(), Choice::Off);
-    world.command(ann, Command::SetDirect { contact, direct });
+    world.command(ann, direct("ben", Choice::Off));
     world.send(ann, "ben", "by a relay, if you have one");
     world.run(10 * MINUTE);
     assert_eq!(places(&mut world, server, ben), ["ben:4000"]);
@@ -217,7 +213,7 @@ fn an_address_inside_that_a_server_guesses_is_told_to_nobody() {
     let node = anywhere(&mut world, server, true);
     world.run(MINUTE);
     assert!(places(&mut world, server, node).is_empty());
-    assert_eq!(status(&mut world, node).advertised, None);
+    assert_eq!(world.status(node).advertised, None);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use sremp_client::view::{Command, RegisterAs, Reply};
 use sremp_sim::{Lie, World};
 
 use super::people::*;
+use crate::{DAY, HOUR, MINUTE};
 
 #[test]
 fn a_registration_lasts_while_the_client_runs_and_not_much_longer() {
@@ -41,7 +42,7 @@ fn who_is_turned_off_is_withdrawn_everywhere_also_where_a_server_was_down() {
     world.set_rendezvous_up(two, true);
     world.run(15 * MINUTE);
     assert!(!is_known(&mut world, two, ben));
-    assert_eq!(status(&mut world, ben).visibility, RegisterAs::Off);
+    assert_eq!(world.status(ben).visibility, RegisterAs::Off);
     let view = register(&mut world, ben, RegisterAs::Unlisted);
     assert!(
         view.servers.iter().all(|s| s.registered_until.is_some()),
@@ -94,7 +95,7 @@ fn a_server_that_refuses_and_then_takes_is_registered_with_and_nothing_spins() {
     world.rendezvous(server).lie = Lie::IsFull;
     let node = join(&mut world, "node", &[server]);
     world.run(MINUTE);
-    let view = status(&mut world, node);
+    let view = world.status(node);
     assert!(
         view.rendezvous[0].last_error.is_some(),
         "{:?}",

@@ -7,6 +7,7 @@ use sremp_client::{
 use sremp_sim::World;
 
 use super::people::*;
+use crate::{DAY, HOUR, MINUTE};
 
 #[test]
 fn servers_of_which_others_tell_are_shown_and_not_used() {
@@ -69,7 +70,7 @@ fn servers_that_dns_names_are_used_and_asked_again_when_dns_fails() {
     let domain = RendezvousPlace::Domain("example.org".to_owned());
     let node = world.join_with("node", |config| config.rendezvous = Some(vec![domain]));
     world.run(MINUTE);
-    let view = status(&mut world, node);
+    let view = world.status(node);
     let told = &view.rendezvous[0];
     assert_eq!(told.server, "example.org");
     assert!(
@@ -78,7 +79,7 @@ fn servers_that_dns_names_are_used_and_asked_again_when_dns_fails() {
     );
     world.name_servers("example.org", &[server]);
     world.run(15 * MINUTE);
-    assert_eq!(status(&mut world, node).rendezvous[0].server, "rdv:4000");
+    assert_eq!(world.status(node).rendezvous[0].server, "rdv:4000");
     assert!(is_known(&mut world, server, node));
     // who asks before DNS has answered waits for it
     let other = join(&mut world, "other", &[server]);
@@ -104,7 +105,7 @@ fn a_card_does_not_keep_a_server_that_dns_names_from_being_ones_own() {
     world.name_servers("example.org", &[server]);
     world.run(15 * MINUTE);
     assert!(is_known(&mut world, server, ann));
-    assert!(status(&mut world, ann).rendezvous[0].own);
+    assert!(world.status(ann).rendezvous[0].own);
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn a_dead_server_is_tried_less_and_less() {
     add_id(&mut world, ann, nobody, Some("nobody"));
     world.send(ann, "nobody", "hello?");
     world.run(DAY);
-    let view = status(&mut world, ann);
+    let view = world.status(ann);
     let told = &view.rendezvous[0];
     assert!(
         told.last_error.is_some() && told.next_try.is_some(),
@@ -126,7 +127,7 @@ fn a_dead_server_is_tried_less_and_less() {
     );
     world.set_rendezvous_up(server, true);
     world.run(15 * MINUTE);
-    let view = status(&mut world, ann);
+    let view = world.status(ann);
     assert!(is_known(&mut world, server, ann), "{:?}", view.rendezvous);
     // who is not there is asked for once an hour at the most
     world.run(HOUR);

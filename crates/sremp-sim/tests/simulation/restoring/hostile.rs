@@ -5,26 +5,25 @@ use std::time::Duration;
 
 use sremp_client::{
     store::{NewMessage, StoreError},
-    view::{Action, Command, MessageKind, Reply, Status, Wait},
+    view::{Action, MessageKind, Status},
 };
 use sremp_core::{
     id::MsgId,
     session::content::{Body, Content, ContentHash, ResetReason},
 };
-use sremp_net::LinkId;
-use sremp_sim::{Alone, Malice, Scripted, World};
+use sremp_sim::{
+    Alone, Malice, Scripted, World,
+    commands::{act, send},
+};
 
-use super::{DAY, HOUR, MINUTE, backup, notices, restore, seeds};
+use super::{backup, restore};
+use crate::{
+    DAY, HOUR, MINUTE,
+    people::{apart, ben_and_scripted_ann},
+    seeds,
+};
 
 const MIB: usize = 1024 * 1024;
-
-/// Ann, of whom the test chooses every word, connected to the client of Ben.
-fn ann_with_ben() -> (Alone, Scripted, LinkId) {
-    let mut ben = Alone::new("ben");
-    let ann = Scripted::known_to(&mut ben, "ann");
-    let link = ben.connect(ann.identity.identity());
-    (ben, ann, link)
-}
 
 const fn restored(last_seq: u64) -> Body {
     Body::Reset {
@@ -89,42 +88,25 @@ fn texts_of(contents: &[Content]) -> Vec<&str> {
 }
 
 fn lines(ben: &mut Alone) -> Vec<(MessageKind, String)> {
-    let history = Command::History {
-        contact: "ann".to_owned(),
-        before: None,
-        limit: 1_000,
-    };
-    match ben.command(history) {
-        Ok(Reply::Messages { messages }) => {
-            messages.into_iter().map(|m| (m.kind, m.text)).collect()
-        }
-        other => panic!("{other:?}"),
-    }
+    let lines = ben.history("ann").into_iter();
+    lines.map(|line| (line.kind, line.text)).collect()
 }
 
 #[test]
 fn who_asks_again_and_again_and_takes_nothing_gets_nothing_more() {
-    let (mut ben, mut ann, _) = ann_with_ben();
+    let (mut ben, mut ann, _) = ben_and_scripted_ann(1);
     have_confirmed(&mut ben, &ann, (1..=20).map(|n| n.to_string()));
-    let timer = Command::Act {
-        action: Action::Timer {
-            contact: "ann".to_owned(),
-            seconds: 20 * 86_400,
-        },
-        wait: Wait::Outbox,
-        timeout_ms: 0,
-    };
+    let timer = act(Action::Timer {
+        contact: "ann".to_owned(),
+        seconds: 20 * 86_400,
+    });
     ben.command(timer).unwrap();
     for n in [5, 6] {
         let mut msg_id = [0xb; MsgId::LEN];
         msg_id[..8].copy_from_slice(&u64::to_le_bytes(n));
-        let delete = Command::Act {
-            action: Action::Delete {
-                msg_id: MsgId::new(msg_id).to_string(),
-            },
-            wait: Wait::Outbox,
-            timeout_ms: 0,
-        };
+        let delete = act(Action::Delete {
+            msg_id: MsgId::new(msg_id).to_string(),
+        });
         ben.command(delete).unwrap();
     }
     assert!(claims(&mut ben, &mut ann, 0));
@@ -141,7 +123,7 @@ fn who_asks_again_and_again_and_takes_nothing_gets_nothing_more() {
 
 #[test]
 fn what_was_lost_goes_out_once_an_hour_however_often_it_is_asked_for() {
-    let (mut ben, mut ann, _) = ann_with_ben();
+    let (mut ben, mut ann, _) = ben_and_scripted_ann(1);
     have_confirmed(&mut ben, &ann, (1..=3).map(|n| n.to_string()));
     for _ in 0..10 {
         assert!(claims(&mut ben, &mut ann, 0));
@@ -153,7 +135,7 @@ fn what_was_lost_goes_out_once_an_hour_however_often_it_is_asked_for() {
 #[test]
 fn any_number_may_be_named_as_the_last_and_only_what_is_beyond_goes_out() {
     for (last, expected) in [(0, 3), (2, 1), (3, 0), (i64::MAX as u64, 0), (u64::MAX, 0)] {
-        let (mut ben, mut ann, _) = ann_with_ben();
+        let (mut ben, mut ann, _) = ben_and_scripted_ann(1);
         have_confirmed(&mut ben, &ann, (1..=3).map(|n| n.to_string()));
         assert!(claims(&mut ben, &mut ann, last));
         let contents = waiting(&mut ben, &ann);
@@ -168,7 +150,7 @@ fn any_number_may_be_named_as_the_last_and_only_what_is_beyond_goes_out() {
 
 #[test]
 fn of_a_huge_history_the_newest_goes_out_and_the_line_says_so() {
-    let (mut ben, mut ann, _) = ann_with_ben();
+    let (mut ben, mut ann, _) = ben_and_scripted_ann(1);
     let long = ".".repeat(50_000);
     have_confirmed(&mut ben, &ann, (1..=400).map(|n| format!("{n} {long}")));
     assert!(claims(&mut ben, &mut ann, 0));
@@ -187,7 +169,7 @@ fn of_a_huge_history_the_newest_goes_out_and_the_line_says_so() {
 
 #[test]
 fn a_restored_contact_that_has_a_small_history_is_told_no_more_than_that() {
-    let (mut ben, mut ann, _) = ann_with_ben();
+    let (mut ben, mut ann, _) = ben_and_scripted_ann(1);
     have_confirmed(&mut ben, &ann, (1..=3).map(|n| n.to_string()));
     assert!(claims(&mut ben, &mut ann, 1));
     assert!(
@@ -209,8 +191,7 @@ fn a_stranger_cannot_say_that_it_was_restored() {
     let session = ann.start_session(&mut ben, link);
     let reset = ann.content(&mut ben, restored(0));
     assert!(!ann.send(&mut ben, link, &session, &reset).0);
-    let requests = ben.command(Command::Contacts { requests: true });
-    assert!(matches!(requests, Ok(Reply::Contacts { contacts }) if contacts.is_empty()));
+    assert!(ben.requests().is_empty());
     // nor after a request that nobody has answered
     let request = ann.request_to(&mut ben, "hello");
     ann.send(&mut ben, link, &session, &request);
@@ -221,16 +202,8 @@ fn a_stranger_cannot_say_that_it_was_restored() {
 
 #[test]
 fn the_first_word_of_a_contact_may_be_that_it_was_restored() {
-    let (mut ben, mut ann, _) = ann_with_ben();
-    let send = Command::Send {
-        contact: "ann".to_owned(),
-        text: "are you there?".to_owned(),
-        reply_to: None,
-        key: None,
-        wait: Wait::Outbox,
-        timeout_ms: 0,
-    };
-    ben.command(send).unwrap();
+    let (mut ben, mut ann, _) = ben_and_scripted_ann(1);
+    ben.command(send("ann", "are you there?")).unwrap();
     assert!(claims(&mut ben, &mut ann, 0));
     let requests = waiting(&mut ben, &ann);
     let requests = requests
@@ -241,7 +214,7 @@ fn the_first_word_of_a_contact_may_be_that_it_was_restored() {
 
 #[test]
 fn a_count_that_goes_back_shows_nothing_twice_and_moves_no_count_of_ours() {
-    let (mut ben, mut ann, link) = ann_with_ben();
+    let (mut ben, mut ann, link) = ben_and_scripted_ann(1);
     let first = ann.start_session(&mut ben, link);
     let text = ann.content(&mut ben, Body::Text("once".to_owned()));
     let later = ann.content(&mut ben, Body::Text("later".to_owned()));
@@ -281,7 +254,7 @@ fn gaps(ben: &mut Alone) -> usize {
 
 #[test]
 fn what_is_missing_is_told_but_before_the_first_word_that_comes_to_a_restored_home() {
-    let (mut ben, mut ann, link) = ann_with_ben();
+    let (mut ben, mut ann, link) = ben_and_scripted_ann(1);
     let session = ann.start_session(&mut ben, link);
     let said: Vec<_> = (0..8)
         .map(|n| ann.content(&mut ben, Body::Text(n.to_string())))
@@ -316,12 +289,7 @@ fn a_relay_that_gives_out_again_what_was_shows_a_restored_home_nothing_twice() {
         for seed in seeds(6) {
             let mut world = World::new(seed);
             let (bad, good) = (world.open_relay("bad"), world.open_relay("good"));
-            let ann = world.join_far("ann", &[bad, good]);
-            let ben = world.join_far("ben", &[bad, good]);
-            world.run(MINUTE);
-            world.add(ann, ben);
-            world.add(ben, ann);
-            world.run(MINUTE);
+            let (ann, ben) = apart(&mut world, [&[bad, good]; 2]);
             world.send(ann, "ben", "before");
             world.send(ben, "ann", "ben before");
             world.run(MINUTE);
@@ -341,7 +309,7 @@ fn a_relay_that_gives_out_again_what_was_shows_a_restored_home_nothing_twice() {
             assert_eq!(world.received(ben, "ann"), said, "{told}");
             let said = ["ben before", "ben after"];
             assert_eq!(world.received(ann, "ben"), said, "{told}");
-            assert_eq!(notices(&mut world, ann, "ben").len(), 1, "{told}");
+            assert_eq!(world.notices(ann, "ben").len(), 1, "{told}");
         }
     }
 }

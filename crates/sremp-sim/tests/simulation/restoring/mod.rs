@@ -6,20 +6,20 @@ use std::collections::BTreeSet;
 
 use sremp_client::{
     store::{OutboxItem, Store, StoreError},
-    view::{Command, MessageKind, MessageView, Reply, Status, Trust},
+    view::{Action, Command, MessageView, Reply, Trust},
 };
 use sremp_core::{
     id::{ContactId, SessionId},
     identity::VerifiedVia,
     session::content::{Body, Content, ContentHash, ResetReason, UnverifiedIdentity},
 };
-use sremp_sim::World;
+use sremp_sim::{
+    World,
+    commands::{act, add, trust},
+};
 
-use crate::seeds;
+use crate::{DAY, HOUR, MINUTE, people::texts, seeds};
 
-const MINUTE: u64 = 60_000;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
 const ANN: usize = 0;
 const BEN: usize = 1;
 
@@ -31,14 +31,9 @@ fn ann_and_ben(seed: u64) -> World {
         world.join_at(name, &[relay]);
     }
     world.run(MINUTE);
-    world.add(ANN, BEN);
-    world.add(BEN, ANN);
+    world.introduce(ANN, BEN);
     for (node, contact) in [(ANN, "ben"), (BEN, "ann")] {
-        let trust = Command::SetTrust {
-            contact: contact.to_owned(),
-            trust: Trust::Trusted,
-        };
-        world.command(node, trust);
+        world.command(node, trust(contact, Trust::Trusted));
     }
     for n in 0..3 {
         world.send(ANN, "ben", &format!("ann before {n}"));
@@ -79,23 +74,9 @@ fn sending_sessions(store: &mut Store) -> BTreeSet<SessionId> {
     sessions.unwrap()
 }
 
-fn notices(world: &mut World, node: usize, contact: &str) -> Vec<String> {
-    let lines = world.history(node, contact).into_iter();
-    let notices = lines.filter(|line| line.kind == MessageKind::Notice);
-    notices.map(|line| line.text).collect()
-}
-
 fn trusted(world: &mut World, node: usize) -> bool {
-    match world.command(node, Command::Contacts { requests: false }) {
-        Reply::Contacts { contacts } => contacts
-            .iter()
-            .all(|c| c.trust == Trust::Trusted && c.verified_via == VerifiedVia::None),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn texts(who: &str, n: u64) -> impl Iterator<Item = String> + '_ {
-    (0..n).map(move |n| format!("{who} {n}"))
+    let mut contacts = world.contacts(node).into_iter();
+    contacts.all(|c| c.trust == Trust::Trusted && c.verified_via == VerifiedVia::None)
 }
 
 #[test]
@@ -123,22 +104,18 @@ fn a_week_old_backup_loses_nothing_and_uses_no_key_twice() {
         world.send(BEN, "ann", "ben again");
         world.run(2 * HOUR);
 
-        let mut expected: Vec<String> = texts("ann before", 3).collect();
-        expected.extend(texts("ann week", told));
-        expected.extend(texts("ann after", waiting));
+        let mut expected = texts("ann before ", 3);
+        expected.extend(texts("ann week ", told));
+        expected.extend(texts("ann after ", waiting));
         assert_eq!(world.received(BEN, "ann"), expected, "seed {seed}");
-        let mut expected: Vec<String> = texts("ben before", 3).collect();
-        expected.extend(texts("ben week", told));
+        let mut expected = texts("ben before ", 3);
+        expected.extend(texts("ben week ", told));
         expected.push("ben again".to_owned());
         assert_eq!(world.received(ANN, "ben"), expected, "seed {seed}");
         for (node, other) in [(ANN, "ben"), (BEN, "ann")] {
-            let lines = notices(&mut world, node, other);
+            let lines = world.notices(node, other);
             assert_eq!(lines.len(), 1, "seed {seed}: {lines:?}");
-            let statuses = world.statuses(node, other);
-            assert!(
-                statuses.iter().all(|s| *s == Status::OnDevice),
-                "seed {seed}"
-            );
+            assert!(world.all_arrived(node, other), "seed {seed}");
             assert!(trusted(&mut world, node), "seed {seed}");
         }
         let before = sending_sessions(&mut lost);
@@ -150,8 +127,8 @@ fn a_week_old_backup_loses_nothing_and_uses_no_key_twice() {
         world.send(ANN, "ben", "at last");
         world.run(MINUTE);
         assert_eq!(world.received(BEN, "ann").last().unwrap(), "at last");
-        assert_eq!(notices(&mut world, ANN, "ben").len(), 1, "seed {seed}");
-        assert_eq!(notices(&mut world, BEN, "ann").len(), 1, "seed {seed}");
+        assert_eq!(world.notices(ANN, "ben").len(), 1, "seed {seed}");
+        assert_eq!(world.notices(BEN, "ann").len(), 1, "seed {seed}");
     }
 }
 
@@ -198,8 +175,7 @@ fn what_waited_follows_the_word_of_the_restoration_and_says_who_and_where_one_is
     for name in ["ann", "ben", "cleo"] {
         world.join(name);
     }
-    world.add(ANN, BEN);
-    world.add(BEN, ANN);
+    world.introduce(ANN, BEN);
     world.send(ANN, "ben", "hello");
     world.send(BEN, "ann", "hello");
     world.run(MINUTE);
@@ -296,7 +272,7 @@ fn contacts_are_not_told_all_at_once() {
     let told = |world: &mut World| {
         let lines = friends.iter();
         lines
-            .filter(|friend| !notices(world, **friend, "ben").is_empty())
+            .filter(|friend| !world.notices(**friend, "ben").is_empty())
             .count()
     };
     world.run(MINUTE);
@@ -329,8 +305,8 @@ fn a_restoration_that_dies_between_any_two_steps_ends_the_same() {
             "again",
             "seed {seed}"
         );
-        assert!(notices(&mut world, BEN, "ann").len() <= 1, "seed {seed}");
-        assert!(notices(&mut world, ANN, "ben").len() <= 1, "seed {seed}");
+        assert!(world.notices(BEN, "ann").len() <= 1, "seed {seed}");
+        assert!(world.notices(ANN, "ben").len() <= 1, "seed {seed}");
     }
 }
 
@@ -359,13 +335,9 @@ fn both_are_restored_at_once_and_find_together_again() {
             "seed {seed}"
         );
         for (node, other) in [(ANN, "ben"), (BEN, "ann")] {
-            let statuses = world.statuses(node, other);
-            assert!(
-                statuses.iter().all(|s| *s == Status::OnDevice),
-                "seed {seed}"
-            );
+            assert!(world.all_arrived(node, other), "seed {seed}");
             // one of its own restoration, and one of the other's unless the two crossed
-            assert!(notices(&mut world, node, other).len() <= 2, "seed {seed}");
+            assert!(world.notices(node, other).len() <= 2, "seed {seed}");
         }
     }
 }
@@ -384,12 +356,7 @@ fn a_request_that_waited_in_the_backup_can_be_answered_after_it() {
         world.run(30 * MINUTE);
         restore(&mut world, ben, old);
         world.run(MINUTE);
-        let accept = Command::Add {
-            who: "ben".to_owned(),
-            alias: None,
-            despite_confusable: false,
-        };
-        world.command(ann, accept);
+        world.command(ann, add("ben", None));
         world.run(HOUR);
         world.send(ann, "ben", "you may");
         world.run(HOUR);
@@ -408,12 +375,6 @@ fn what_was_edited_or_taken_back_meanwhile_is_so_in_the_restored_home_too() {
             let line = sent.iter().find(|line| line.text == text).unwrap();
             line.msg_id.clone()
         };
-        let act = |action| Command::Act {
-            action,
-            wait: sremp_client::view::Wait::Outbox,
-            timeout_ms: 0,
-        };
-        use sremp_client::view::Action;
         let edit = Action::Edit {
             msg_id: of("ann before 1"),
             text: "ann after all".to_owned(),
