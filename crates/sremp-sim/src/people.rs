@@ -1,7 +1,7 @@
 //! What people in the world do and see.
 
 use sremp_client::{
-    engine::Input,
+    engine::{Input, Ticket},
     mailbox::Mailbox,
     view::{
         Command, CommandError, ContactView, Event, MessageKind, MessageView, Reply, Status,
@@ -153,11 +153,27 @@ impl World {
         command: Command,
         millis: u64,
     ) -> Option<Result<Reply, CommandError>> {
+        let ticket = self.begin(node, command);
+        self.answer_within(node, ticket, millis)
+    }
+
+    /// Begins a command whose answer takes time.
+    pub fn begin(&mut self, node: NodeIndex, command: Command) -> Ticket {
         let ticket = self.nodes[node].ticket();
         self.give(node, Input::Command { ticket, command });
+        ticket
+    }
+
+    /// The answer to a command that was begun; `None` when there is none within `millis`.
+    pub fn answer_within(
+        &mut self,
+        node: NodeIndex,
+        ticket: Ticket,
+        millis: u64,
+    ) -> Option<Result<Reply, CommandError>> {
         let end = self.now().tick.get() + millis;
         while !self.nodes[node].replies.contains_key(&ticket) && self.now().tick.get() < end {
-            self.run(100);
+            self.run(100.min(end - self.now().tick.get()));
         }
         self.nodes[node].replies.remove(&ticket)
     }

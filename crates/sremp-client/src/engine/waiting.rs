@@ -37,11 +37,7 @@ impl Engine {
             return Ok(None);
         };
         let item = match msg_id {
-            Some(msg_id) => step.tx.outbox_of_message(contact, msg_id)?,
-            None => None,
-        };
-        let item = match item {
-            Some(id) => step.tx.outbox_item(id)?,
+            Some(msg_id) => waiting_item(step, contact, msg_id)?,
             None => None,
         };
         let Some(peer) = self.peers.take(step.tx, &record.key)? else {
@@ -268,6 +264,18 @@ impl Engine {
             "your clock is {} {way} by the word of relay {relay}: set it right",
             about(off)
         ))
+    }
+}
+
+/// What of a message waits to be delivered.
+pub(super) fn waiting_item(
+    step: &mut Step<'_, '_>,
+    contact: ContactRow,
+    msg_id: &MsgId,
+) -> Result<Option<OutboxItem>, StoreError> {
+    match step.tx.outbox_of_message(contact, msg_id)? {
+        Some(id) => step.tx.outbox_item(id),
+        None => Ok(None),
     }
 }
 

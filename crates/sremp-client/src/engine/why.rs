@@ -3,10 +3,16 @@
 use sremp_core::{
     id::MsgId,
     relay::{Confirmation, MessageId, Receipt, proof::ReceiptClaim},
-    time::UnixMillis,
+    time::{Tick, UnixMillis},
 };
 
-use super::{Engine, Step, contacts::Answer, peers::Peer, relays::calendar, waiting::is_waiting};
+use super::{
+    Engine, Step,
+    contacts::Answer,
+    peers::Peer,
+    relays::calendar,
+    waiting::{is_waiting, waiting_item},
+};
 use crate::{
     clock::Rfc3339,
     store::{ConfirmationRecord, MessageRecord, ReceiptRecord, StoreError},
@@ -27,6 +33,10 @@ impl Engine {
         };
         let mut found = step.tx.messages_between(&lowest, &highest, 2)?;
         found.extend(step.tx.actions_between(&lowest, &highest, 2)?);
+        if lowest == highest && found.iter().any(is_own) {
+            // contacts choose the ids of what they write: also those of one's own messages
+            found.retain(is_own);
+        }
         let message = match only_one(&found, msg_id) {
             Ok(message) => message,
             Err(error) => return Ok(Err(error)),
@@ -54,13 +64,9 @@ impl Engine {
             MessageKind::Sent => self.way_out(step, peer, message)?,
             _ => way_in(step, message)?,
         };
-        let next = self.dialling.next(&peer.key());
-        let next = next
-            .into_iter()
-            .chain(self.next_route(&peer.key(), step.now.tick));
-        let next = next.chain(self.next_search(&peer.key())).min();
-        let next = next.filter(|_| self.online && message.status == Some(Status::Queued));
-        let privacy = privacy(&ways(peer, message, &timeline));
+        let next_try = self.next_try(step, peer, message)?;
+        let found = peer.record.found.is_some();
+        let privacy = privacy(&ways(found, message, &timeline));
         Ok(WhyView {
             msg_id: message.msg_id.map(|id| id.to_string()).unwrap_or_default(),
             contact: peer.key().to_string(),
@@ -70,10 +76,35 @@ impl Engine {
             path: message.path,
             waits,
             waits_for,
-            next_try: next.map(|at| Rfc3339(calendar(at, step.now))),
+            next_try: next_try.map(|at| Rfc3339(calendar(at, step.now))),
             privacy,
             timeline,
         })
+    }
+
+    /// When something is next tried for a message that no relay keeps now: one that has ceased to keep
+    /// it leaves its status as it was.
+    fn next_try(
+        &self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        message: &MessageRecord,
+    ) -> Result<Option<Tick>, StoreError> {
+        let Some(msg_id) = message.msg_id.filter(|_| is_waiting(message.status)) else {
+            return Ok(None);
+        };
+        let item = waiting_item(step, message.contact, &msg_id)?;
+        let kept = item.is_some_and(|item| item.relay_until.is_some());
+        if kept || !self.online {
+            return Ok(None);
+        }
+        let key = peer.key();
+        let tries = [
+            self.dialling.next(&key),
+            self.next_route(&key, step.now.tick),
+            self.next_search(&key),
+        ];
+        Ok(tries.into_iter().flatten().min())
     }
 
     /// What happened to a message of one's own.
@@ -186,11 +217,11 @@ impl Engine {
     }
 }
 
-/// By which ways a message went, as its timeline tells.
-fn ways(peer: &Peer, message: &MessageRecord, timeline: &[WhyStep]) -> Ways {
+/// By which ways a message went, as its timeline tells; a server may have `found` the contact.
+fn ways(found: bool, message: &MessageRecord, timeline: &[WhyStep]) -> Ways {
     let mut ways = Ways {
         direct: message.path == Some(Path::Direct),
-        rendezvous: peer.record.found.is_some(),
+        rendezvous: found,
         waits: is_waiting(message.status) || message.status == Some(Status::Failed),
         ..Ways::default()
     };
@@ -204,6 +235,10 @@ fn ways(peer: &Peer, message: &MessageRecord, timeline: &[WhyStep]) -> Ways {
             WhyStep::OnDevice { relay, .. } => ways.confirmed_by = relay.clone(),
             _ => {}
         }
+    }
+    // its receipt was lost on the way, or is forgotten: none but this one is known to have had it
+    if ways.relays.is_empty() {
+        ways.relays.extend(ways.confirmed_by.clone());
     }
     ways
 }
@@ -227,6 +262,10 @@ fn way_in(step: &mut Step<'_, '_>, message: &MessageRecord) -> Result<Vec<WhySte
     Ok(steps)
 }
 
+fn is_own(message: &MessageRecord) -> bool {
+    message.kind == MessageKind::Sent
+}
+
 /// The one message that was found for what the user typed.
 pub(super) fn only_one(
     found: &[MessageRecord],
@@ -239,6 +278,10 @@ pub(super) fn only_one(
                 "there is no message {typed}; `sremp history --json` prints the ids of messages"
             )
         }
+        _ if typed.len() == 2 * MsgId::LEN => format!(
+            "several contacts gave the id {typed} to a message; `sremp history CONTACT --json` tells \
+             the ways of each"
+        ),
         _ => format!("several messages begin with {typed}; give more of its digits"),
     };
     Err(CommandError::new(ErrorKind::Usage, refusal))

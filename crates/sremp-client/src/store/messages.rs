@@ -239,7 +239,8 @@ impl Tx<'_> {
         self.get(sql, params![msg_id.as_bytes(), contact], read)
     }
 
-    /// Sent and received messages whose id begins so, at most `limit`: between two ids inclusive.
+    /// Sent and received messages whose id begins so, at most `limit`: between two ids inclusive, of
+    /// equal ids the sent one first.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -255,7 +256,7 @@ impl Tx<'_> {
             " FROM ",
             lines!(),
             " WHERE m.msg_id BETWEEN ?1 AND ?2 AND m.erased = 0 AND m.kind < 2
-              ORDER BY m.msg_id, m.contact, m.kind LIMIT ?3"
+              ORDER BY m.msg_id, m.kind, m.contact LIMIT ?3"
         );
         let params = params![lowest.as_bytes(), highest.as_bytes(), limit];
         self.list(sql, params, read)

@@ -173,6 +173,12 @@ fn words(ways: &Ways) -> String {
     let rendezvous = ways
         .rendezvous
         .then(|| "a rendezvous server was asked for the contact, by your address".to_owned());
+    let confirming = ways.confirmed_by.as_ref();
+    let confirming = confirming.filter(|relay| !ways.relays.contains(relay));
+    let confirming = confirming.map(|_| {
+        "the relay that brought the confirmation sees who writes to whom, when, and your address"
+            .to_owned()
+    });
     let mut parts = vec![readers.to_owned()];
     if ways.waits && relays.is_none() {
         parts.push("no relay has answered for it, so it may not have left this device".to_owned());
@@ -182,7 +188,8 @@ fn words(ways: &Ways) -> String {
         true => text.replace("; neither of you sees the other's", ""),
         false => text,
     });
-    parts.extend(relays.into_iter().chain(direct).chain(rendezvous));
+    let told = relays.into_iter().chain(confirming);
+    parts.extend(told.chain(direct).chain(rendezvous));
     parts.join("; ")
 }
 
@@ -221,6 +228,114 @@ mod tests {
             })
             .collect();
         assert_eq!(rows, expected);
+    }
+
+    /// Whether a row of the table counts, by its words on when.
+    fn counts(when: &str, ways: &Ways) -> bool {
+        let another = |relay: &String| !ways.relays.contains(relay);
+        match when {
+            "once it has it" => !ways.waits,
+            "direct connection" => ways.direct,
+            "by a relay" => !ways.relays.is_empty(),
+            "by a relay, from its receipt on; with no receipt, whoever confirms" => {
+                !ways.relays.is_empty()
+            }
+            "the confirmation comes by another relay" => ways.confirmed_by.iter().any(another),
+            "a server has told where the contact is" => ways.rendezvous,
+            other => panic!("{other}"),
+        }
+    }
+
+    /// Every way there is: direct or not, by none to two relays, confirmed by none, one of them or
+    /// another, found by a server or not, arrived or not.
+    fn every_way() -> Vec<Ways> {
+        let mut all = Vec::new();
+        for n in 0..2 * 3 * 3 * 2 * 2_usize {
+            let relays = ["ab", "cd"].into_iter().take(n / 2 % 3);
+            let relays: Vec<String> = relays.map(str::to_owned).collect();
+            all.push(Ways {
+                direct: n % 2 == 1,
+                confirmed_by: match n / 6 % 3 {
+                    0 => None,
+                    1 => relays.last().cloned(),
+                    _ => Some("ef".to_owned()),
+                },
+                relays,
+                rendezvous: n / 18 % 2 == 1,
+                waits: n / 36 == 1,
+            });
+        }
+        all
+    }
+
+    #[test]
+    fn of_every_way_those_see_something_whom_the_table_of_chapter_11_names() {
+        let chapter = include_str!("../../../../docs/protocol/11-threats.md");
+        let (_, table) = chapter.split_once("## 11.2 ").unwrap();
+        let rows = table.lines().filter(|line| line.starts_with("| `"));
+        let rows: Vec<Vec<&str>> = rows.map(|row| row.split(" | ").collect()).collect();
+        for ways in every_way() {
+            let mut expected = Vec::new();
+            for row in rows.iter().filter(|row| counts(row[1], &ways)) {
+                let who = row[0].trim_matches(|c| "|` ".contains(c));
+                let sees = row[2].split('`').skip(1).step_by(2);
+                let mut sees: Vec<String> = sees.map(str::to_owned).collect();
+                if who == "contact" && ways.direct {
+                    assert!(row[2].contains("directly connected also the sender's address"));
+                    sees.insert(3, "sender-address".to_owned());
+                }
+                let relays: Vec<Option<String>> = match who {
+                    "relay" => ways.relays.iter().cloned().map(Some).collect(),
+                    "confirming-relay" => vec![ways.confirmed_by.clone()],
+                    _ => vec![None],
+                };
+                expected.extend(
+                    relays
+                        .into_iter()
+                        .map(|of| (who.to_owned(), of, sees.clone())),
+                );
+            }
+            let told = privacy(&ways).seen.into_iter().map(|seen| {
+                let sees = seen.sees.iter().map(name).collect();
+                (name(seen.who), seen.relay, sees)
+            });
+            let told: Vec<(String, Option<String>, Vec<String>)> = told.collect();
+            assert_eq!(told, expected, "{ways:?}");
+        }
+    }
+
+    #[test]
+    fn the_words_on_every_way_name_who_sees_something_and_nobody_else() {
+        for ways in every_way() {
+            let view = privacy(&ways);
+            let says = |words: &str| view.words.contains(words);
+            let seen = |who| view.seen.iter().filter(|seen| seen.who == who).count();
+            let some = |who| seen(who) > 0;
+            let relays = seen(Observer::Relay);
+            assert_eq!(
+                says("only the two of you"),
+                some(Observer::Contact),
+                "{view:?}"
+            );
+            assert_eq!(says("nobody but you"), !some(Observer::Contact), "{view:?}");
+            assert_eq!(says("; the relay sees"), relays == 1, "{view:?}");
+            assert_eq!(says("; each relay sees"), relays == 2, "{view:?}");
+            assert_eq!(
+                says("the relay that brought the confirmation"),
+                some(Observer::ConfirmingRelay),
+                "{view:?}"
+            );
+            let direct = some(Observer::NetworkBetween);
+            assert_eq!(says("the networks between"), direct, "{view:?}");
+            assert_eq!(
+                says("a rendezvous server"),
+                some(Observer::Rendezvous),
+                "{view:?}"
+            );
+            assert_eq!(says("neither of you"), relays > 0 && !direct, "{view:?}");
+            let here = ways.waits && relays == 0;
+            assert_eq!(says("may not have left this device"), here, "{view:?}");
+        }
     }
 
     #[test]

@@ -95,9 +95,9 @@ pub enum WhyStep {
         relay: Option<String>,
         /// Why it failed.
         cause: String,
-        /// The first time, also before this message was written.
+        /// The first time since this message was written.
         since: Rfc3339,
-        /// How often.
+        /// How often, for messages before it included.
         count: u64,
     },
     /// A relay has promised to keep it.

@@ -4,10 +4,21 @@ use std::time::Duration;
 
 use sremp_client::{
     config::{Direct, RendezvousPlace},
-    engine::{Input, Output, StoreMeasure, Ticket},
-    view::{CheckView, Choice, Command, DoctorView, Outcome, Reply, Unit},
+    engine::{Input, Output, StoreMeasure, Ticket, Unkept},
+    view::{CheckView, Choice, Command, CommandError, DoctorView, ErrorKind, Outcome, Reply, Unit},
 };
-use sremp_net::mapping::{Mapping, MappingFailure, MappingProtocol};
+use sremp_core::{
+    channel::Service,
+    contact_card::RelayLink,
+    error::ErrorCode,
+    id::ContactId,
+    identity::{SecretIdentity, Username},
+    time::UnixMillis,
+};
+use sremp_net::{
+    CloseReason,
+    mapping::{Mapping, MappingFailure, MappingProtocol},
+};
 use sremp_sim::{Alone, Malice, World};
 
 const MINUTE: u64 = 60_000;
@@ -360,4 +371,255 @@ fn private_addresses_that_are_dialled_are_told() {
         let privacy = check(&examine(&mut ann, None), "privacy").clone();
         assert_eq!(privacy.outcome, outcome, "{privacy:?}");
     }
+}
+
+#[test]
+fn an_identity_that_is_used_elsewhere_is_told_with_what_to_end() {
+    let mut world = World::new(14);
+    let relay = world.open_relay("relay");
+    let ann = world.join_far("ann", &[relay]);
+    let told = |world: &mut World| {
+        let view = doctor(world, ann);
+        let mut told = view.checks.into_iter();
+        told.find(|check| check.check == "identity")
+    };
+    for times in 1..=4 {
+        world.run(5 * MINUTE);
+        assert_eq!(told(&mut world), None, "before {times}");
+        world.take_over(relay, ann);
+    }
+    world.run(5 * MINUTE);
+    let twice = told(&mut world).expect("it is told");
+    assert_eq!(twice.outcome, Outcome::Fail);
+    assert!(twice.words.contains("relay:4000 4 times"), "{twice:?}");
+    assert!(remedy(&twice).contains("End the other client"));
+    world.run(60 * MINUTE);
+    assert_eq!(told(&mut world), None, "an hour later");
+}
+
+#[test]
+fn a_mailbox_that_takes_nothing_is_told_with_what_makes_room() {
+    let mut ann = Alone::new("ann");
+    let told = |ann: &mut Alone| check(&examine(ann, None), "mailbox").clone();
+    assert_eq!(told(&mut ann).outcome, Outcome::Skipped);
+    let mut ann = Alone::with("ann", 1, |config| config.built_in_relay = true);
+    assert_eq!(told(&mut ann).outcome, Outcome::Ok);
+    for (unkept, words) in [
+        (Unkept::Quota, "as much of one sender"),
+        (Unkept::Room, "short of room"),
+        (
+            Unkept::Failed("the disk failed".to_owned()),
+            "the disk failed",
+        ),
+    ] {
+        ann.give(Input::NotKept(unkept));
+        let failing = told(&mut ann);
+        assert_eq!(failing.outcome, Outcome::Fail, "{failing:?}");
+        assert!(failing.words.contains(words), "{failing:?}");
+        assert!(remedy(&failing).contains("Make room on the disk"));
+    }
+}
+
+/// Ann, who has a mailbox at a relay that the test plays; and the relay.
+fn ann_and_a_relay() -> (Alone, ContactId) {
+    let mut other = Alone::new("other");
+    let name = Username::parse("relay").unwrap();
+    let relay = SecretIdentity::generate(&name, UnixMillis::ZERO, &mut other.rng).id();
+    let link = RelayLink::new(relay, "relay:4000".parse().unwrap(), None).unwrap();
+    let ann = Alone::with("ann", 1, |config| config.relays = vec![link]);
+    (ann, relay)
+}
+
+/// The relay cannot be dialled; what is done then.
+fn fail_relay(ann: &mut Alone, relay: ContactId) -> Vec<Output> {
+    let link = ann.new_link();
+    ann.give(Input::Closed {
+        link,
+        service: Service::Relay,
+        dialled: Some(relay),
+        reason: CloseReason::Local(ErrorCode::Timeout),
+    })
+}
+
+fn begin(ann: &mut Alone, number: u64) -> Vec<Output> {
+    let ticket = Ticket((1 << 60) + number);
+    ann.give(Input::Examine {
+        ticket,
+        store: None,
+    })
+}
+
+/// The answers among what is done, by the number of the examination.
+fn answers(done: Vec<Output>) -> Vec<(u64, Result<DoctorView, CommandError>)> {
+    let answer = |output| match output {
+        Output::Reply { ticket, result } => {
+            let result = match *result {
+                Ok(Reply::Doctor(view)) => Ok(view),
+                Err(error) => Err(error),
+                other => panic!("{other:?}"),
+            };
+            Some((ticket.0 - (1 << 60), result))
+        }
+        _ => None,
+    };
+    done.into_iter().filter_map(answer).collect()
+}
+
+#[test]
+fn the_ninth_examination_at_once_is_refused_and_none_lasts_more_than_eight_seconds() {
+    let (mut ann, _) = ann_and_a_relay();
+    for number in 1..=8 {
+        assert_eq!(
+            answers(begin(&mut ann, number)),
+            [],
+            "the relay is waited for"
+        );
+    }
+    let refused = answers(begin(&mut ann, 9));
+    let [(9, Err(error))] = &refused[..] else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(error.kind, ErrorKind::Failed);
+    assert!(error.message.contains("wait for one of them"), "{error}");
+    let early: Vec<Output> = ann
+        .pass(Duration::from_millis(7_999))
+        .into_iter()
+        .map(|(_, output)| output)
+        .collect();
+    assert_eq!(answers(early), [], "the relay is still waited for");
+    let done = ann.pass(Duration::from_millis(1)).into_iter();
+    let done = answers(done.map(|(_, output)| output).collect());
+    let numbers: Vec<u64> = done.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, (1..=8).collect::<Vec<_>>());
+    for (_, view) in done {
+        let view = view.unwrap();
+        let relay = check(&view, "relay");
+        assert_eq!(relay.outcome, Outcome::Fail);
+        assert!(relay.words.contains("it has not answered"), "{relay:?}");
+    }
+    assert_eq!(answers(begin(&mut ann, 10)), [], "there is room again");
+}
+
+#[test]
+fn a_relay_that_cannot_be_dialled_is_a_finding_at_once() {
+    let (mut ann, relay) = ann_and_a_relay();
+    assert_eq!(answers(begin(&mut ann, 1)), []);
+    let done = answers(fail_relay(&mut ann, relay));
+    let [(1, Ok(view))] = &done[..] else {
+        panic!("{done:?}");
+    };
+    let found = check(view, "relay");
+    assert_eq!(found.outcome, Outcome::Fail);
+    assert!(found.words.contains("took too long"), "{found:?}");
+    // failures before it began say nothing: it is dialled anew, and that is waited for
+    assert_eq!(answers(begin(&mut ann, 2)), []);
+    assert_eq!(answers(fail_relay(&mut ann, relay)).len(), 1);
+}
+
+#[test]
+fn a_connection_that_breaks_before_the_answer_is_a_finding_at_once() {
+    for server_breaks in [false, true] {
+        let (mut world, [ann, relay]) = ann_at_home(15);
+        // both are asked, and nothing has come back yet
+        let ticket = world.begin(ann, Command::Doctor);
+        match server_breaks {
+            true => world.set_rendezvous_up(0, false),
+            false => world.set_reachable(relay, false),
+        }
+        let Some(Ok(Reply::Doctor(view))) = world.answer_within(ann, ticket, 1_000) else {
+            panic!("no answer within a second");
+        };
+        let (relay, server) = (check(&view, "relay"), check(&view, "rendezvous"));
+        let told = (relay.outcome, server.outcome);
+        match server_breaks {
+            true => assert_eq!(told, (Outcome::Ok, Outcome::Warn), "{server:?}"),
+            false => assert_eq!(told, (Outcome::Fail, Outcome::Ok), "{relay:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_relay_that_is_silent_is_waited_for_eight_seconds_and_no_longer() {
+    let (mut world, [ann, relay]) = ann_at_home(16);
+    world.set_silent(relay, true);
+    let ticket = world.begin(ann, Command::Doctor);
+    assert!(world.answer_within(ann, ticket, 7_900).is_none());
+    let Some(Ok(Reply::Doctor(view))) = world.answer_within(ann, ticket, 200) else {
+        panic!("no answer after eight seconds");
+    };
+    assert_eq!(check(&view, "relay").outcome, Outcome::Fail);
+    assert_eq!(check(&view, "rendezvous").outcome, Outcome::Ok);
+}
+
+#[test]
+fn each_relay_and_each_server_is_told_by_what_became_of_asking_it() {
+    for silent in [0, 1] {
+        let mut world = World::new(17);
+        let relays = ["one", "two"].map(|name| world.open_relay(name));
+        let ann = world.join_at("ann", &relays);
+        let servers = ["blue", "red"].map(|name| world.open_rendezvous(name));
+        let links = servers.map(|at| RendezvousPlace::Link(Box::new(world.rendezvous(at).link())));
+        world.configure(ann, |config| config.rendezvous = Some(links.into()));
+        world.run(MINUTE);
+        world.set_silent(relays[silent], true);
+        world.set_rendezvous_up(servers[silent], false);
+        let view = doctor(&mut world, ann);
+        let told = |name: &str| {
+            let of = view.checks.iter().filter(|check| check.check == name);
+            let told = of.map(|check| {
+                let subject = check.subject.as_deref().unwrap_or_default();
+                let host = subject.split(':').next().unwrap_or_default();
+                (host.to_owned(), check.outcome)
+            });
+            let mut told: Vec<_> = told.collect();
+            told.sort_by(|one, two| one.0.cmp(&two.0));
+            told
+        };
+        let expected = |bad: Outcome, names: [&'static str; 2]| {
+            let mut all = vec![(names[silent], bad), (names[1 - silent], Outcome::Ok)];
+            all.sort_by_key(|(name, _)| *name);
+            all
+        };
+        for (check, bad, names) in [
+            ("relay", Outcome::Fail, ["one", "two"]),
+            ("rendezvous", Outcome::Warn, ["blue", "red"]),
+        ] {
+            let told = told(check);
+            let told: Vec<_> = told.iter().map(|(at, of)| (at.as_str(), *of)).collect();
+            assert_eq!(told, expected(bad, names));
+        }
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_a_finding_at_once_and_one_that_is_back_is_asked_at_once() {
+    let (mut world, [ann, _]) = ann_at_home(18);
+    world.set_rendezvous_up(0, false);
+    world.run(60 * MINUTE);
+    let ticket = world.begin(ann, Command::Doctor);
+    let Some(Ok(Reply::Doctor(view))) = world.answer_within(ann, ticket, 1_000) else {
+        panic!("no answer within a second");
+    };
+    assert_eq!(check(&view, "rendezvous").outcome, Outcome::Warn);
+    world.set_rendezvous_up(0, true);
+    // its pause is longer than anybody waits here
+    let view = doctor(&mut world, ann);
+    let server = check(&view, "rendezvous");
+    assert_eq!(server.outcome, Outcome::Ok, "{server:?}");
+}
+
+#[test]
+fn a_relay_of_a_contact_that_works_is_not_told() {
+    let (mut world, [ann, _]) = ann_at_home(19);
+    let other = world.open_relay("other");
+    let ben = world.join_far("ben", &[other]);
+    world.run(MINUTE);
+    world.add(ann, ben);
+    world.send(ann, "ben", "hello");
+    world.run(MINUTE);
+    assert!(world.relay(other).stored > 0, "it is in use");
+    let view = doctor(&mut world, ann);
+    let told = view.checks.iter().filter(|check| check.check == "relay");
+    let told: Vec<_> = told.map(|check| check.subject.as_deref()).collect();
+    assert_eq!(told, [Some("relay:4000")]);
 }

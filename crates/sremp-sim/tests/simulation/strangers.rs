@@ -2,14 +2,23 @@
 
 use std::time::Duration;
 
+use sremp_client::{
+    config::{Direct, Strangers},
+    engine::{Input, Output},
+    store::{NewContact, StoreError},
+    view::{Command, EventKind, Reply, Standing},
+};
 use sremp_core::{
-    channel::{Admission, P2pMessage},
+    channel::{Admission, P2pMessage, Service},
+    contact_card::ContactCard,
     error::ErrorCode,
-    identity::{SecretIdentity, Trust},
+    id::IntroToken,
+    identity::{Identity, SecretIdentity, Trust},
     session::content::{Body, ResetReason},
 };
+use sremp_net::LinkId;
 use sremp_sim::{
-    Alone, Scripted, closed,
+    Alone, Scripted, World, closed,
     commands::{add, trust},
 };
 
@@ -163,4 +172,209 @@ fn a_contacts_rubbish_is_counted_and_closes_nothing() {
     }
     assert_eq!(ben.status().refused["envelope-unreadable"], 20);
     assert_eq!(ben.status().connected, ["ann"]);
+}
+
+fn ben_who_lets_in(strangers: Strangers) -> Alone {
+    Alone::with("ben", 1, |config| config.strangers = strangers)
+}
+
+/// A single-use invite of this client.
+fn invite(client: &mut Alone) -> IntroToken {
+    let Ok(Reply::Invite(invite)) = client.command(Command::Invite { expires: None }) else {
+        panic!("no invite");
+    };
+    let card = ContactCard::parse(&invite.card, client.now().wall).expect("a card");
+    card.content().intro.as_ref().expect("an invite").token
+}
+
+/// A connection comes in with an invite; the client's word on it.
+fn call_with(ben: &mut Alone, who: &Identity, intro: Option<IntroToken>) -> (LinkId, Admission) {
+    let link = ben.new_link();
+    let shown = Input::Shown {
+        link,
+        service: Service::P2p,
+        identity: Box::new(who.clone()),
+        intro,
+    };
+    let admission = ben.give(shown).into_iter().find_map(|output| match output {
+        Output::Admit { admission, .. } => Some(admission),
+        _ => None,
+    });
+    (link, admission.expect("a word"))
+}
+
+/// A stranger who was let in with an invite has a session by now.
+fn with_session(ben: &mut Alone, name: &str, intro: IntroToken) -> (Scripted, LinkId) {
+    let eve = Scripted::unknown_to(ben, name);
+    let (link, admission) = call_with(ben, eve.identity.identity(), Some(intro));
+    assert_eq!(admission, Admission::Accept);
+    ben.open(link, eve.identity.identity());
+    (eve, link)
+}
+
+fn refused(ben: &mut Alone, cause: &str) -> u64 {
+    ben.status().refused.get(cause).copied().unwrap_or(0)
+}
+
+#[test]
+fn who_is_let_in_of_strangers_is_as_the_setting_says() {
+    for (strangers, alone, invited) in [
+        (Strangers::Request, true, true),
+        (Strangers::IntroOnly, false, true),
+        (Strangers::Never, false, false),
+    ] {
+        let mut ben = ben_who_lets_in(strangers);
+        let token = invite(&mut ben);
+        let wrong = IntroToken::new([7; IntroToken::LEN]);
+        for (intro, welcome) in [(None, alone), (Some(wrong), alone), (Some(token), invited)] {
+            let eve = ben.somebody("eve");
+            let expected = if welcome { Admission::Accept } else { REFUSED };
+            let word = call_with(&mut ben, eve.identity(), intro).1;
+            assert_eq!(word, expected, "{strangers:?}: {intro:?}");
+        }
+    }
+}
+
+#[test]
+fn an_invite_lets_one_ask_also_if_two_come_with_it_at_once() {
+    let mut ben = ben_who_lets_in(Strangers::IntroOnly);
+    let token = invite(&mut ben);
+    // both get a one-time prekey, which by a relay is as good as an invite
+    let mut both = ["eve", "mal"].map(|name| {
+        let (mut eve, link) = with_session(&mut ben, name, token);
+        let session = eve.start_session(&mut ben, link);
+        (eve, link, session)
+    });
+    for (n, (eve, link, session)) in both.iter_mut().enumerate() {
+        let request = eve.request_to(&mut ben, "may I?");
+        eve.send(&mut ben, *link, session, &request);
+        assert_eq!(ben.status().requests, 1, "of {}", n + 1);
+        assert_eq!(refused(&mut ben, "not-invited"), n as u64);
+    }
+}
+
+#[test]
+fn whoever_has_an_invite_finds_room_behind_a_hundred_requests() {
+    let mut ben = Alone::new("ben");
+    let token = invite(&mut ben);
+    let keys: Vec<_> = strangers(&mut ben, 100)
+        .iter()
+        .map(SecretIdentity::id)
+        .collect();
+    let first_seen = ben.now().wall;
+    let inserted = ben.node.store.transaction(|tx| {
+        for key in keys {
+            tx.insert_contact(&NewContact {
+                key,
+                alias: None,
+                standing: Standing::Request,
+                first_seen,
+            })?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    inserted.unwrap();
+    let stranger = ben.somebody("stranger");
+    assert_eq!(ben.call(stranger.identity()).1, REFUSED);
+    let (mut eve, link) = with_session(&mut ben, "eve", token);
+    let session = eve.start_session(&mut ben, link);
+    let request = eve.request_to(&mut ben, "you invited me");
+    eve.send(&mut ben, link, &session, &request);
+    assert_eq!(ben.status().requests, 101);
+    assert_eq!(refused(&mut ben, "requests-full"), 0);
+}
+
+#[test]
+fn who_lets_nobody_in_is_not_asked_by_a_relay_either_with_an_invite() {
+    for (strangers, requests) in [(Strangers::IntroOnly, 1), (Strangers::Never, 0)] {
+        let mut world = World::new(1);
+        let relay = world.open_relay("relay");
+        let eve = world.join_far("eve", &[relay]);
+        let link = world.relay(relay).link();
+        let ben = world.join_with("ben", |config| {
+            config.relays = vec![link];
+            config.direct = Direct::Never;
+            config.strangers = strangers;
+        });
+        world.run(60_000);
+        let Reply::Invite(invite) = world.command(ben, Command::Invite { expires: None }) else {
+            panic!("no invite");
+        };
+        world.run(60_000);
+        let add = Command::Add {
+            who: invite.card,
+            alias: Some("ben".to_owned()),
+            despite_confusable: false,
+        };
+        world.command(eve, add);
+        world.send(eve, "ben", "you invited me");
+        world.run(10 * 60_000);
+        let Reply::Status(status) = world.command(ben, Command::Status) else {
+            panic!("no status");
+        };
+        assert_eq!(status.requests, requests, "{strangers:?}");
+        let cause = status.refused.get("not-invited").copied().unwrap_or(0);
+        assert_eq!(
+            cause > 0,
+            requests == 0,
+            "{strangers:?}: {:?}",
+            status.refused
+        );
+    }
+}
+
+#[test]
+fn a_text_of_four_kibibytes_is_a_request_and_a_longer_one_comes_after_one() {
+    const LARGEST: usize = 4 * 1024;
+    for (length, asks) in [(LARGEST, LARGEST), (LARGEST + 1, 0)] {
+        let mut world = World::new(1);
+        let [ann, ben] = ["ann", "ben"].map(|name| world.join(name));
+        world.add(ann, ben);
+        let text = "x".repeat(length);
+        world.send(ann, "ben", &text);
+        world.run(60_000);
+        let requests = world.events(ben).into_iter();
+        let requests = requests.filter_map(|event| match event.event {
+            EventKind::Request { text, .. } => Some(text.len()),
+            _ => None,
+        });
+        assert_eq!(requests.collect::<Vec<_>>(), [asks], "of {length}");
+        world.add(ben, ann);
+        world.run(60 * 60_000);
+        let received = world.received(ben, "ann").into_iter();
+        let received: Vec<_> = received.filter(|text| !text.is_empty()).collect();
+        assert!(received == [text], "of {length}: {}", received.len());
+    }
+}
+
+#[test]
+fn what_was_declined_is_in_no_list_and_is_no_mark_on_a_contact() {
+    let mut ben = Alone::new("ben");
+    let trust = |ben: &mut Alone, trust| {
+        let contact = "eve".to_owned();
+        ben.command(Command::SetTrust { contact, trust }).unwrap();
+    };
+    let listed = |ben: &mut Alone| match ben.command(Command::Contacts { requests: true }) {
+        Ok(Reply::Contacts { contacts }) => contacts.len(),
+        other => panic!("{other:?}"),
+    };
+    let mut eve = Scripted::unknown_to(&mut ben, "eve");
+    let key = eve.identity.id();
+    let declined = |ben: &mut Alone| {
+        let known = ben.node.store.transaction(|tx| tx.contact_by_key(&key));
+        let known: Result<_, StoreError> = known;
+        known.unwrap().unwrap().declined
+    };
+    let link = ben.connect(eve.identity.identity());
+    let session = eve.start_session(&mut ben, link);
+    let request = eve.request_to(&mut ben, "may I?");
+    eve.send(&mut ben, link, &session, &request);
+    assert_eq!((listed(&mut ben), declined(&mut ben)), (1, false));
+    trust(&mut ben, Trust::Rejected);
+    assert_eq!((listed(&mut ben), declined(&mut ben)), (0, true));
+    trust(&mut ben, Trust::Unknown);
+    assert_eq!((listed(&mut ben), declined(&mut ben)), (0, false));
+    // a contact that is rejected has asked for nothing
+    trust(&mut ben, Trust::Rejected);
+    assert_eq!((listed(&mut ben), declined(&mut ben)), (0, false));
 }

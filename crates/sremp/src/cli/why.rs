@@ -140,3 +140,35 @@ fn on_device(
         words::short(relay)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sremp_client::clock::Rfc3339;
+
+    #[test]
+    fn a_signature_that_does_not_hold_is_said_aloud() {
+        let at: Rfc3339 = serde_json::from_str("\"2026-01-02T03:04:05.000Z\"").unwrap();
+        for (valid, words) in [(true, "holds"), (false, "DOES NOT HOLD")] {
+            let receipt = WhyStep::AtRelay {
+                at,
+                relay: "ab".repeat(32),
+                stored_at: at,
+                expires_at: at,
+                receipt_valid: valid,
+                receipt: String::new(),
+            };
+            let confirmation = WhyStep::OnDevice {
+                at,
+                path: Path::Relay,
+                relay: Some("ab".repeat(32)),
+                confirmed_at: Some(at),
+                confirmation_valid: Some(valid),
+            };
+            for told in [receipt, confirmation] {
+                let [_, told] = step(&told);
+                assert!(told.ends_with(&format!(" {words}")), "{told}");
+            }
+        }
+    }
+}

@@ -168,3 +168,132 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Config,
+        engine::{Mode, Now},
+        store::Store,
+    };
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+    use sremp_core::{
+        identity::{SecretIdentity, Username},
+        time::UnixMillis,
+    };
+
+    /// Ids of other people.
+    fn ids<const N: usize>() -> [ContactId; N] {
+        let mut rng = ChaCha20Rng::seed_from_u64(2);
+        let name = Username::parse("relay").unwrap();
+        [(); N].map(|()| SecretIdentity::generate(&name, UnixMillis::ZERO, &mut rng).id())
+    }
+
+    /// Somebody's engine, at whose start the stopwatch says nought.
+    fn engine() -> Engine {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let name = Username::parse("ann").unwrap();
+        let now = Now {
+            wall: UnixMillis::saturating(1_760_000_000_000),
+            tick: Tick::new(0),
+        };
+        let identity = SecretIdentity::generate(&name, now.wall, &mut rng);
+        let mut store = Store::in_memory().unwrap();
+        let loaded: Result<Engine, StoreError> = store.transaction(|tx| {
+            tx.save_own_identity(&identity.to_parts())?;
+            Engine::load(tx, Config::default(), Mode::Resident, now, &mut rng)
+        });
+        loaded.unwrap()
+    }
+
+    fn examination(relays: &[(ContactId, Trip)], servers: &[(Endpoint, Trip)]) -> Examination {
+        Examination {
+            ticket: Ticket(1),
+            until: Tick::new(8_000),
+            store: None,
+            relays: relays.iter().copied().collect(),
+            servers: servers.iter().cloned().collect(),
+        }
+    }
+
+    #[test]
+    fn an_answer_counts_for_the_connection_that_was_asked_and_takes_its_time() {
+        let mut engine = engine();
+        let [one, two] = ids();
+        let [asked, other, unasked] = [1, 2, 3].map(LinkId::simulated);
+        let sent = |link, at| Trip::Sent {
+            at: Tick::new(at),
+            link: Some(link),
+        };
+        let trips = [(one, sent(asked, 100)), (two, sent(other, 100))];
+        engine.examinations.push(examination(&trips, &[]));
+        let later = [(one, sent(asked, 150)), (two, Trip::Waits { failures: 0 })];
+        engine.examinations.push(examination(&later, &[]));
+        let told = |engine: &Engine| {
+            let trips = engine.examinations.iter();
+            let trips = trips.map(|e| [e.relays[&one], e.relays[&two]]);
+            trips.collect::<Vec<_>>()
+        };
+        let before = told(&engine);
+        engine.relay_has_answered(Tick::new(160), unasked);
+        assert_eq!(told(&engine), before, "nobody asked there");
+        engine.relay_has_answered(Tick::new(160), asked);
+        let back = |millis| Trip::Back(Duration::from_millis(millis));
+        let answered = [
+            [back(60), sent(other, 100)],
+            [back(10), Trip::Waits { failures: 0 }],
+        ];
+        assert_eq!(told(&engine), answered);
+        // what is heard after that changes nothing
+        engine.relay_has_answered(Tick::new(900), asked);
+        assert_eq!(told(&engine), answered);
+    }
+
+    #[test]
+    fn an_answer_of_a_server_counts_for_that_server_if_it_was_asked() {
+        let mut engine = engine();
+        let [one, two, three] =
+            ["one:1", "two:1", "three:1"].map(|at| at.parse::<Endpoint>().unwrap());
+        let sent = Trip::Sent {
+            at: Tick::new(100),
+            link: None,
+        };
+        let waits = Trip::Waits { failures: 0 };
+        let trips = [(one.clone(), sent), (two.clone(), waits), (three, sent)];
+        engine.examinations.push(examination(&[], &trips));
+        for place in [&one, &two] {
+            engine.server_has_answered(Tick::new(130), place);
+        }
+        let told = |n: usize| engine.examinations[0].servers[&trips[n].0];
+        assert_eq!(told(0), Trip::Back(Duration::from_millis(30)));
+        assert_eq!((told(1), told(2)), (waits, sent));
+    }
+
+    #[test]
+    fn an_examination_ends_with_its_last_trip_or_with_its_time() {
+        let [one, two] = ids();
+        let place: Endpoint = "one:1".parse().unwrap();
+        let back = Trip::Back(Duration::ZERO);
+        let waits = Trip::Waits { failures: 0 };
+        let over = |relays: [Trip; 2], server, at| {
+            let relays = [(one, relays[0]), (two, relays[1])];
+            examination(&relays, &[(place.clone(), server)]).is_over(Tick::new(at))
+        };
+        assert!(over([back, Trip::Failed], back, 0));
+        for (relays, server) in [
+            ([back, waits], back),
+            ([back, Trip::Failed], waits),
+            (
+                [back, back],
+                Trip::Sent {
+                    at: Tick::new(0),
+                    link: None,
+                },
+            ),
+        ] {
+            assert!(!over(relays, server, 7_999));
+            assert!(over(relays, server, 8_000));
+        }
+    }
+}
