@@ -305,6 +305,19 @@ impl Engine {
             // a content that is no line of the conversation
             return Ok(());
         }
+        self.tell_status(step, peer, msg_id, status, path)?;
+        self.message_came(step, msg_id, status, path);
+        Ok(())
+    }
+
+    pub(super) fn tell_status(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        msg_id: MsgId,
+        status: Status,
+        path: Option<Path>,
+    ) -> Result<(), StoreError> {
         self.emit(
             step,
             &EventKind::Status {
@@ -312,11 +325,9 @@ impl Engine {
                 alias: peer.name(),
                 status,
                 path,
-                at: crate::clock::Rfc3339(at),
+                at: crate::clock::Rfc3339(step.now.wall),
             },
-        )?;
-        self.message_came(step, msg_id, status, path);
-        Ok(())
+        )
     }
 
     /// Gives up what nobody took in 30 days, and says so.

@@ -189,8 +189,8 @@ impl Tx<'_> {
         Ok(Some(id))
     }
 
-    /// Notes that one's own message came further; tells whether it did. A status never goes back:
-    /// queued, at relay, failed (given up, yet it may have arrived), on device.
+    /// Notes that one's own message came further; tells whether it did. A status goes back only by
+    /// [`Self::wait_again`]: queued, at relay, failed (given up, yet it may have arrived), on device.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
@@ -216,6 +216,36 @@ impl Tx<'_> {
             ],
         )?;
         Ok(changed == 1 || self.set_action_status(msg_id, contact, status, path, at)?)
+    }
+
+    /// Notes that no relay keeps one's own message any more; tells whether one was said to.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn wait_again(
+        &mut self,
+        msg_id: &MsgId,
+        contact: ContactRow,
+        at: UnixMillis,
+    ) -> Result<bool> {
+        let mut changed = 0;
+        for table in ["message", "action"] {
+            let sql = format!(
+                "UPDATE {table} SET status = ?4, path = NULL, status_at = ?5
+                 WHERE msg_id = ?1 AND contact = ?2 AND status = ?3"
+            );
+            changed += self.execute_text(
+                &sql,
+                params![
+                    msg_id.as_bytes(),
+                    contact.0,
+                    Status::AtRelay.code(),
+                    Status::Queued.code(),
+                    time(at)
+                ],
+            )?;
+        }
+        Ok(changed > 0)
     }
 
     /// A message by its id; the first with it if no contact is given.

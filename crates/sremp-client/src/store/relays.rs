@@ -4,7 +4,7 @@
 use rusqlite::{Row, params};
 use sremp_core::{
     contact_card::Endpoint,
-    id::{ContactId, EnvelopeId},
+    id::{ContactId, EnvelopeId, MsgId},
     time::UnixMillis,
 };
 
@@ -259,20 +259,21 @@ impl Tx<'_> {
         self.list(sql, params, outbox::read)
     }
 
-    /// Items whose relays have ceased to keep them wait anew; tells whose.
+    /// Items whose relays have ceased to keep them wait anew; tells which.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
-    pub fn end_relay_storage(&mut self, now: UnixMillis) -> Result<Vec<ContactRow>> {
-        let sql = "SELECT DISTINCT contact FROM outbox INDEXED BY outbox_relay
-                   WHERE relay_until IS NOT NULL AND relay_until <= ?1";
-        let contacts = self.list(sql, [time(now)], |row| Ok(ContactRow(row.int(0)?)))?;
-        if !contacts.is_empty() {
+    pub fn end_relay_storage(&mut self, now: UnixMillis) -> Result<Vec<(ContactRow, MsgId)>> {
+        let sql = "SELECT contact, msg_id FROM outbox INDEXED BY outbox_relay
+                   WHERE relay_until IS NOT NULL AND relay_until <= ?1 ORDER BY contact, id";
+        let of = |row: &Row<'_>| Ok((ContactRow(row.int(0)?), MsgId::new(row.bytes(1)?)));
+        let ended = self.list(sql, [time(now)], of)?;
+        if !ended.is_empty() {
             let sql = "UPDATE outbox SET message_id = NULL, relay_at = NULL, relay_until = NULL
                        WHERE relay_until IS NOT NULL AND relay_until <= ?1";
             self.execute(sql, [time(now)])?;
         }
-        Ok(contacts)
+        Ok(ended)
     }
 
     /// What a contact's relays keep has to be stored again under new names: the contact has thrown

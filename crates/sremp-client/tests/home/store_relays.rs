@@ -108,7 +108,7 @@ fn a_promise_counts_for_the_envelope_it_was_given_for_and_for_its_time() {
     assert!(commit(&mut store, |tx| tx.end_relay_storage(at(99))).is_empty());
     assert_eq!(
         commit(&mut store, |tx| tx.end_relay_storage(at(100))),
-        [ann]
+        [(ann, msg_id(1))]
     );
     assert_eq!(waits(&mut store), 1);
     let of = commit(&mut store, |tx| tx.message_of_envelope(ann, &first));

@@ -7,8 +7,8 @@ use sremp_client::{
     config::{Direct, RendezvousPlace},
     store::{ContactRow, NewConfirmation, NewMessage, NewReceipt, StoreError, Tx},
     view::{
-        Choice, Command, ErrorKind, MessageKind, Observer, Outcome, Path, Reply, Status, Waits,
-        WhyStep, WhyView,
+        Choice, Command, ErrorKind, EventKind, MessageKind, Observer, Outcome, Path, Reply, Status,
+        Waits, WhyStep, WhyView,
     },
 };
 use sremp_core::{
@@ -1020,6 +1020,22 @@ fn a_relay_keeps_for_fourteen_days_and_the_outbox_for_thirty() {
         let view = why(&mut world, ann);
         assert_eq!(view.waits, Some(Waits::RelayDown), "seed {seed}: {view:?}");
         assert!(view.next_try.is_some(), "seed {seed}: {view:?}");
+        let waiting = (Some(Status::Queued), None);
+        assert_eq!((view.status, view.path), waiting, "seed {seed}");
+        let listed = world.statuses(ann, "ben").pop();
+        assert_eq!(listed, Some(Status::Queued), "seed {seed}");
+        let statuses = world.events(ann).into_iter();
+        let statuses: Vec<Status> = statuses
+            .filter_map(|event| match event.event {
+                EventKind::Status { status, .. } => Some(status),
+                _ => None,
+            })
+            .collect();
+        let there_and_back = [Status::AtRelay, Status::Queued];
+        assert!(
+            statuses.ends_with(&there_and_back),
+            "seed {seed}: {statuses:?}"
+        );
         let thirty = written.plus(Duration::from_millis(30 * DAY));
         let left = thirty.since(world.now().wall);
         world.run(u64::try_from(left.as_millis()).unwrap() - MINUTE);

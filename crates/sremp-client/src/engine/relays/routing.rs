@@ -16,7 +16,7 @@ use super::{
     Phase,
     storing::Queue,
 };
-use crate::store::StoreError;
+use crate::{store::StoreError, view::Status};
 
 /// A relay that has refused what was for a contact.
 struct Refusal {
@@ -281,9 +281,18 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
     ) -> Result<(), StoreError> {
-        for row in step.tx.end_relay_storage(step.now.wall)? {
-            if let Some(contact) = step.tx.contact(row)? {
-                self.push_soon(&contact.key);
+        for (row, msg_id) in step.tx.end_relay_storage(step.now.wall)? {
+            let Some(contact) = step.tx.contact(row)? else {
+                continue;
+            };
+            self.push_soon(&contact.key);
+            if !step.tx.wait_again(&msg_id, row, step.now.wall)? {
+                continue;
+            }
+            if let Some(peer) = self.peers.take(step.tx, &contact.key)? {
+                let told = self.tell_status(step, &peer, msg_id, Status::Queued, None);
+                self.peers.put(peer);
+                told?;
             }
         }
         Ok(())
