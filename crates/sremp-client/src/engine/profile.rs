@@ -278,7 +278,7 @@ impl Engine {
         }
         peer.edit().peer_profile_rev = update.rev;
         if let Some(hints) = &update.relay_hints {
-            self.apply_relays(peer, hints);
+            self.apply_relays(step, peer, hints)?;
         }
         self.apply_addresses(step, peer, update.env.as_ref(), update.endpoints.as_deref())
     }
@@ -292,7 +292,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         self.apply_identity(step, peer, &request.identity, false)?;
         if peer.record.peer_profile_rev == 0 && !peer.record.is_held() {
-            self.apply_relays(peer, &request.relay_hints);
+            self.apply_relays(step, peer, &request.relay_hints)?;
             self.apply_addresses(step, peer, Some(&request.env), Some(&request.endpoints))?;
         }
         Ok(())
@@ -322,7 +322,12 @@ impl Engine {
     }
 
     /// A contact is reached through these relays from now on.
-    pub(super) fn apply_relays(&mut self, peer: &mut Peer, hints: &[RelayHint]) {
+    pub(super) fn apply_relays(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        hints: &[RelayHint],
+    ) -> Result<(), StoreError> {
         let mut relays: Vec<RelayHint> = Vec::new();
         for hint in hints.iter().take(MAX_RELAY_HINTS) {
             if !relays.iter().any(|known| known.relay == hint.relay) {
@@ -333,10 +338,18 @@ impl Engine {
         for (priority, hint) in (0..).zip(&mut relays) {
             hint.priority = priority;
         }
-        if peer.record.relays != relays {
-            peer.edit().relays = relays;
-            self.push_soon(&peer.key());
+        if peer.record.relays == relays {
+            return Ok(());
         }
+        peer.edit().relays = relays;
+        self.push_soon(&peer.key());
+        // nobody fetches what lies at a relay that the contact has left
+        let relays = peer.record.mailboxes(step.now.wall);
+        let relays: Vec<_> = relays.iter().map(|hint| hint.relay).collect();
+        for msg_id in step.tx.keep_at(peer.record.row, &relays)? {
+            self.no_longer_kept(step, peer, msg_id)?;
+        }
+        Ok(())
     }
 
     fn apply_addresses(

@@ -332,7 +332,7 @@ impl Engine {
                     self.emit(step, &event)?;
                     // what was sent before this was ignored, as a stranger's
                     self.rewind_link(&peer.key());
-                    step.tx.forget_relay_storage(peer.record.row)?;
+                    step.tx.forget_relay_storage(peer.record.row, None)?;
                     self.push_soon(&peer.key());
                 }
             }

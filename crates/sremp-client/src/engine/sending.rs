@@ -288,6 +288,11 @@ impl Engine {
     ) -> Result<(), StoreError> {
         step.tx.remove_outbox(item)?;
         step.tx.attempts_over(peer.record.row)?;
+        if !peer.record.confirmed && step.tx.forget_relay_storage(peer.record.row, Some(item))? {
+            // Accepted, though it cannot tell so: what came before this was ignored, as a stranger's.
+            self.rewind_link(&peer.key());
+            self.push_soon(&peer.key());
+        }
         self.message_status(step, peer, msg_id, Status::OnDevice, Some(path))
     }
 

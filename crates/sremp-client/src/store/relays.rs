@@ -276,16 +276,67 @@ impl Tx<'_> {
         Ok(ended)
     }
 
-    /// What a contact's relays keep has to be stored again under new names: the contact has thrown
-    /// away what it was not ready to read.
+    /// What of a contact's items none of these relays keeps waits anew; tells which.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
-    pub fn forget_relay_storage(&mut self, contact: ContactRow) -> Result<()> {
+    pub fn keep_at(&mut self, contact: ContactRow, relays: &[ContactId]) -> Result<Vec<MsgId>> {
+        let sql = "SELECT o.id, o.msg_id, relay.key FROM outbox o
+                   JOIN receipt ON receipt.envelope = o.envelope_id
+                   JOIN relay ON relay.row = receipt.relay
+                   WHERE o.contact = ?1 AND o.relay_until IS NOT NULL ORDER BY o.id";
+        let of = |row: &Row<'_>| {
+            let kept = relays
+                .iter()
+                .any(|key| Ok(key.as_bytes().as_slice()) == row.blob(2));
+            Ok((row.int(0)?, MsgId::new(row.bytes(1)?), kept))
+        };
+        let mut left: Vec<(i64, MsgId)> = Vec::new();
+        let all = self.list(sql, [contact.0], of)?;
+        for of_one in all.chunk_by(|a, b| a.0 == b.0) {
+            if let (Some((item, msg_id, _)), false) = (of_one.first(), of_one.iter().any(|o| o.2)) {
+                left.push((*item, *msg_id));
+            }
+        }
+        for (item, _) in &left {
+            let sql = "UPDATE outbox SET message_id = NULL, relay_at = NULL, relay_until = NULL
+                       WHERE id = ?1";
+            self.execute_one(sql, [item])?;
+        }
+        Ok(left.into_iter().map(|(_, msg_id)| msg_id).collect())
+    }
+
+    /// What a contact's relays keep, or of it what was made before an item, has to be stored again under
+    /// new names: the contact has thrown away what it was not ready to read. Tells whether there is any.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn forget_relay_storage(
+        &mut self,
+        contact: ContactRow,
+        before: Option<i64>,
+    ) -> Result<bool> {
         let sql = "UPDATE outbox SET message_id = NULL, relay_at = NULL, relay_until = NULL
-                   WHERE contact = ?1 AND (message_id IS NOT NULL OR relay_until IS NOT NULL)";
-        self.execute(sql, [contact.0])?;
-        Ok(())
+                   WHERE contact = ?1 AND id < ?2
+                     AND (message_id IS NOT NULL OR relay_until IS NOT NULL)";
+        let changed = self.execute(sql, [contact.0, before.unwrap_or(i64::MAX)])?;
+        Ok(changed > 0)
+    }
+
+    /// What relays have kept since `before` for contacts who have never written is to be stored again
+    /// under new names: who accepts without a way to say so has thrown it away, and confirms it then.
+    /// Tells whose.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn ask_again(&mut self, before: UnixMillis) -> Result<Vec<ContactRow>> {
+        let sql = "SELECT DISTINCT o.contact FROM outbox o JOIN contact c ON c.row = o.contact
+                   WHERE c.confirmed = 0 AND o.relay_until IS NOT NULL AND o.relay_at <= ?1";
+        let contacts = self.list(sql, [time(before)], |row| Ok(ContactRow(row.int(0)?)))?;
+        for contact in &contacts {
+            self.forget_relay_storage(*contact, None)?;
+        }
+        Ok(contacts)
     }
 
     /// When the oldest item was made that no relay keeps.

@@ -377,6 +377,72 @@ fn a_new_relay_is_told_to_every_contact_while_the_old_one_is_gone() {
 }
 
 #[test]
+fn what_lies_at_a_relay_that_its_reader_has_left_is_given_to_the_new_one() {
+    for seed in seeds(1) {
+        for both in [false, true] {
+            let mut world = World::new(seed);
+            let (old, new) = (world.open_relay("old"), world.open_relay("new"));
+            let (ann, ben) = apart(&mut world, [&[old], &[old]]);
+            for (from, to) in [(ann, "ben"), (ben, "ann")] {
+                world.send(from, to, "hello");
+                world.run(60_000);
+            }
+            world.set_reachable(ben, false);
+            world.send(ann, "ben", "at the old one");
+            world.run(10_000);
+            world.move_to(ben, &[new]);
+            if both {
+                world.send(ben, "ann", "at the old one too");
+                world.move_to(ann, &[new]);
+            }
+            world.set_reachable(ben, true);
+            world.run(10_000);
+            let heard = ["hello", "at the old one"];
+            assert_eq!(
+                world.received(ben, "ann"),
+                heard,
+                "seed {seed}, both {both}"
+            );
+            world.run(HOUR);
+            assert!(world.all_arrived(ann, "ben"), "seed {seed}, both {both}");
+            assert!(world.all_arrived(ben, "ann"), "seed {seed}, both {both}");
+        }
+    }
+}
+
+#[test]
+fn what_was_written_before_an_acceptance_that_cannot_be_told_arrives_with_what_comes_later() {
+    for seed in seeds(1) {
+        for writes_again in [true, false] {
+            let mut world = World::new(seed);
+            let relay = world.open_relay("relay");
+            // nothing reaches Ann by itself
+            let (ann, ben) = (world.join_far("ann", &[]), world.join_far("ben", &[relay]));
+            world.run(60_000);
+            world.add(ann, ben);
+            let mut written = vec!["one", "two", "three"];
+            for text in &written {
+                world.send(ann, "ben", text);
+            }
+            world.run(60_000);
+            let asks = world.requests(ben).remove(0);
+            world.command(ben, add(&asks.id, Some("ann")));
+            world.run(60_000);
+            if writes_again {
+                written.push("four");
+                world.send(ann, "ben", "four");
+                world.run(60_000);
+            } else {
+                world.run(2 * DAY);
+            }
+            let received = world.received(ben, "ann");
+            assert_eq!(received, written, "seed {seed}, again: {writes_again}");
+            assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn what_a_relay_no_longer_keeps_is_stored_again() {
     for seed in seeds(1) {
         let mut world = World::new(seed);

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use sremp_core::{
     contact_card::RelayHint,
     error::ErrorCode,
-    id::ContactId,
+    id::{ContactId, MsgId},
     route::{CONFIRM_WITHIN, DIRECT_LEAD, Plan, REFUSAL_PAUSES, Store},
     time::Tick,
 };
@@ -17,6 +17,9 @@ use super::{
     storing::Queue,
 };
 use crate::{store::StoreError, view::Status};
+
+/// How long what a relay keeps for somebody who has never answered lies there before it is stored again.
+const ASK_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A relay that has refused what was for a contact.
 struct Refusal {
@@ -286,16 +289,34 @@ impl Engine {
                 continue;
             };
             self.push_soon(&contact.key);
-            if !step.tx.wait_again(&msg_id, row, step.now.wall)? {
-                continue;
-            }
             if let Some(peer) = self.peers.take(step.tx, &contact.key)? {
-                let told = self.tell_status(step, &peer, msg_id, Status::Queued, None);
+                let told = self.no_longer_kept(step, &peer, msg_id);
                 self.peers.put(peer);
                 told?;
             }
         }
+        for row in step.tx.ask_again(step.now.wall.minus(ASK_AGAIN))? {
+            if let Some(contact) = step.tx.contact(row)? {
+                self.push_soon(&contact.key);
+            }
+        }
         Ok(())
+    }
+
+    /// No relay keeps a message any more that may have been said to be at one.
+    pub(in super::super) fn no_longer_kept(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        msg_id: MsgId,
+    ) -> Result<(), StoreError> {
+        match step
+            .tx
+            .wait_again(&msg_id, peer.record.row, step.now.wall)?
+        {
+            true => self.tell_status(step, peer, msg_id, Status::Queued, None),
+            false => Ok(()),
+        }
     }
 
     /// When something is next tried for a contact by itself: now, while a relay is being dialled.
