@@ -195,10 +195,14 @@ impl Engine {
         let screens = Screens::load(tx, served, restored, &own.identity, now.wall, rng)?;
         let mut servers = Servers::load(tx, &config, resident, now.tick)?;
         servers.load_candidates(tx, now.wall)?;
+        let relays = match screen {
+            None => Relays::load(tx, &config, now)?,
+            Some(_) => Relays::default(),
+        };
         let mut engine = Self {
             peers: Peers::new(own.identity.id()),
             own,
-            relays: Relays::new(&config, now.tick),
+            relays,
             servers,
             config,
             online,

@@ -366,6 +366,7 @@ impl Engine {
         self.own.age(step.tx, now)?;
         step.tx.prune_key_uses(now)?;
         step.tx.prune_evidence(now)?;
+        self.relays.forget_left(now);
         self.end_relay_storage(step)?;
         for contact in step.tx.contact_names()? {
             if let Some(mut peer) = self.peers.take(step.tx, &contact.key)? {

@@ -15,6 +15,8 @@ pub struct RelayView {
     pub endpoint: String,
     /// Whether one's own mailbox is there; else it is a contact's.
     pub own: bool,
+    /// Until when what still comes there for us is fetched, if the user has left it.
+    pub left_until: Option<Rfc3339>,
     /// How far the connection has come.
     pub state: RelayState,
     /// Why there is no connection, or what the relay last refused.

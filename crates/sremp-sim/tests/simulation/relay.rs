@@ -1,5 +1,7 @@
 //! People who do not meet: a relay keeps what one writes until the other comes.
 
+use std::time::Duration;
+
 use sremp_client::{
     config::{Direct, Strangers},
     view::{Command, EventKind, Path, Status, WhyStep},
@@ -407,6 +409,52 @@ fn what_lies_at_a_relay_that_its_reader_has_left_is_given_to_the_new_one() {
             assert!(world.all_arrived(ann, "ben"), "seed {seed}, both {both}");
             assert!(world.all_arrived(ben, "ann"), "seed {seed}, both {both}");
         }
+    }
+}
+
+#[test]
+fn a_relay_that_was_left_is_fetched_from_for_fourteen_days() {
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let (old, new) = (world.open_relay("old"), world.open_relay("new"));
+        let ben = world.join_far("ben", &[old]);
+        world.run(60_000);
+        world.move_to(ben, &[new]);
+        let left = world.now().wall;
+        world.restart(ben);
+        world.run(60_000);
+        let relays = |world: &mut World| -> Vec<(String, bool, bool)> {
+            let until = left.plus(Duration::from_millis(14 * DAY));
+            let relays = world.status(ben).relays.into_iter();
+            let shown = relays.map(|relay| {
+                let left_until = relay.left_until.map(|at| at.0);
+                assert!(left_until.is_none_or(|at| at == until), "{left_until:?}");
+                (relay.endpoint, relay.own, left_until.is_some())
+            });
+            shown.collect()
+        };
+        let new_one = ("new:4000".to_owned(), true, false);
+        let old_one = ("old:4000".to_owned(), false, true);
+        assert_eq!(
+            relays(&mut world),
+            [new_one.clone(), old_one],
+            "seed {seed}"
+        );
+        world.run(13 * DAY);
+        assert_eq!(relays(&mut world).len(), 2, "seed {seed}");
+        world.run(2 * DAY);
+        let old_one = ("old:4000".to_owned(), false, false);
+        assert_eq!(
+            relays(&mut world),
+            [new_one.clone(), old_one],
+            "seed {seed}"
+        );
+        world.restart(ben);
+        assert_eq!(relays(&mut world), [new_one], "seed {seed}");
+        // who comes back to it has never left it
+        world.move_to(ben, &[old, new]);
+        let own = relays(&mut world).into_iter();
+        assert!(own.filter(|(_, own, left)| *own && !left).count() == 2);
     }
 }
 

@@ -125,7 +125,11 @@ fn queued(status: &StatusView) -> String {
 
 /// One relay, `host:port (id) connected, 50 prekeys`.
 fn relay(view: &RelayView) -> String {
-    let whose = if view.own { "" } else { "a contact's, " };
+    let whose = match (view.own, view.left_until) {
+        (_, Some(until)) => &format!("left, fetched from until {}, ", words::moment(until)),
+        (true, None) => "",
+        (false, None) => "a contact's, ",
+    };
     let state = words::link(view.state);
     let mut text = format!(
         "{} ({}) {whose}{state}",

@@ -210,6 +210,8 @@ impl Engine {
                     CheckView::new("relay", Outcome::Skipped, "not asked: no client runs")
                 }
                 (false, _, None) => continue,
+                // it may well be gone: that may be why it was left
+                _ if view.left_until.is_some() => continue,
                 (false, _, Some(error)) => {
                     let words = format!("a contact's relay: {error}");
                     CheckView::new("relay", Outcome::Warn, words).remedy(
@@ -432,6 +434,7 @@ mod tests {
                 relay: "0".repeat(64),
                 endpoint: "relay:4000".to_owned(),
                 own: true,
+                left_until: None,
                 state: RelayState::Connected,
                 last_error: error.map(str::to_owned),
                 next_try: None,

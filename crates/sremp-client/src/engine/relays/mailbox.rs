@@ -10,7 +10,7 @@ use sremp_core::{
     id::{ContactId, IdentityKey},
     identity::Trust,
     relay::{Cursor, IntroEntry, IntroHash, PrekeyCounts, SendersSet, Subscribe},
-    time::Tick,
+    time::{Tick, UnixMillis},
 };
 
 use super::{
@@ -57,6 +57,8 @@ pub(super) struct Mailbox {
     senders_changed: bool,
     /// When other connections of this identity took it over, in the last hour.
     taken_over: Vec<Tick>,
+    /// The user has left this relay; what still comes there is fetched until then.
+    pub(super) left_until: Option<UnixMillis>,
 }
 
 /// Times within an hour that one's mailbox may be taken over before it is told: a client that comes
@@ -75,6 +77,7 @@ impl Mailbox {
             tell_at: None,
             senders_changed: true,
             taken_over: Vec::new(),
+            left_until: None,
         }
     }
 

@@ -8,6 +8,7 @@
 mod bundles;
 mod confirming;
 mod connection;
+mod left;
 mod mailbox;
 mod place;
 mod reading;
@@ -200,7 +201,7 @@ impl Relay {
 
 impl Relays {
     /// One's own relays, to be connected at once.
-    pub(super) fn new(config: &Config, now: Tick) -> Self {
+    fn new(config: &Config, now: Tick) -> Self {
         let mut relays = Self::default();
         for link in &config.relays {
             let mailbox = Mailbox::new(link.invite());
@@ -294,6 +295,6 @@ impl Relays {
 
     /// Whether one has a mailbox of one's own anywhere.
     fn has_own(&self) -> bool {
-        self.known.values().any(|r| r.mailbox.is_some())
+        self.known.values().any(Relay::is_own)
     }
 }

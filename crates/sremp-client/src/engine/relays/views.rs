@@ -123,7 +123,7 @@ impl Engine {
     /// One's own relays, to be connected to now whatever their pauses; with the failures in a row.
     pub(in super::super) fn hurry_own_relays(&mut self, now: Tick) -> Vec<(ContactId, u32)> {
         let own = self.relays.known.iter_mut();
-        let own = own.filter(|(_, relay)| relay.mailbox.is_some());
+        let own = own.filter(|(_, relay)| relay.is_own());
         own.map(|(key, relay)| {
             if matches!(relay.phase, Phase::Down) {
                 relay.due = Some(now);
@@ -145,14 +145,19 @@ impl Engine {
     pub(in super::super) fn relay_views(&self, now: Now) -> Vec<RelayView> {
         let own = |own: bool| {
             let known = self.relays.known.iter();
-            known.filter(move |(_, relay)| relay.mailbox.is_some() == own)
+            known.filter(move |(_, relay)| relay.is_own() == own)
         };
         own(true)
             .chain(own(false))
             .map(|(key, relay)| RelayView {
                 relay: key.to_string(),
                 endpoint: relay.endpoint.to_string(),
-                own: relay.mailbox.is_some(),
+                own: relay.is_own(),
+                left_until: relay
+                    .mailbox
+                    .as_ref()
+                    .and_then(|m| m.left_until)
+                    .map(Rfc3339),
                 state: match self.online {
                     true => relay.state(),
                     false => RelayState::Idle,
