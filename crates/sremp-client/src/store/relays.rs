@@ -323,22 +323,6 @@ impl Tx<'_> {
         Ok(changed > 0)
     }
 
-    /// What relays have kept since `before` for contacts who have never written is to be stored again
-    /// under new names: who accepts without a way to say so has thrown it away, and confirms it then.
-    /// Tells whose.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be written.
-    pub fn ask_again(&mut self, before: UnixMillis) -> Result<Vec<ContactRow>> {
-        let sql = "SELECT DISTINCT o.contact FROM outbox o JOIN contact c ON c.row = o.contact
-                   WHERE c.confirmed = 0 AND o.relay_until IS NOT NULL AND o.relay_at <= ?1";
-        let contacts = self.list(sql, [time(before)], |row| Ok(ContactRow(row.int(0)?)))?;
-        for contact in &contacts {
-            self.forget_relay_storage(*contact, None)?;
-        }
-        Ok(contacts)
-    }
-
     /// When the oldest item was made that no relay keeps.
     ///
     /// # Errors

@@ -481,7 +481,8 @@ fn what_was_written_before_an_acceptance_that_cannot_be_told_arrives_with_what_c
                 world.send(ann, "ben", "four");
                 world.run(60_000);
             } else {
-                world.run(2 * DAY);
+                // its relay has ceased to keep them
+                world.run(15 * DAY);
             }
             let received = world.received(ben, "ann");
             assert_eq!(received, written, "seed {seed}, again: {writes_again}");

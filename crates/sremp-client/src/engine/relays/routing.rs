@@ -18,9 +18,6 @@ use super::{
 };
 use crate::{store::StoreError, view::Status};
 
-/// How long what a relay keeps for somebody who has never answered lies there before it is stored again.
-const ASK_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// A relay that has refused what was for a contact.
 struct Refusal {
     code: ErrorCode,
@@ -293,11 +290,6 @@ impl Engine {
                 let told = self.no_longer_kept(step, &peer, msg_id);
                 self.peers.put(peer);
                 told?;
-            }
-        }
-        for row in step.tx.ask_again(step.now.wall.minus(ASK_AGAIN))? {
-            if let Some(contact) = step.tx.contact(row)? {
-                self.push_soon(&contact.key);
             }
         }
         Ok(())
