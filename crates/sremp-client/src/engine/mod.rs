@@ -121,6 +121,7 @@ pub struct Engine {
     disappearing: Disappearing,
     /// Contacts whose outbox has to be moved along at the end of the step.
     to_push: BTreeSet<ContactId>,
+    handed: pushing::Handed,
     /// Contacts with whom a new session has to be begun with RESET.
     resets: BTreeSet<ContactId>,
     /// When one's own RESET to a contact went out, until one of the contact's comes.
@@ -213,6 +214,7 @@ impl Engine {
             examinations: Vec::new(),
             disappearing: Disappearing::load(tx, now)?,
             to_push: BTreeSet::new(),
+            handed: pushing::Handed::default(),
             resets: BTreeSet::new(),
             resets_begun: BTreeMap::new(),
             resets_taken: BTreeMap::new(),

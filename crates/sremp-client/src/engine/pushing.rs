@@ -1,6 +1,8 @@
 //! What waits for a contact goes out as the plan says ([`super::paths`]): over its connection, as far as
 //! the window allows, or it is dialled, or its relays are given it.
 
+use std::collections::BTreeSet;
+
 use sremp_core::{
     channel::P2pMessage,
     id::{ContactId, EnvelopeId},
@@ -19,6 +21,22 @@ use crate::store::{OutboxItem, StoreError};
 const WINDOW_ITEMS: usize = 60;
 /// Bytes of envelopes under way on one connection.
 const WINDOW_BYTES: usize = 512 * 1024;
+
+/// Outbox items that were given to a direct connection since the start: their contact may have them,
+/// also when the connection is gone.
+#[derive(Debug, Default)]
+pub(super) struct Handed(BTreeSet<i64>);
+
+impl Handed {
+    pub(super) fn contains(&self, item: i64) -> bool {
+        self.0.contains(&item)
+    }
+
+    /// It waits no longer.
+    pub(super) fn forget(&mut self, item: i64) {
+        self.0.remove(&item);
+    }
+}
 
 impl Engine {
     /// Moves a contact's outbox along at the end of the step.
@@ -145,6 +163,7 @@ impl Engine {
                 bytes: envelope.len(),
             },
         );
+        self.handed.0.insert(item.id);
         step.outputs.push(Output::Send {
             link,
             message: P2pMessage::Envelope(envelope).to_message(req_id),

@@ -287,6 +287,7 @@ impl Engine {
         path: Path,
     ) -> Result<(), StoreError> {
         step.tx.remove_outbox(item)?;
+        self.handed.forget(item);
         step.tx.attempts_over(peer.record.row)?;
         if !peer.record.confirmed && step.tx.forget_relay_storage(peer.record.row, Some(item))? {
             // Accepted, though it cannot tell so: what came before this was ignored, as a stranger's.
@@ -342,6 +343,7 @@ impl Engine {
                 continue;
             };
             step.tx.remove_outbox(item.id)?;
+            self.handed.forget(item.id);
             let Some(mut peer) = self.peers.take(step.tx, &record.key)? else {
                 continue;
             };

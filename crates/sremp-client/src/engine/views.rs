@@ -44,7 +44,10 @@ impl Engine {
             first_seen: Rfc3339(record.first_seen),
             last_seen: record.last_seen.map(Rfc3339),
             connected: self.links.active(&record.key).is_some(),
-            queued: step.tx.outbox_count(record.row)?,
+            queued: match self.is_screen() {
+                true => step.tx.waiting_lines(Some(record.row))?.0,
+                false => step.tx.outbox_count(record.row)?,
+            },
             request_text,
             timer: step
                 .tx
@@ -185,14 +188,22 @@ impl Engine {
         warnings.extend(self.not_found_because().map(str::to_owned));
         warnings.sort_unstable();
         let contacts = names.iter().filter(|n| n.standing == Standing::Accepted);
+        // a screen has no outbox: what waits stands in the history
+        let (queued, oldest_unsent) = match self.is_screen() {
+            true => step.tx.waiting_lines(None)?,
+            false => {
+                let queued = step.tx.outbox_contacts()?.iter().map(|(_, n)| n).sum();
+                (queued, step.tx.oldest_waiting()?)
+            }
+        };
         Ok(StatusView {
             id: identity.id().to_string(),
             username: identity.username().as_str().to_owned(),
             listening: self.listening.map(|a| a.to_string()),
             advertised: advertised.first().map(ToString::to_string),
             connected,
-            queued: step.tx.outbox_contacts()?.iter().map(|(_, n)| n).sum(),
-            oldest_unsent: step.tx.oldest_waiting()?.map(Rfc3339),
+            queued,
+            oldest_unsent: oldest_unsent.map(Rfc3339),
             relays: self.relay_views(step.now),
             visibility: RegisterAs::from(self.servers.visibility()),
             rendezvous: self.server_views(step.now, false),

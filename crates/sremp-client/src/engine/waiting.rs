@@ -54,6 +54,12 @@ impl Engine {
         peer: &Peer,
         item: Option<&OutboxItem>,
     ) -> Result<Reason, StoreError> {
+        if let Some((_, state)) = self.screen_state() {
+            let words = format!(
+                "its home sends it, and tells there, with `sremp why`, what it waits for; {state}"
+            );
+            return Ok((Waits::Home, words));
+        }
         if let Some(reason) = turned_away(peer) {
             return Ok(reason);
         }

@@ -3,6 +3,7 @@
 use sremp_core::{
     id::MsgId,
     relay::{Confirmation, MessageId, Receipt, proof::ReceiptClaim},
+    route::{Dial, Seek, Store},
     time::{Tick, UnixMillis},
 };
 
@@ -65,8 +66,11 @@ impl Engine {
             _ => way_in(step, message)?,
         };
         let next_try = self.next_try(step, peer, message)?;
-        let found = peer.record.found.is_some();
-        let privacy = privacy(&ways(found, message, &timeline));
+        let mut ways = ways(message, &timeline);
+        ways.rendezvous = peer.record.found.is_some();
+        ways.direct |= self.was_handed(step, message)?;
+        ways.screen = self.is_screen();
+        let privacy = privacy(&ways);
         Ok(WhyView {
             msg_id: message.msg_id.map(|id| id.to_string()).unwrap_or_default(),
             contact: peer.key().to_string(),
@@ -98,13 +102,33 @@ impl Engine {
         if kept || !self.online {
             return Ok(None);
         }
-        let key = peer.key();
+        let (key, now) = (peer.key(), step.now);
+        // what was meant to be tried before the plan became another one is not
+        let plan = self.plan(peer, now);
+        let dial = self.dialling.next(&key);
+        let route = self.next_route(&key, now.tick);
         let tries = [
-            self.dialling.next(&key),
-            self.next_route(&key, step.now.tick),
-            self.next_search(&key),
+            dial.filter(|_| plan.dial != Dial::Never),
+            route.filter(|_| plan.store != Store::Never),
+            match plan.seek {
+                Seek::Never => None,
+                Seek::AfterFailure | Seek::Now => self.next_search(step, peer)?,
+            },
         ];
         Ok(tries.into_iter().flatten().min())
+    }
+
+    /// Whether it waits and has left over a direct connection, as far as this process knows.
+    fn was_handed(
+        &self,
+        step: &mut Step<'_, '_>,
+        message: &MessageRecord,
+    ) -> Result<bool, StoreError> {
+        let Some(msg_id) = message.msg_id.filter(|_| is_waiting(message.status)) else {
+            return Ok(false);
+        };
+        let item = step.tx.outbox_of_message(message.contact, &msg_id)?;
+        Ok(item.is_some_and(|item| self.handed.contains(item)))
     }
 
     /// What happened to a message of one's own.
@@ -217,11 +241,10 @@ impl Engine {
     }
 }
 
-/// By which ways a message went, as its timeline tells; a server may have `found` the contact.
-fn ways(found: bool, message: &MessageRecord, timeline: &[WhyStep]) -> Ways {
+/// By which ways a message went, as its timeline tells.
+fn ways(message: &MessageRecord, timeline: &[WhyStep]) -> Ways {
     let mut ways = Ways {
         direct: message.path == Some(Path::Direct),
-        rendezvous: found,
         waits: is_waiting(message.status) || message.status == Some(Status::Failed),
         ..Ways::default()
     };

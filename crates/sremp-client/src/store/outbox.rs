@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 
 use super::{
     ContactRow, StoreError, Tx,
-    column::{Cells as _, time},
+    column::{Cells as _, Code as _, time},
 };
+use crate::view::{MessageKind, Status};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -242,6 +243,36 @@ impl Tx<'_> {
     pub fn outbox_count(&mut self, contact: ContactRow) -> Result<u64> {
         let sql = "SELECT count(*) FROM outbox WHERE contact = ?1";
         self.one(sql, [contact.0], |row| row.count(0))
+    }
+
+    /// How many of one's own messages wait, of all or for one contact, by what the history says of them;
+    /// and when the oldest of them was written that no relay keeps.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn waiting_lines(
+        &mut self,
+        contact: Option<ContactRow>,
+    ) -> Result<(u64, Option<UnixMillis>)> {
+        macro_rules! waiting {
+            ($of:literal) => {
+                concat!(
+                    "SELECT count(*), min(CASE WHEN status = ?2 THEN sent END) FROM message
+                     WHERE kind = ?1 AND status IN (?2, ?3)",
+                    $of
+                )
+            };
+        }
+        let sent = MessageKind::Sent.code();
+        let (queued, kept) = (Status::Queued.code(), Status::AtRelay.code());
+        let read = |row: &Row<'_>| Ok((row.count(0)?, row.opt_time(1)?));
+        match contact {
+            None => self.one(waiting!(""), params![sent, queued, kept], read),
+            Some(contact) => {
+                let params = params![sent, queued, kept, contact.0];
+                self.one(waiting!(" AND contact = ?4"), params, read)
+            }
+        }
     }
 
     /// Whether something for a contact waits without an envelope.

@@ -96,7 +96,7 @@ impl Observer {
 /// The ways by which a message went, or was handed on its way.
 #[derive(Clone, Debug, Default)]
 pub struct Ways {
-    /// Over a connection between the two.
+    /// Over a connection between the two, or given to one.
     pub direct: bool,
     /// Relays that have it or had it, 64 hex digits.
     pub relays: Vec<String>,
@@ -104,8 +104,10 @@ pub struct Ways {
     pub confirmed_by: Option<String>,
     /// A rendezvous server has said where the contact is.
     pub rendezvous: bool,
-    /// The contact has not got it yet.
+    /// The contact is not known to have it.
     pub waits: bool,
+    /// This home is a screen, which does not know the relays and servers.
+    pub screen: bool,
 }
 
 /// Who could see what of a message that went by these ways.
@@ -114,7 +116,7 @@ pub fn privacy(ways: &Ways) -> PrivacyView {
     let mut add = |who: Observer, relay| {
         seen.insert((who, relay), who.sees().to_vec());
     };
-    if !ways.waits {
+    if !ways.waits || ways.direct {
         add(Observer::Contact, None);
     }
     if ways.direct {
@@ -150,9 +152,13 @@ pub fn privacy(ways: &Ways) -> PrivacyView {
 }
 
 fn words(ways: &Ways) -> String {
-    let readers = match ways.waits {
-        true => "nobody but you can read it so far",
-        false => "only the two of you can read it",
+    let readers = match (ways.waits, ways.direct) {
+        (true, false) => "nobody but you can read it, as far as is known here",
+        (true, true) => {
+            "only the two of you can read it: it has left over a direct connection, and your contact \
+             may have it and has not confirmed it"
+        }
+        (false, _) => "only the two of you can read it",
     };
     let relays = match ways.relays.len() {
         0 => None,
@@ -180,7 +186,11 @@ fn words(ways: &Ways) -> String {
             .to_owned()
     });
     let mut parts = vec![readers.to_owned()];
-    if ways.waits && relays.is_none() {
+    if ways.screen {
+        parts.push(
+            "the relays and servers that had it its home knows, and not this screen".to_owned(),
+        );
+    } else if ways.waits && relays.is_none() && !ways.direct {
         parts.push("no relay has answered for it, so it may not have left this device".to_owned());
     }
     // by both ways: what the relay hides the connection shows
@@ -234,7 +244,9 @@ mod tests {
     fn counts(when: &str, ways: &Ways) -> bool {
         let another = |relay: &String| !ways.relays.contains(relay);
         match when {
-            "once it has it" => !ways.waits,
+            "once it has it, or was given it over a direct connection" => {
+                !ways.waits || ways.direct
+            }
             "direct connection" => ways.direct,
             "by a relay" => !ways.relays.is_empty(),
             "by a relay, from its receipt on; with no receipt, whoever confirms" => {
@@ -263,6 +275,7 @@ mod tests {
                 relays,
                 rendezvous: n / 18 % 2 == 1,
                 waits: n / 36 == 1,
+                screen: false,
             });
         }
         all
@@ -333,8 +346,10 @@ mod tests {
                 "{view:?}"
             );
             assert_eq!(says("neither of you"), relays > 0 && !direct, "{view:?}");
-            let here = ways.waits && relays == 0;
+            let here = ways.waits && relays == 0 && !direct;
             assert_eq!(says("may not have left this device"), here, "{view:?}");
+            let unconfirmed = ways.waits && direct;
+            assert_eq!(says("may have it"), unconfirmed, "{view:?}");
         }
     }
 

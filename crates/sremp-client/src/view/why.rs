@@ -65,6 +65,8 @@ pub enum Waits {
     Address,
     /// For a client that runs.
     Client,
+    /// This home is a screen: for its home, which knows more.
+    Home,
     /// For the user's clock to be set right.
     Clock,
     /// For the user, who has rejected the contact.

@@ -95,9 +95,21 @@ impl Engine {
         }
     }
 
-    /// When somebody is looked for next.
-    pub(in super::super) fn next_search(&self, key: &ContactId) -> Option<Tick> {
-        self.servers.searches.seeks.get(key)?.due
+    /// When somebody is looked for next, if there is a server that can be asked.
+    pub(in super::super) fn next_search(
+        &self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+    ) -> Result<Option<Tick>, StoreError> {
+        let due = self.servers.searches.seeks.get(&peer.key());
+        let Some(due) = due.and_then(|seek| seek.due) else {
+            return Ok(None);
+        };
+        let own = self.servers.own().next().is_some();
+        let any = own
+            || self.servers.is_resolving(step.now.tick)
+            || !step.tx.card_servers(peer.record.row)?.is_empty();
+        Ok(any.then_some(due))
     }
 
     /// Begins the searches that are due.

@@ -2,10 +2,14 @@
 
 use sremp_client::{
     clock::Rfc3339,
-    config::RendezvousPlace,
-    view::{Command, Reply, Status, Waits, WhyStep},
+    config::{Direct, RendezvousPlace},
+    view::{Choice, Command, Reply, Status, Waits, WhyStep},
 };
-use sremp_sim::{Malice, World};
+use sremp_core::identity::Trust;
+use sremp_sim::{
+    Malice, World,
+    commands::{direct, trust},
+};
 
 use super::{by_a_relay, by_both_ways, why};
 use crate::{MINUTE, seeds};
@@ -184,6 +188,76 @@ fn where_no_client_runs_there_is_no_next_try_also_of_what_is_written_there() {
             };
             assert_eq!(view.waits, Some(Waits::Client), "seed {seed}");
             assert_eq!(view.next_try, None, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn where_nothing_can_be_tried_there_is_no_next_try() {
+    type Turn = fn(&mut World, usize);
+    for seed in seeds(2) {
+        // what is dialled, what Ann does then, and what this waits for
+        let cases: [(Turn, Waits); 4] = [
+            (
+                |world, ann| {
+                    world.command(ann, direct("ben", Choice::Off));
+                },
+                Waits::DirectOff,
+            ),
+            (
+                |world, ann| {
+                    world.set_reachable(1, true);
+                    world.run(MINUTE);
+                    world.command(ann, direct("ben", Choice::Off));
+                    world.send(ann, "ben", "and this");
+                },
+                Waits::DirectOff,
+            ),
+            (
+                |world, ann| world.configure(ann, |config| config.direct = Direct::Never),
+                Waits::DirectOff,
+            ),
+            (
+                |world, ann| {
+                    world.command(ann, trust("ben", Trust::Rejected));
+                },
+                Waits::Rejected,
+            ),
+        ];
+        for (n, (turn, waits)) in cases.into_iter().enumerate() {
+            let mut world = World::new(seed);
+            let (ann, ben) = (world.join("ann"), world.join("ben"));
+            world.add(ann, ben);
+            world.set_reachable(ben, false);
+            world.send(ann, "ben", "later");
+            world.run(60 * MINUTE);
+            assert!(why(&mut world, ann).next_try.is_some(), "seed {seed}: {n}");
+            turn(&mut world, ann);
+            for after in [0, 1, 60 * MINUTE] {
+                world.run(after);
+                let view = why(&mut world, ann);
+                assert_eq!(view.waits, Some(waits), "seed {seed}: {n}");
+                assert_eq!(view.next_try, None, "seed {seed}: {n}, after {after} ms");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_to_be_tried_for_somebody_who_is_rejected_is_no_next_try() {
+    for seed in seeds(2) {
+        let (mut world, [ann, ben, relay]) = by_both_ways(seed);
+        world.set_reachable(ben, false);
+        world.set_reachable(relay, false);
+        world.send(ann, "ben", "later");
+        world.run(10 * MINUTE);
+        assert!(why(&mut world, ann).next_try.is_some(), "seed {seed}");
+        world.command(ann, trust("ben", Trust::Rejected));
+        for after in [0, 1, 1_000, 60 * MINUTE] {
+            world.run(after);
+            let view = why(&mut world, ann);
+            assert_eq!(view.waits, Some(Waits::Rejected), "seed {seed}");
+            assert_eq!(view.next_try, None, "seed {seed}: after {after} ms");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sremp_client::{
     config::{Direct, RendezvousPlace},
     store::{NewConfirmation, NewReceipt},
-    view::{Command, Observer, Path, Status, WhyStep},
+    view::{Command, Observer, Path, PrivacyView, Status, Waits, WhyStep},
 };
 use sremp_core::{id::EnvelopeId, signature::Signature};
 use sremp_sim::{Malice, World};
@@ -181,6 +181,55 @@ fn a_relay_whose_receipts_do_not_hold_is_told_as_one_that_had_the_message() {
             (Observer::Relay, Some(id)),
         ];
         assert_eq!(seen, expected, "seed {seed}");
+    }
+}
+
+/// Who may have what Ann wrote last, and whether she is told that it is here alone.
+fn may_have_it(world: &mut World, ann: usize) -> (Vec<Observer>, bool) {
+    let PrivacyView { words, seen } = why(world, ann).privacy;
+    let here = words.contains("nobody but you") || words.contains("may not have left");
+    (seen.into_iter().map(|seen| seen.who).collect(), here)
+}
+
+#[test]
+fn what_was_given_to_a_connection_and_is_not_confirmed_may_be_at_the_contact() {
+    let given = (vec![Observer::Contact, Observer::NetworkBetween], false);
+    for seed in seeds(1) {
+        // a reader who says nothing more
+        let mut world = World::new(seed);
+        let (ann, ben) = (world.join("ann"), world.join("ben"));
+        world.introduce(ann, ben);
+        world.send(ann, "ben", "hello");
+        world.run(MINUTE);
+        world.set_silent(ben, true);
+        world.send(ann, "ben", "are you there?");
+        // it is on its way, sent again, and the connection is given up
+        for after in [100, 2_000, 4_000, 60 * MINUTE] {
+            world.run(after);
+            assert!(why(&mut world, ann).waits.is_some(), "seed {seed}: {after}");
+            assert_eq!(may_have_it(&mut world, ann), given, "seed {seed}: {after}");
+        }
+        // what is written now has no connection to leave over
+        world.send(ann, "ben", "well then");
+        world.run(100);
+        assert_eq!(
+            may_have_it(&mut world, ann),
+            (Vec::new(), true),
+            "seed {seed}"
+        );
+        // a request that is read and not accepted, and what waits behind it
+        let mut world = World::new(seed);
+        let (ann, ben) = (world.join("ann"), world.join("ben"));
+        world.add(ann, ben);
+        world.send(ann, "ben", "may I?");
+        world.run(MINUTE);
+        assert_eq!(world.requests(ben).len(), 1, "seed {seed}");
+        assert_eq!(
+            why(&mut world, ann).waits,
+            Some(Waits::Acceptance),
+            "seed {seed}"
+        );
+        assert_eq!(may_have_it(&mut world, ann), given, "seed {seed}");
     }
 }
 
