@@ -179,7 +179,7 @@ impl Face {
     /// # Errors
     /// [`CommandError`] if there is one that cannot be reached.
     pub fn attach(home: &Home) -> Result<Option<Self>, CommandError> {
-        let remote = Remote::connect(&home.socket_path()).map_err(|e| {
+        let remote = Remote::connect(home).map_err(|e| {
             let message =
                 format!("the running client cannot be reached: {e}; is it another user's?");
             CommandError::new(ErrorKind::Home, message)

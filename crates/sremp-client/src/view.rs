@@ -74,6 +74,9 @@ pub enum Command {
         /// Requests instead of contacts.
         #[serde(default)]
         requests: bool,
+        /// Requests that were declined, instead of either.
+        #[serde(default)]
+        declined: bool,
     },
     /// The safety number with a contact; with a number, the comparison, which makes the contact
     /// trusted when it is equal.

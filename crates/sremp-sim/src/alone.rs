@@ -175,7 +175,10 @@ impl Alone {
     }
 
     fn known(&mut self, requests: bool) -> Vec<ContactView> {
-        match self.command(Command::Contacts { requests }) {
+        match self.command(Command::Contacts {
+            requests,
+            declined: false,
+        }) {
             Ok(Reply::Contacts { contacts }) => contacts,
             other => panic!("{other:?}"),
         }

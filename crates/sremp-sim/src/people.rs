@@ -221,7 +221,13 @@ impl World {
     }
 
     fn known(&mut self, node: NodeIndex, requests: bool) -> Vec<ContactView> {
-        match self.command(node, Command::Contacts { requests }) {
+        match self.command(
+            node,
+            Command::Contacts {
+                requests,
+                declined: false,
+            },
+        ) {
             Reply::Contacts { contacts } => contacts,
             other => panic!("{other:?}"),
         }

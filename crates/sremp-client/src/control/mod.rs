@@ -1,6 +1,7 @@
 //! The running client's socket: JSON-RPC 2.0, one object or batch a line, for faces of the same user.
 
 mod desk;
+mod doubt;
 mod face;
 mod hub;
 mod remote;

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     clock::Rfc3339,
-    view::{Event, EventKind, Reply, SubscribedView},
+    home::Home,
+    view::{Event, EventKind, Reply, SubscribedView, Wait},
 };
 
 /// The longest wait for anything.
@@ -140,6 +141,10 @@ impl Stage {
             path,
             _dir: dir,
         }
+    }
+
+    fn home(&self) -> Home {
+        Home::at(self.path.parent().unwrap())
     }
 
     fn face(&self) -> Face {
@@ -524,7 +529,7 @@ fn the_65th_face_is_told_why_it_is_turned_away() {
     }
     let answer = stage.face().hear();
     assert_eq!(refusal(&answer), (-32_000, &Value::Null));
-    let remote = Remote::connect(&stage.path).unwrap().unwrap();
+    let remote = Remote::connect(&stage.home()).unwrap().unwrap();
     let error = remote.call(&Command::Stop).unwrap_err();
     assert!(error.message.contains("64 faces"), "{error}");
 }
@@ -658,4 +663,64 @@ fn a_client_that_ends_answers_what_is_under_way() {
     // the engine is gone: its questions are dropped
     stage.client.state.lock().unwrap().waiting.clear();
     assert_eq!(refusal(&face.hear()), (-32_001, &json!("wait")));
+}
+
+fn sending() -> Command {
+    Command::Send {
+        contact: "ben".to_owned(),
+        text: "x".repeat(50_000),
+        reply_to: None,
+        key: None,
+        wait: Wait::Outbox,
+        timeout_ms: 0,
+    }
+}
+
+/// A socket behind which nobody is yet, and a face of it.
+fn unattended() -> (tempfile::TempDir, UnixListener, Remote) {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::at(dir.path());
+    let listener = UnixListener::bind(home.socket_path()).unwrap();
+    let remote = Remote::connect(&home).unwrap().unwrap();
+    (dir, listener, remote)
+}
+
+#[test]
+fn a_client_that_says_nothing_is_not_waited_for_for_ever() {
+    let (_dir, _listener, remote) = unattended();
+    let patience = Duration::from_millis(50);
+    let error = remote.call_within(&Command::Status, patience).unwrap_err();
+    assert!(error.message.contains("has not answered"), "{error}");
+    assert!(!error.message.contains("history"), "{error}");
+    // until its socket is full, and then
+    for _ in 0..20 {
+        let error = remote.call_within(&sending(), patience).unwrap_err();
+        assert!(error.message.contains("`sremp history`"), "{error}");
+    }
+}
+
+#[test]
+fn what_a_client_took_before_it_ended_is_in_doubt_and_what_it_did_not_take_is_not() {
+    for (command, doubt) in [
+        (Command::Status, None),
+        (sending(), Some("`sremp history`")),
+        (Command::RotateNoiseKey, Some("not known")),
+    ] {
+        let (_dir, listener, remote) = unattended();
+        let ending = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line).unwrap();
+        });
+        let error = remote.call(&command).unwrap_err();
+        ending.join().unwrap();
+        assert!(error.message.contains("before it answered"), "{error}");
+        for word in ["`sremp history`", "not known"] {
+            assert_eq!(error.message.contains(word), doubt == Some(word), "{error}");
+        }
+        let (_dir, listener, remote) = unattended();
+        drop(listener.accept().unwrap());
+        let error = remote.call(&command).unwrap_err();
+        assert!(error.message.contains("does not answer"), "{error}");
+    }
 }

@@ -5,6 +5,7 @@ use sremp_core::{
     constants::{MAX_REACTION, MIN_TIMER},
     id::MsgId,
     session::content::Body,
+    text,
     time::UnixMillis,
 };
 
@@ -245,6 +246,12 @@ fn is_possible(action: &Action) -> Result<(), CommandError> {
         }
         Action::React { reaction, .. } if reaction.len() > MAX_REACTION => {
             format!("a reaction has at most {MAX_REACTION} bytes; give one emoji or a word")
+        }
+        // as others show it: nothing of it is white space or is taken away
+        Action::React { reaction, .. }
+            if text::clean_line(reaction) != *reaction || reaction.contains(' ') =>
+        {
+            "a reaction is one emoji or a word, without spaces and control characters".to_owned()
         }
         Action::Timer { seconds, .. } if (1..MIN_TIMER).contains(seconds) => format!(
             "messages stay for {} at least; give a longer time, or off",

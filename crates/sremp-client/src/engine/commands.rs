@@ -59,7 +59,9 @@ impl Engine {
                 alias,
                 despite_confusable,
             } => self.add(step, &who, alias, despite_confusable),
-            Command::Contacts { requests } => self.contact_views(step, requests).map(Ok),
+            Command::Contacts { requests, declined } => {
+                self.contact_views(step, requests, declined).map(Ok)
+            }
             Command::Verify { contact, number } => self.verify(step, &contact, number.as_deref()),
             Command::SetTrust { contact, trust } => self.set_trust(step, &contact, trust),
             Command::SetDirect { contact, direct } => self.set_direct(step, &contact, direct),

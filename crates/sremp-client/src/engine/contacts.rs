@@ -93,7 +93,7 @@ impl Engine {
                 _ => None,
             };
             return match stranger {
-                Some(key) => self.add_id(step, key, alias),
+                Some(key) => self.add_id(step, key, alias, despite_confusable),
                 None => self.accept_request(step, who, alias, despite_confusable),
             };
         }
@@ -188,6 +188,7 @@ impl Engine {
         step: &mut Step<'_, '_>,
         key: ContactId,
         alias: Option<String>,
+        despite_confusable: bool,
     ) -> Answer<Reply> {
         if key == self.own.identity.id() {
             let message = "this is your own id; give it to the person who wants to write to you";
@@ -197,7 +198,7 @@ impl Engine {
             let message = format!("an id alone does not say where somebody is, and {cause}");
             return refuse(ErrorKind::Usage, message);
         }
-        let wanted = match self.settle_name(step, &key, &alias, None, false)? {
+        let wanted = match self.settle_name(step, &key, &alias, None, despite_confusable)? {
             Ok(wanted) => wanted,
             Err(error) => return Ok(Err(error)),
         };
@@ -242,8 +243,9 @@ impl Engine {
         self.take_in(step, peer)
     }
 
-    /// What a contact is to be called: the alias, or the name that it gives itself unless another
-    /// contact has that or looks like it. An impostor does not get the name too.
+    /// What a contact is to be called: the alias, or the name that it gives itself. What looks like
+    /// another contact's name is an alias at the user's word alone, and an impostor does not get the
+    /// name that it gives itself at all.
     fn settle_name(
         &self,
         step: &mut Step<'_, '_>,
@@ -253,11 +255,17 @@ impl Engine {
         despite_confusable: bool,
     ) -> Answer<Option<String>> {
         let wanted = alias.clone().or(claimed);
-        match self.name_clash(step, key, wanted.as_deref(), alias.is_some())? {
+        match self.name_clash(step, key, wanted.as_deref())? {
             NameClash::None => Ok(Ok(wanted)),
             _ if alias.is_none() && despite_confusable => Ok(Ok(None)),
-            NameClash::Taken(message) | NameClash::Confusable(message) => {
-                refuse(ErrorKind::Contact, message)
+            NameClash::Confusable(_) if despite_confusable => Ok(Ok(wanted)),
+            NameClash::Taken(what) => refuse(
+                ErrorKind::Contact,
+                format!("{what}; choose a name with --as"),
+            ),
+            NameClash::Confusable(what) => {
+                let remedy = "choose another name with --as, or say --despite-confusable";
+                refuse(ErrorKind::Contact, format!("{what}, then {remedy}"))
             }
         }
     }
@@ -345,9 +353,14 @@ impl Engine {
         let was_request = peer.record.standing == Standing::Request;
         if was_request && trust != Trust::Rejected {
             let claimed = peer.record.username().map(text::clean_line);
-            if let Err(error) = self.settle_name(step, &key, &None, claimed, false)? {
+            let clash = self.name_clash(step, &key, claimed.as_deref())?;
+            if let NameClash::Taken(what) | NameClash::Confusable(what) = clash {
                 self.peers.put(peer);
-                return Ok(Err(error));
+                let remedy = format!(
+                    "take it in with `sremp add {} --as NAME` first",
+                    key.short()
+                );
+                return refuse(ErrorKind::Contact, format!("{what}; {remedy}"));
             }
         }
         let before = self.policy(&peer.record);

@@ -12,7 +12,7 @@ use crate::{
     view::{ErrorKind, Standing},
 };
 
-/// What stands against a name.
+/// What stands against a name: what is wrong, and not yet what to do.
 pub(super) enum NameClash {
     None,
     /// The very name, as an alias.
@@ -28,33 +28,31 @@ impl Engine {
         step: &mut Step<'_, '_>,
         key: &ContactId,
         name: Option<&str>,
-        is_alias: bool,
     ) -> Result<NameClash, StoreError> {
         let Some(name) = name else {
             return Ok(NameClash::None);
         };
-        for other in step.tx.contact_names()? {
-            if other.key == *key || other.standing == Standing::Request {
-                continue;
-            }
-            let names = || other.alias.iter().chain(&other.username);
-            if other.alias.as_deref() == Some(name) {
-                return Ok(NameClash::Taken(format!(
-                    "you have a contact {name} already, with another key; choose a name with --as"
-                )));
-            }
-            if !is_alias && names().any(|n| confusable(n, name)) {
-                return Ok(NameClash::Confusable(format!(
-                    "the name {} looks like that of your contact {} but belongs to another key ({}); \
-                     it may be somebody posing: compare keys over another way, then choose a name \
-                     with --as",
-                    text::isolate(&text::clean_line(name)),
-                    other.shown(),
-                    key.short(),
-                )));
-            }
+        let mut others = step.tx.contact_names()?;
+        others.retain(|other| other.key != *key && other.standing != Standing::Request);
+        if others.iter().any(|o| o.alias.as_deref() == Some(name)) {
+            return Ok(NameClash::Taken(format!(
+                "you have a contact {name} already, with another key"
+            )));
         }
-        Ok(NameClash::None)
+        let looks_like = |other: &&ContactName| {
+            let mut names = other.alias.iter().chain(&other.username);
+            names.any(|n| confusable(n, name))
+        };
+        let clash = others.iter().find(looks_like).map(|other| {
+            format!(
+                "the name {} looks like that of your contact {} but belongs to another key ({}); \
+                 it may be somebody posing: compare keys over another way",
+                text::isolate(&text::clean_line(name)),
+                other.shown(),
+                key.short(),
+            )
+        });
+        Ok(clash.map_or(NameClash::None, NameClash::Confusable))
     }
 
     /// Who is meant: an alias, a unique username, or at least six digits of the id.

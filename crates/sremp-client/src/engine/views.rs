@@ -61,14 +61,16 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
         requests: bool,
+        declined: bool,
     ) -> Result<Reply, StoreError> {
+        let requests = requests || declined;
         let mut contacts = Vec::new();
         for name in step.tx.contact_names()? {
             if (name.standing == Standing::Request) != requests {
                 continue;
             }
             if let Some(peer) = self.peers.take(step.tx, &name.key)? {
-                if !(requests && peer.record.declined) {
+                if !requests || peer.record.declined == declined {
                     contacts.push(self.contact_view(step, &peer)?);
                 }
                 self.peers.put(peer);

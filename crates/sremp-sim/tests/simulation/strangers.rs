@@ -348,15 +348,19 @@ fn a_text_of_four_kibibytes_is_a_request_and_a_longer_one_comes_after_one() {
 }
 
 #[test]
-fn what_was_declined_is_in_no_list_and_is_no_mark_on_a_contact() {
+fn what_was_declined_is_in_a_list_of_its_own_and_is_no_mark_on_a_contact() {
     let mut ben = Alone::new("ben");
     let trust = |ben: &mut Alone, trust| {
         let contact = "eve".to_owned();
         ben.command(Command::SetTrust { contact, trust }).unwrap();
     };
-    let listed = |ben: &mut Alone| match ben.command(Command::Contacts { requests: true }) {
-        Ok(Reply::Contacts { contacts }) => contacts.len(),
-        other => panic!("{other:?}"),
+    let listed = |ben: &mut Alone| {
+        [(true, false), (false, true)].map(|(requests, declined)| {
+            match ben.command(Command::Contacts { requests, declined }) {
+                Ok(Reply::Contacts { contacts }) => contacts.len(),
+                other => panic!("{other:?}"),
+            }
+        })
     };
     let mut eve = Scripted::unknown_to(&mut ben, "eve");
     let key = eve.identity.id();
@@ -369,12 +373,12 @@ fn what_was_declined_is_in_no_list_and_is_no_mark_on_a_contact() {
     let session = eve.start_session(&mut ben, link);
     let request = eve.request_to(&mut ben, "may I?");
     eve.send(&mut ben, link, &session, &request);
-    assert_eq!((listed(&mut ben), declined(&mut ben)), (1, false));
+    assert_eq!((listed(&mut ben), declined(&mut ben)), ([1, 0], false));
     trust(&mut ben, Trust::Rejected);
-    assert_eq!((listed(&mut ben), declined(&mut ben)), (0, true));
+    assert_eq!((listed(&mut ben), declined(&mut ben)), ([0, 1], true));
     trust(&mut ben, Trust::Unknown);
-    assert_eq!((listed(&mut ben), declined(&mut ben)), (0, false));
+    assert_eq!((listed(&mut ben), declined(&mut ben)), ([0, 0], false));
     // a contact that is rejected has asked for nothing
     trust(&mut ben, Trust::Rejected);
-    assert_eq!((listed(&mut ben), declined(&mut ben)), (0, false));
+    assert_eq!((listed(&mut ben), declined(&mut ben)), ([0, 0], false));
 }

@@ -12,23 +12,28 @@ use crate::ask::Ask as _;
 #[command(after_help = "\
 Examples:
   sremp contacts
-  sremp contacts --requests")]
+  sremp contacts --requests
+  sremp contacts --declined")]
 pub(crate) struct Args {
     /// Strangers who wait for an answer, instead of contacts
     #[arg(long)]
     requests: bool,
+    /// Strangers whose request was declined, instead of contacts
+    #[arg(long, conflicts_with = "requests")]
+    declined: bool,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Ending {
         let command = Command::Contacts {
             requests: self.requests,
+            declined: self.declined,
         };
         let contacts: Vec<ContactView> =
             context.locally(|client| Ok(client.face.ask(&command)?))?;
         context.out.list(&contacts, |to| {
-            if self.requests {
-                show_requests(to, &contacts)
+            if self.requests || self.declined {
+                show_requests(to, &contacts, self.declined)
             } else {
                 show(to, &contacts)
             }
@@ -77,9 +82,13 @@ fn link(contact: &ContactView) -> &'static str {
     }
 }
 
-fn show_requests(to: &mut dyn Write, requests: &[ContactView]) -> io::Result<()> {
+fn show_requests(to: &mut dyn Write, requests: &[ContactView], declined: bool) -> io::Result<()> {
     if requests.is_empty() {
-        return writeln!(to, "Nobody waits for an answer.");
+        let nobody = match declined {
+            true => "Nobody was declined.",
+            false => "Nobody waits for an answer.",
+        };
+        return writeln!(to, "{nobody}");
     }
     for request in requests {
         let short = words::short(&request.id);
@@ -96,10 +105,13 @@ fn show_requests(to: &mut dyn Write, requests: &[ContactView]) -> io::Result<()>
         for warning in &request.warnings {
             writeln!(to, "    warning: {}", peer::line(warning))?;
         }
-        writeln!(
-            to,
-            "    accept: sremp add {short}   decline: sremp reject {short}"
-        )?;
+        match declined {
+            true => writeln!(to, "    take in after all: sremp add {short}")?,
+            false => writeln!(
+                to,
+                "    accept: sremp add {short}   decline: sremp reject {short}"
+            )?,
+        }
     }
     Ok(())
 }

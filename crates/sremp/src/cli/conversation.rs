@@ -72,7 +72,10 @@ impl<'a> Conversation<'a> {
         // Before the history is read: what comes in between is told twice rather than not at all.
         let status: StatusView = face.ask(&Command::Status)?;
         let before = history::latest(face, contact, None, BEFORE)?;
-        let contacts: Vec<ContactView> = face.ask(&Command::Contacts { requests: false })?;
+        let contacts: Vec<ContactView> = face.ask(&Command::Contacts {
+            requests: false,
+            declined: false,
+        })?;
         let with = named(&contacts, contact).ok_or_else(|| {
             Failure::new(
                 ErrorKind::Contact,

@@ -91,7 +91,10 @@ fn write(
 ) -> Result<u64, Failure> {
     let mut count = 0;
     let Some(contact) = contact else {
-        let all: Vec<ContactView> = face.ask(&Command::Contacts { requests: false })?;
+        let all: Vec<ContactView> = face.ask(&Command::Contacts {
+            requests: false,
+            declined: false,
+        })?;
         for contact in all {
             count += conversation(to, face, &contact.id, format)?;
         }

@@ -170,8 +170,10 @@ impl Person {
     }
 
     pub(super) fn contact(&self, alias: &str) -> Result<ContactView, CommandError> {
-        let contacts: Vec<ContactView> =
-            self.face()?.ask(&Command::Contacts { requests: false })?;
+        let contacts: Vec<ContactView> = self.face()?.ask(&Command::Contacts {
+            requests: false,
+            declined: false,
+        })?;
         contacts
             .into_iter()
             .find(|contact| contact.alias == alias)

@@ -33,6 +33,9 @@ fn a_card_makes_a_contact_of_unknown_trust() {
     assert_eq!(ann.objects(&["contacts"]).len(), 1);
     assert!(ann.ok(&["contacts"]).contains("benny"));
     assert_eq!(ann.objects(&["contacts", "--requests"]).len(), 0);
+    assert_eq!(ann.objects(&["contacts", "--declined"]).len(), 0);
+    let declined = ann.ok(&["contacts", "--declined"]);
+    assert!(declined.contains("Nobody was declined"), "{declined}");
 }
 
 #[test]

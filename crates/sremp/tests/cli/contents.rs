@@ -175,12 +175,22 @@ fn what_cannot_be_done_is_refused_with_2_and_a_reason() {
         (&["send", "ann", "x", "--reply-to", "abcdef"], "no message"),
         (&["timer", "ann", "29s"], "30 seconds"),
         (&["timer", "ann", "soon"], "off"),
+        (&["react", &id, "two words"], "one emoji or a word"),
+        (&["react", &id, "a\nb"], "one emoji or a word"),
+        (&["react", &id, "\u{1b}"], "one emoji or a word"),
+        (&["react", &id, "\u{1b}[31mred"], "one emoji or a word"),
         (&["react", &id, " "], "empty"),
         (&["react", &id, &"x".repeat(33)], "32 bytes"),
     ] {
         let ran = ben.run(args);
         assert_eq!(ran.code, 2, "{args:?}: {ran:?}");
         assert!(ran.stderr.contains(word), "{args:?}: {ran:?}");
+    }
+    // several characters each, one emoji
+    for emoji in ["❤\u{fe0f}", "👩\u{200d}💻", "👍🏽"] {
+        ben.ok(&["react", &id, emoji]);
+        let line = &ben.objects(&["history", "ann"])[0];
+        assert_eq!(line["reactions"][0]["reaction"], emoji);
     }
     let nobody = ben.run(&["timer", "nobody", "1d"]);
     assert_eq!(nobody.code, 8, "{nobody:?}");

@@ -157,3 +157,36 @@ fn a_socket_that_a_killed_client_left_is_no_client_and_the_next_takes_its_place(
     assert_eq!(home.json(&["status"])["running"], true);
     assert_ends(&home, up);
 }
+
+#[test]
+fn a_client_that_is_stopped_is_named_by_every_verb_and_goes_on_where_it_was() {
+    let home = Home::of("Ann");
+    let up = home.up();
+    up.signal("STOP");
+    let changes = "may have been done";
+    let verbs = [
+        (&["status"][..], ""),
+        (&["contacts"], ""),
+        (&["identity", "rotate"], changes),
+        (
+            &["send", "ben", "hi", "--wait", "device", "--timeout", "1"],
+            "`sremp history`",
+        ),
+        (&["up", "--stop"], changes),
+    ];
+    let process = format!("process {}", up.id());
+    std::thread::scope(|scope| {
+        for (verb, doubt) in verbs {
+            let (home, process) = (&home, &process);
+            scope.spawn(move || {
+                let ran = home.run(verb);
+                ran.refused(1, process);
+                ran.refused(1, doubt);
+                assert_eq!(ran.stderr.contains("outbox"), verb[0] == "send", "{ran:?}");
+            });
+        }
+    });
+    up.signal("CONT");
+    // it was asked to end
+    assert_eq!(up.end(), (0, String::new()));
+}

@@ -101,3 +101,57 @@ fn an_alias_has_forty_characters_at_most_and_an_id_needs_somebody_to_ask() {
         assert!(error.message.contains("an id alone"), "{error}");
     }
 }
+
+#[test]
+fn an_alias_that_looks_like_another_contacts_name_or_alias_is_taken_at_the_users_word_alone() {
+    for seed in seeds(1) {
+        let mut ben = Alone::seeded("ben", seed);
+        let alice = Scripted::known_to(&mut ben, "alice");
+        ben.connect(alice.identity.identity());
+        ben.command(add("alice", Some("my bank"))).unwrap();
+        let [dora, eve] = ["dora", "eve"].map(|name| card_of(&ben.somebody(name)));
+        // Cyrillic а; a capital; a digit; an alias with a Cyrillic а
+        for alias in ["\u{430}lice", "Alice", "a1ice", "my b\u{430}nk"] {
+            let error = ben.command(add(&eve, Some(alias))).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Contact, "{alias}: {error}");
+            assert!(error.message.contains("looks like that"), "{error}");
+            assert!(error.message.contains("--despite-confusable"), "{error}");
+            assert_eq!(ben.contacts().len(), 1, "{alias}");
+        }
+        let despite = |who: &str, alias: &str| Command::Add {
+            who: who.to_owned(),
+            alias: Some(alias.to_owned()),
+            despite_confusable: true,
+        };
+        let Reply::Contact(added) = ben.command(despite(&dora, "my b\u{430}nk")).unwrap() else {
+            panic!("nobody");
+        };
+        assert_eq!(added.alias, "my b\u{430}nk");
+        // the very alias of another names nobody else, also where an earlier one looks the same
+        for taken in ["my bank", "my b\u{430}nk"] {
+            refuses(ben.command(despite(&eve, taken)), "already");
+        }
+        // its own name is no other's
+        ben.command(add(&eve, Some("eve"))).unwrap();
+        ben.command(add(&eve, Some("Eve"))).unwrap();
+    }
+}
+
+#[test]
+fn a_declined_stranger_under_a_contacts_name_is_taken_back_as_the_refusal_says() {
+    for seed in seeds(1) {
+        let mut ben = Alone::seeded("ben", seed);
+        Scripted::known_to(&mut ben, "paypal");
+        asked(&mut ben, "раypal");
+        let id = ben.requests()[0].id.clone();
+        ben.command(trust(&id, Trust::Rejected)).unwrap();
+        let error = ben.command(trust(&id, Trust::Trusted)).unwrap_err();
+        let remedy = format!("`sremp add {} --as NAME`", &id[..8]);
+        assert!(error.message.contains(&remedy), "{error}");
+        let Reply::Contact(added) = ben.command(add(&id[..8], Some("pam"))).unwrap() else {
+            panic!("nobody");
+        };
+        assert_eq!((added.alias.as_str(), added.trust), ("pam", Trust::Unknown));
+        ben.command(trust("pam", Trust::Trusted)).unwrap();
+    }
+}

@@ -351,7 +351,10 @@ fn a_stranger_may_change_nothing_before_it_is_accepted() {
     }
     let timer = eve.content(&mut ben, Body::Timer { seconds: 30 });
     assert!(!eve.send(&mut ben, link, &session, &timer).0);
-    let requests = Command::Contacts { requests: true };
+    let requests = Command::Contacts {
+        requests: true,
+        declined: false,
+    };
     let Ok(Reply::Contacts { contacts }) = ben.command(requests) else {
         panic!("no requests");
     };

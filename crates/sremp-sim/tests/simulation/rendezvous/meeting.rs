@@ -96,7 +96,13 @@ fn a_message_is_looked_up_sent_and_confirmed_whatever_dies() {
         world.run(10 * MINUTE);
         world.faults = Faults::default();
         world.run(HOUR);
-        let known = world.try_command(ben, Command::Contacts { requests: true });
+        let known = world.try_command(
+            ben,
+            Command::Contacts {
+                requests: true,
+                declined: false,
+            },
+        );
         assert!(known.is_ok());
         add_id(&mut world, ben, ann, None);
         world.run(HOUR);
