@@ -177,6 +177,7 @@ impl Engine {
             local: opened.local,
             addressed: false,
         }));
+        self.servers.searches.ask_again(now);
     }
 
     /// A connection to a server has ended, or could not be made.

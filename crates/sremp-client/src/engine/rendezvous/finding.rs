@@ -62,6 +62,13 @@ impl Searches {
             .min()
     }
 
+    /// A server answers again.
+    pub(super) fn ask_again(&mut self, now: Tick) {
+        for seek in self.seeks.values_mut() {
+            seek.ask_again(now);
+        }
+    }
+
     pub(super) fn known_seq(&self, key: &ContactId) -> Option<Seq> {
         self.running.get(key)?.known
     }
@@ -283,7 +290,7 @@ impl Engine {
             self.peers.put(peer);
             news = learnt?;
         }
-        self.go_on_seeking(step, key, news)?;
+        self.go_on_seeking(step, key, news, !search.failures.is_empty())?;
         for ticket in std::mem::take(&mut search.finders) {
             let answer = match &search.best {
                 Some(found) => Ok(self.found_view(step, found, &search.by)?),
@@ -300,6 +307,7 @@ impl Engine {
         step: &mut Step<'_, '_>,
         key: &ContactId,
         news: bool,
+        unanswered: bool,
     ) -> Result<(), StoreError> {
         if !self.servers.searches.seeks.contains_key(key) {
             return Ok(());
@@ -314,6 +322,7 @@ impl Engine {
             return Ok(());
         }
         // where there is news it is tried first; what fails there is a reason to look again
+        seek.unanswered = unanswered;
         seek.failures = if news {
             0
         } else {

@@ -16,6 +16,8 @@ pub(super) struct Seek {
     pub(super) failures: u32,
     /// A connection has stood since the last search: it was reached, and has gone from there.
     pub(super) connected: bool,
+    /// A server did not answer the last search.
+    pub(super) unanswered: bool,
 }
 
 impl Seek {
@@ -23,6 +25,14 @@ impl Seek {
         self.due = None;
         self.last = Some(now);
         self.connected = false;
+        self.unanswered = false;
+    }
+
+    /// A server answers again: what one did not answer is asked at once, and only once for it.
+    pub(super) fn ask_again(&mut self, now: Tick) {
+        if std::mem::take(&mut self.unanswered) {
+            self.due = self.due.map(|due| due.min(now));
+        }
     }
 
     /// The shortest pause between two searches.

@@ -1,6 +1,6 @@
 //! People who know no more of each other than an id meet, and find each other again.
 
-use sremp_client::view::{Command, ErrorKind, RegisterAs};
+use sremp_client::view::{Command, ErrorKind, RegisterAs, RelayState};
 use sremp_sim::{Faults, World};
 
 use super::people::*;
@@ -20,6 +20,29 @@ fn two_who_know_only_each_others_ids_meet_and_write() {
         world.run(MINUTE);
         assert_eq!(world.received(ben, "ann"), ["is that you?"], "seed {seed}");
         assert_eq!(world.received(ann, "ben"), ["it is"], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_server_that_comes_back_is_asked_at_once_for_whom_it_could_not_name() {
+    for seed in seeds(30) {
+        let (mut world, server, ann, ben) = pair(seed);
+        world.run(MINUTE);
+        world.set_rendezvous_up(server, false);
+        add_id(&mut world, ann, ben, Some("ben"));
+        world.send(ann, "ben", "where are you?");
+        // long enough for long pauses between two searches
+        world.run(20 * MINUTE + seed * 1_000);
+        world.set_rendezvous_up(server, true);
+        let connected = |world: &mut World| {
+            let mut servers = world.status(ann).rendezvous.into_iter();
+            servers.any(|server| server.state == RelayState::Connected)
+        };
+        while !connected(&mut world) {
+            world.run(100);
+        }
+        world.run(5_000);
+        assert_eq!(world.requests(ben).len(), 1, "seed {seed}");
     }
 }
 
