@@ -122,6 +122,9 @@ pub struct Engine {
     /// Contacts whose outbox has to be moved along at the end of the step.
     to_push: BTreeSet<ContactId>,
     handed: pushing::Handed,
+    /// Contacts who have confirmed something and never written: up to which item of theirs what they had
+    /// thrown away before is stored again. Once for each: they might confirm one by one from the end.
+    accepted_unsaid: BTreeMap<ContactId, i64>,
     /// Contacts with whom a new session has to be begun with RESET.
     resets: BTreeSet<ContactId>,
     /// When one's own RESET to a contact went out, until one of the contact's comes.
@@ -215,6 +218,7 @@ impl Engine {
             disappearing: Disappearing::load(tx, now)?,
             to_push: BTreeSet::new(),
             handed: pushing::Handed::default(),
+            accepted_unsaid: BTreeMap::new(),
             resets: BTreeSet::new(),
             resets_begun: BTreeMap::new(),
             resets_taken: BTreeMap::new(),

@@ -332,7 +332,8 @@ impl Engine {
                     self.emit(step, &event)?;
                     // what was sent before this was ignored, as a stranger's
                     self.rewind_link(&peer.key());
-                    step.tx.forget_relay_storage(peer.record.row, None)?;
+                    step.tx.forget_relay_storage(peer.record.row, 0..i64::MAX)?;
+                    self.accepted_unsaid.remove(&peer.key());
                     self.push_soon(&peer.key());
                 }
             }

@@ -289,12 +289,28 @@ impl Engine {
         step.tx.remove_outbox(item)?;
         self.handed.forget(item);
         step.tx.attempts_over(peer.record.row)?;
-        if !peer.record.confirmed && step.tx.forget_relay_storage(peer.record.row, Some(item))? {
-            // Accepted, though it cannot tell so: what came before this was ignored, as a stranger's.
+        if !peer.record.confirmed {
+            self.accepted_unsaid(step, peer, item)?;
+        }
+        self.message_status(step, peer, msg_id, Status::OnDevice, Some(path))
+    }
+
+    /// A contact who has never written has confirmed an item: it has accepted the user, and cannot tell so.
+    /// What came before was ignored, as a stranger's.
+    fn accepted_unsaid(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        item: i64,
+    ) -> Result<(), StoreError> {
+        let done = self.accepted_unsaid.entry(peer.key()).or_default();
+        let items = *done + 1..item;
+        *done = item.max(*done);
+        if step.tx.forget_relay_storage(peer.record.row, items)? {
             self.rewind_link(&peer.key());
             self.push_soon(&peer.key());
         }
-        self.message_status(step, peer, msg_id, Status::OnDevice, Some(path))
+        Ok(())
     }
 
     pub(super) fn message_status(

@@ -1,6 +1,8 @@
 //! Relays: how far one's mailbox was read, what is still to be said about it, and which envelopes
 //! they are to be given.
 
+use std::ops::Range;
+
 use rusqlite::{Row, params};
 use sremp_core::{
     contact_card::Endpoint,
@@ -306,20 +308,16 @@ impl Tx<'_> {
         Ok(left.into_iter().map(|(_, msg_id)| msg_id).collect())
     }
 
-    /// What a contact's relays keep, or of it what was made before an item, has to be stored again under
-    /// new names: the contact has thrown away what it was not ready to read. Tells whether there is any.
+    /// What a contact's relays keep of these items has to be stored again under new names: the contact has
+    /// thrown away what it was not ready to read. Tells whether there is any.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
-    pub fn forget_relay_storage(
-        &mut self,
-        contact: ContactRow,
-        before: Option<i64>,
-    ) -> Result<bool> {
+    pub fn forget_relay_storage(&mut self, contact: ContactRow, items: Range<i64>) -> Result<bool> {
         let sql = "UPDATE outbox SET message_id = NULL, relay_at = NULL, relay_until = NULL
-                   WHERE contact = ?1 AND id < ?2
+                   WHERE contact = ?1 AND id >= ?2 AND id < ?3
                      AND (message_id IS NOT NULL OR relay_until IS NOT NULL)";
-        let changed = self.execute(sql, [contact.0, before.unwrap_or(i64::MAX)])?;
+        let changed = self.execute(sql, [contact.0, items.start, items.end])?;
         Ok(changed > 0)
     }
 
