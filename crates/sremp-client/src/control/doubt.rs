@@ -99,13 +99,13 @@ fn doubt(command: &Command, else_: &str) -> String {
                                  with `sremp history` before you send it again"
                 .to_owned()
         }
-        command if only_looks(command) => String::new(),
+        command if may_be_repeated(command) => String::new(),
         _ => format!("; {else_}"),
     }
 }
 
 /// Whether nothing is lost or done twice when the command is given again.
-const fn only_looks(command: &Command) -> bool {
+const fn may_be_repeated(command: &Command) -> bool {
     matches!(
         command,
         Command::Id

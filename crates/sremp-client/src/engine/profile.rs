@@ -346,7 +346,7 @@ impl Engine {
         // nobody fetches what lies at a relay that the contact has left
         let relays = peer.record.mailboxes(step.now.wall);
         let relays: Vec<_> = relays.iter().map(|hint| hint.relay).collect();
-        for msg_id in step.tx.keep_at(peer.record.row, &relays)? {
+        for msg_id in step.tx.end_storage_but_at(peer.record.row, &relays)? {
             self.no_longer_kept(step, peer, msg_id)?;
         }
         Ok(())

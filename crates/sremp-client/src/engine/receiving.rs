@@ -288,6 +288,7 @@ impl Engine {
         let first_answer = !peer.record.confirmed;
         if first_answer {
             peer.edit().confirmed = true;
+            self.accepted_unsaid.remove(&peer.key());
         }
         let Ok(content) = Content::decode_exact(&incoming.content) else {
             let at = step.now.wall;
@@ -333,7 +334,6 @@ impl Engine {
                     // what was sent before this was ignored, as a stranger's
                     self.rewind_link(&peer.key());
                     step.tx.forget_relay_storage(peer.record.row, 0..i64::MAX)?;
-                    self.accepted_unsaid.remove(&peer.key());
                     self.push_soon(&peer.key());
                 }
             }

@@ -278,11 +278,15 @@ impl Tx<'_> {
         Ok(ended)
     }
 
-    /// What of a contact's items none of these relays keeps waits anew; tells which.
+    /// A contact has left all relays but these: what none of these keeps waits anew; tells which.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
-    pub fn keep_at(&mut self, contact: ContactRow, relays: &[ContactId]) -> Result<Vec<MsgId>> {
+    pub fn end_storage_but_at(
+        &mut self,
+        contact: ContactRow,
+        relays: &[ContactId],
+    ) -> Result<Vec<MsgId>> {
         let sql = "SELECT o.id, o.msg_id, relay.key FROM outbox o
                    JOIN receipt ON receipt.envelope = o.envelope_id
                    JOIN relay ON relay.row = receipt.relay
