@@ -56,6 +56,9 @@ pub const REFUSAL_PAUSES: Backoff = Backoff {
     first: Duration::from_secs(1),
     longest: Duration::from_secs(6 * 60 * 60),
 };
+/// Whoever has closed a connection with REFUSED is not dialled again by itself for this time
+/// (chapter 10).
+pub const REFUSED_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// Between searches for one contact that find nothing new (7.6).
 pub const SEEK_PAUSES: Backoff = Backoff {
     first: Duration::from_secs(60),

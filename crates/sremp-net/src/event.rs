@@ -88,6 +88,11 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// Whether the peer has said that it does not accept the connection.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Peer(close) if close.code == ErrorCode::Refused.to_u16())
+    }
+
     /// How far the connection came: of several failed attempts the furthest is told.
     pub(crate) const fn progress(&self) -> u8 {
         match self {

@@ -167,17 +167,15 @@ impl<R: MailboxReader> Inner<R> {
         }
     }
 
-    /// Confirmations to the senders that are connected, and to the relays of the others.
+    /// Confirmations to the senders that are connected, and to the relays of those who have named one:
+    /// that may be gone for good.
     fn route(&self, confirmed: Routed) {
         let mut senders: HashMap<IdentityKey, Vec<(ConfirmationId, Confirmation)>> = HashMap::new();
         let mut elsewhere = false;
         for (id, route, confirmation) in confirmed {
-            match route {
-                Route::Sender(sender) => {
-                    senders.entry(sender).or_default().push((id, confirmation));
-                }
-                Route::Relay(_) => elsewhere = true,
-            }
+            elsewhere |= matches!(route, Route::Relay(_));
+            let list = senders.entry(confirmation.sender).or_default();
+            list.push((id, confirmation));
         }
         for (sender, list) in senders {
             if let Some(seat) = self.seats.sender(&sender) {

@@ -172,8 +172,10 @@ impl World {
         let Some(end) = self.ends.get_mut(&link) else {
             return;
         };
-        if admission != Admission::Accept {
-            return self.close(link, ErrorCode::Refused);
+        match admission {
+            Admission::Accept => {}
+            Admission::Close(code) => return self.close(link, code),
+            Admission::Stale { .. } => return self.close(link, ErrorCode::StaleIdentity),
         }
         end.admitted = true;
         let (other, direction, node) = (end.other, end.direction, end.node);

@@ -10,7 +10,9 @@ use sremp_core::{
     id::ContactId,
     identity::Trust,
     rand_core::CryptoRng,
-    route::{DIAL_PAUSES, Dial, FAILED_LATELY, REACHED_LATELY, SHORTEST_DIAL_PAUSE, Seek},
+    route::{
+        DIAL_PAUSES, Dial, FAILED_LATELY, REACHED_LATELY, REFUSED_PAUSE, SHORTEST_DIAL_PAUSE, Seek,
+    },
     time::Tick,
 };
 use sremp_net::{CloseReason, DialTarget, Service};
@@ -190,6 +192,13 @@ impl Dialling {
         } else {
             attempt.reached = None;
             attempt.pause(now, rng);
+        }
+    }
+
+    /// The contact does not accept connections: it is not dialled by itself for a while.
+    pub(super) fn refused(&mut self, contact: &ContactId, now: Tick) {
+        if let Some(attempt) = self.attempts.get_mut(contact) {
+            attempt.due = Some(now.plus(REFUSED_PAUSE));
         }
     }
 
@@ -434,6 +443,9 @@ impl Engine {
         reason: &CloseReason,
     ) -> Result<(), StoreError> {
         self.dialling.failed(key, reason, step.now.tick, step.rng);
+        if reason.is_refusal() {
+            self.dialling.refused(key, step.now.tick);
+        }
         let Some(peer) = self.peers.take(step.tx, key)? else {
             return Ok(());
         };

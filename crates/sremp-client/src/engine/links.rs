@@ -430,6 +430,9 @@ impl Engine {
             return Ok(());
         };
         self.dialling.closed(&key, of_use, step.now.tick, step.rng);
+        if reason.is_refusal() {
+            self.dialling.refused(&key, step.now.tick);
+        }
         if let Some(candidate) = self.links.candidates.remove(&key) {
             self.use_link(&key, candidate.link);
             return Ok(());

@@ -68,7 +68,7 @@ impl Engine {
         }
         // what was promised for an envelope that was dropped meanwhile counts no longer
         if let Some(until) = item.and_then(|item| item.relay_until) {
-            return Ok(kept(peer, until));
+            return Ok(kept(peer, until, step.now.wall));
         }
         if self.links.active(&peer.key()).is_some() {
             return Ok(self.connected(step.now, peer));
@@ -327,8 +327,16 @@ fn turned_away(peer: &Peer) -> Option<Reason> {
     held.then(|| (Waits::Forked, super::forks::go_on(&name)))
 }
 
-fn kept(peer: &Peer, until: UnixMillis) -> Reason {
+fn kept(peer: &Peer, until: UnixMillis, now: UnixMillis) -> Reason {
+    let over = until <= now;
     let (name, until) = (peer.name(), Rfc3339(until));
+    if over {
+        let words = format!(
+            "a relay kept it until {until}, and {name} has not fetched and confirmed it; it is stored \
+             anew within the hour"
+        );
+        return (Waits::Reader, words);
+    }
     match peer.record.confirmed {
         true => {
             let words = format!(

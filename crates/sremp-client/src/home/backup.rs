@@ -184,12 +184,7 @@ impl Home {
             io::ErrorKind::NotFound => HomeError::NoBackup(from.to_owned()),
             _ => HomeError::io("reading", from, e),
         })?;
-        let key_text = read_head(&mut file).map_err(|e| match e.kind() {
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                HomeError::NoBackup(from.to_owned())
-            }
-            _ => HomeError::io("reading", from, e),
-        })?;
+        let key_text = read_head(&mut file, from)?;
         let key = key_file::read(&key_text, passphrase)?;
         create::in_one_step(&self.path, rng, |draft, rng| {
             create::file(&draft.join(KEY), key_text.as_bytes())?;
@@ -320,25 +315,38 @@ fn is_backup_with(path: &Path, key_file: &str) -> bool {
     if !path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
         return false;
     }
-    let head = File::open(path).and_then(|mut file| read_head(&mut file));
-    head.is_ok_and(|text| text.as_str() == key_file)
+    let file = File::open(path).ok();
+    let text = file.and_then(|mut file| read_head(&mut file, path).ok());
+    text.is_some_and(|text| text.as_str() == key_file)
 }
 
 /// The key file of a backup; its database is what follows.
-fn read_head(file: &mut File) -> io::Result<Zeroizing<String>> {
-    let mut head = [0; MAGIC.len() + 4];
-    file.read_exact(&mut head)?;
-    let (magic, length) = head.split_at(MAGIC.len());
-    let length = length.try_into().map_or(0, u32::from_le_bytes);
-    if magic != MAGIC || u64::from(length) > key_file::MAX_KEY_FILE {
-        return Err(io::ErrorKind::InvalidData.into());
+fn read_head(file: &mut File, from: &Path) -> Result<Zeroizing<String>, HomeError> {
+    let failed = |otherwise: HomeError, e: io::Error| match e.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => otherwise,
+        _ => HomeError::io("reading", from, e),
+    };
+    let mut magic = [0; MAGIC.len()];
+    file.read_exact(&mut magic)
+        .map_err(|e| failed(HomeError::NoBackup(from.to_owned()), e))?;
+    if magic != *MAGIC {
+        return Err(HomeError::NoBackup(from.to_owned()));
+    }
+    let damaged = || HomeError::DamagedBackup(from.to_owned());
+    let mut length = [0; 4];
+    file.read_exact(&mut length)
+        .map_err(|e| failed(damaged(), e))?;
+    let length = u64::from(u32::from_le_bytes(length));
+    if length > key_file::MAX_KEY_FILE {
+        return Err(damaged());
     }
     let mut text = Zeroizing::new(String::new());
-    file.take(u64::from(length)).read_to_string(&mut text)?;
-    if text.len() as u64 == u64::from(length) {
-        Ok(text)
-    } else {
-        Err(io::ErrorKind::UnexpectedEof.into())
+    file.take(length)
+        .read_to_string(&mut text)
+        .map_err(|e| failed(damaged(), e))?;
+    match text.len() as u64 == length {
+        true => Ok(text),
+        false => Err(damaged()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Relays: how far one's mailbox was read, what is still to be said about it, and which envelopes
 //! they are to be given.
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
 use rusqlite::{Row, params};
 use sremp_core::{
@@ -17,6 +17,9 @@ use super::{
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
+
+/// Relays that one envelope is given to at most: a contact may name ever new ones (6.10).
+const MAX_RELAYS_EACH: u32 = 8;
 
 /// The number of a relay in this database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -239,7 +242,7 @@ impl Tx<'_> {
     }
 
     /// A contact's items after a number that one relay or more have kept since `before` without a
-    /// confirmation, and this relay has not, in the order of making.
+    /// confirmation, this relay has not, and fewer than [`MAX_RELAYS_EACH`] have, in the order of making.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -255,9 +258,17 @@ impl Tx<'_> {
             "o WHERE contact = ?1 AND id > ?2 AND relay_until IS NOT NULL AND relay_at <= ?3
                AND NOT EXISTS (SELECT 1 FROM receipt JOIN relay ON relay.row = receipt.relay
                                WHERE receipt.envelope = o.envelope_id AND relay.key = ?4)
+               AND (SELECT count(DISTINCT relay) FROM receipt WHERE receipt.envelope = o.envelope_id) < ?6
              ORDER BY id LIMIT ?5"
         );
-        let params = params![contact.0, after, time(before), relay.as_bytes(), limit];
+        let params = params![
+            contact.0,
+            after,
+            time(before),
+            relay.as_bytes(),
+            limit,
+            MAX_RELAYS_EACH
+        ];
         self.list(sql, params, outbox::read)
     }
 
@@ -278,7 +289,8 @@ impl Tx<'_> {
         Ok(ended)
     }
 
-    /// A contact has left all relays but these: what none of these keeps waits anew; tells which.
+    /// A contact has left all relays but these: what none of these keeps waits anew, but for what
+    /// [`MAX_RELAYS_EACH`] have kept; tells which.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
@@ -287,7 +299,7 @@ impl Tx<'_> {
         contact: ContactRow,
         relays: &[ContactId],
     ) -> Result<Vec<MsgId>> {
-        let sql = "SELECT o.id, o.msg_id, relay.key FROM outbox o
+        let sql = "SELECT o.id, o.msg_id, relay.key, relay.row FROM outbox o
                    JOIN receipt ON receipt.envelope = o.envelope_id
                    JOIN relay ON relay.row = receipt.relay
                    WHERE o.contact = ?1 AND o.relay_until IS NOT NULL ORDER BY o.id";
@@ -295,12 +307,14 @@ impl Tx<'_> {
             let kept = relays
                 .iter()
                 .any(|key| Ok(key.as_bytes().as_slice()) == row.blob(2));
-            Ok((row.int(0)?, MsgId::new(row.bytes(1)?), kept))
+            Ok((row.int(0)?, MsgId::new(row.bytes(1)?), kept, row.int(3)?))
         };
         let mut left: Vec<(i64, MsgId)> = Vec::new();
         let all = self.list(sql, [contact.0], of)?;
         for of_one in all.chunk_by(|a, b| a.0 == b.0) {
-            if let (Some((item, msg_id, _)), false) = (of_one.first(), of_one.iter().any(|o| o.2)) {
+            let relays: BTreeSet<i64> = of_one.iter().map(|o| o.3).collect();
+            let stays = of_one.iter().any(|o| o.2) || relays.len() >= MAX_RELAYS_EACH as usize;
+            if let (Some((item, msg_id, ..)), false) = (of_one.first(), stays) {
                 left.push((*item, *msg_id));
             }
         }

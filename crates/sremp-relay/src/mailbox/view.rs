@@ -76,7 +76,8 @@ impl ConfirmationId {
 pub enum Route {
     /// The sender, at this relay.
     Sender(IdentityKey),
-    /// Another relay, where the sender's mailbox is. The same relay under another address is
+    /// Another relay, where the sender's mailbox is; it waits for the sender here as well, should
+    /// the sender come first. The same relay under another address is
     /// another route: a false address must not hold up what goes to the true one.
     Relay(Box<RelayHint>),
 }

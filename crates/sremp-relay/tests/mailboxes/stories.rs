@@ -3,7 +3,7 @@
 use sremp_core::error::ErrorCode;
 use sremp_relay::mailbox::{
     ConfirmationId, Confirmed, Cursor, Limits, MailboxReader as _, MailboxStore as _, Op, Outcome,
-    PrekeyCounts, Route,
+    PrekeyCounts, Route, WaitingConfirmation,
 };
 
 use crate::mailboxes::*;
@@ -223,6 +223,50 @@ pub(crate) fn a_confirmation_for_another_relay_waits_for_that_one<B: Backend>() 
         backend.store().reader().relays().unwrap(),
         [relay("two.example")]
     );
+}
+
+pub(crate) fn what_waits_for_another_relay_goes_also_to_the_sender_in_person<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    for (id, elsewhere) in [(1, true), (2, false), (3, true)] {
+        let mut op = message(ANN, BOB, id);
+        op.reply_relay = elsewhere.then(|| relay("one.example"));
+        backend.put(at(0), op);
+    }
+    let all = [1, 2, 3].map(|id| confirmation(ANN, BOB, id));
+    backend.confirm(BOB, all.to_vec());
+    backend.restart();
+    let to_relay = || Route::Relay(Box::new(relay("one.example")));
+    let waiting = |backend: &mut B, route: &Route| -> Vec<_> {
+        let reader = backend.store().reader();
+        let waiting = reader.waiting(route, ConfirmationId::START, 9).unwrap();
+        let of = |w: WaitingConfirmation| (w.confirmation.message_id.get(), w.id);
+        waiting.into_iter().map(of).collect()
+    };
+    let names = |list: &[(u64, ConfirmationId)]| list.iter().map(|(n, _)| *n).collect::<Vec<_>>();
+    let hers = waiting(&mut backend, &Route::Sender(somebody(ANN)));
+    assert_eq!(names(&hers), [1, 2, 3]);
+    assert_eq!(waiting(&mut backend, &Route::Sender(somebody(EVE))), []);
+    let take = |backend: &mut B, route: Route, ids: Vec<ConfirmationId>| {
+        backend.run(at(0), Op::ConfirmationsTaken { route, ids });
+    };
+    // nobody takes another's, and no relay what is not for it
+    let all: Vec<_> = hers.iter().map(|(_, id)| *id).collect();
+    take(&mut backend, Route::Sender(somebody(EVE)), all.clone());
+    let stranger = Route::Relay(Box::new(relay("two.example")));
+    take(&mut backend, stranger, all.clone());
+    take(&mut backend, to_relay(), vec![all[1]]);
+    assert_eq!(waiting(&mut backend, &Route::Sender(somebody(ANN))), hers);
+    // each goes once, by whichever way comes first
+    take(
+        &mut backend,
+        Route::Sender(somebody(ANN)),
+        vec![all[0], all[1]],
+    );
+    assert_eq!(names(&waiting(&mut backend, &to_relay())), [3]);
+    take(&mut backend, to_relay(), vec![all[2]]);
+    assert_eq!(waiting(&mut backend, &Route::Sender(somebody(ANN))), []);
+    assert_eq!(backend.store().reader().relays().unwrap(), []);
+    assert_eq!(backend.store().stats().confirmations, 0);
 }
 
 pub(crate) fn another_relays_confirmation_is_taken_for_those_who_have_a_mailbox<B: Backend>() {

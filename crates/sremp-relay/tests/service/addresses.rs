@@ -50,6 +50,7 @@ async fn case_25_addresses_inside_are_never_dialled_whoever_names_them() {
         relay
             .until_refused("address of another relay", n as u64 + 1)
             .await;
+        assert_eq!(ann.confirmations().await.len(), 1, "told in person");
     }
     Honest::at(&relay).await.exchange().await;
     tokio::select! {

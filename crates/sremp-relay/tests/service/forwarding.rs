@@ -1,4 +1,4 @@
-//! Confirmations for senders of another relay, which is down for a while.
+//! Confirmations for senders of another relay, which is down for a while or for good.
 
 use std::time::Duration;
 
@@ -23,6 +23,45 @@ async fn knock(door: &TcpListener) {
     drop(knock.await.expect("dialled in time").unwrap());
 }
 
+/// A message to somebody, whose confirmation is for this relay.
+fn answered_at(home: &Relay, to: &Peer) -> ToStore {
+    ToStore {
+        reply_relay: Some(ReplyRelay {
+            relay: home.link().relay().into(),
+            host: home.link().endpoint().host().to_owned(),
+            port: home.link().endpoint().port(),
+        }),
+        ..to_store(to.key(), envelope())
+    }
+}
+
+#[tokio::test]
+async fn a_sender_that_comes_in_person_gets_what_its_own_relay_would_bring() {
+    let relay = Relay::start().await;
+    let mut home = Relay::start().await;
+    home.stop().await;
+    let mut ben = Peer::owner(relay.link()).await;
+    ben.subscribe(Cursor::START, 32).await;
+    let mut ann = Peer::sender(relay.link()).await;
+    let parts = ann.own.to_parts();
+    let confirm_one = async |ann: &mut Peer, ben: &mut Peer| {
+        assert!(is_stored(&ann.store_this(answered_at(&home, ben)).await));
+        let item = ben.item().await;
+        let confirmation = ben.confirmation(&item);
+        assert!(ben.confirm(vec![confirmation.clone()]).await.is_empty());
+        confirmation
+    };
+    // there when it comes
+    let first = confirm_one(&mut ann, &mut ben).await;
+    assert_eq!(ann.confirmations().await, [first]);
+    // and when it has come before
+    let second = confirm_one(&mut ann, &mut ben).await;
+    ann.leave().await;
+    let own = SecretIdentity::from_parts(&parts).unwrap();
+    let mut ann = Peer::registered(own, relay.link(), Role::Sender).await;
+    assert_eq!(ann.confirmations().await, [second]);
+}
+
 #[tokio::test]
 async fn a_confirmation_for_a_relay_that_is_down_is_tried_again_after_growing_pauses() {
     let relay = Relay::start().await;
@@ -38,14 +77,7 @@ async fn a_confirmation_for_a_relay_that_is_down_is_tried_again_after_growing_pa
     let mut ben = Peer::owner(relay.link()).await;
     ben.subscribe(Cursor::START, 32).await;
     let mut ann = Peer::registered(own(), relay.link(), Role::Sender).await;
-    let store = ToStore {
-        reply_relay: Some(ReplyRelay {
-            relay: home.link().relay().into(),
-            host: home.link().endpoint().host().to_owned(),
-            port: home.link().endpoint().port(),
-        }),
-        ..to_store(ben.key(), envelope())
-    };
+    let store = answered_at(&home, &ben);
     assert!(is_stored(&ann.store_this(store).await));
     let item = ben.item().await;
     let confirmation = ben.confirmation(&item);

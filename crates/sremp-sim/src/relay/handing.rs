@@ -33,10 +33,10 @@ impl Relay {
                 continue;
             }
             self.settle(owner, cursor, now);
-            match reply.filter(|hint| hint.relay != self.identity.id().into()) {
-                Some(hint) => self.outward.push((hint, confirmation.clone())),
-                None => said.extend(self.take_confirmation(confirmation.clone())),
+            if let Some(hint) = reply.filter(|hint| hint.relay != self.identity.id().into()) {
+                self.outward.push((hint, confirmation.clone()));
             }
+            said.extend(self.take_confirmation(confirmation));
         }
         (refused, said)
     }

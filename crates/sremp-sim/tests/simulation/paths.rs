@@ -5,16 +5,18 @@ use std::time::Duration;
 use sremp_client::{
     clock::Rfc3339,
     config::{Config, Direct},
-    engine::Output,
+    engine::{Input, Output},
     store::StoreError,
     view::{Choice, Command, ContactView, MessageKind, Path, Reply, Status, Waits, WhyStep},
 };
 use sremp_core::{
-    channel::{Admission, Service},
-    contact_card::{CardContent, ContactCard, RelayHint},
+    channel::{Admission, PeerClose, Service},
+    contact_card::{CardContent, ContactCard, RelayHint, RelayLink},
     error::ErrorCode,
+    id::ContactId,
     identity::{Flags, SecretIdentity, Trust},
 };
+use sremp_net::{CloseReason, LinkId};
 use sremp_sim::{
     Alone, Malice, World,
     commands::{add, direct, send, trust},
@@ -365,6 +367,79 @@ fn a_relay_does_not_wait_for_a_dial_that_has_failed() {
         let mut done: Vec<_> = failed.into_iter().map(|output| (from, output)).collect();
         done.extend(ann.pass(Duration::from_millis(1)));
         assert_eq!(dialled(&done, from), [(Service::Relay, Duration::ZERO)]);
+    }
+}
+
+/// Who was dialled, or is connected already, does not accept the connection.
+fn refuse(ann: &mut Alone, service: Service, link: LinkId, dialled: Option<ContactId>) {
+    ann.give(Input::Closed {
+        link,
+        service,
+        dialled,
+        reason: CloseReason::Peer(PeerClose {
+            code: ErrorCode::Refused.to_u16(),
+            text: String::new(),
+        }),
+    });
+}
+
+fn refuse_dial(ann: &mut Alone, service: Service, who: ContactId) {
+    let link = ann.new_link();
+    refuse(ann, service, link, Some(who));
+}
+
+/// How often something is dialled that refuses each time, within an hour and half a minute more.
+fn dials_of_one_who_refuses(ann: &mut Alone, service: Service, who: ContactId) -> [usize; 2] {
+    [HOUR - MINUTE / 2, MINUTE].map(|time| {
+        let done = ann.pass(Duration::from_millis(time));
+        let dials = dialled(&done, Duration::ZERO);
+        for _ in &dials {
+            refuse_dial(ann, service, who);
+        }
+        assert!(dials.iter().all(|(kind, _)| *kind == service));
+        dials.len()
+    })
+}
+
+#[test]
+fn a_contact_who_refuses_is_dialled_again_after_an_hour_and_when_the_user_writes() {
+    for seed in seeds(1) {
+        let mut ann = Alone::seeded("ann", seed);
+        let ben = contact(&mut ann, "ben", false, false).id();
+        let at_once = [(Service::P2p, Duration::ZERO)];
+        assert_eq!(write(&mut ann, "ben", Duration::from_secs(2)), at_once);
+        refuse_dial(&mut ann, Service::P2p, ben);
+        let within = dials_of_one_who_refuses(&mut ann, Service::P2p, ben);
+        assert_eq!(within, [0, 1], "seed {seed}");
+        assert_eq!(write(&mut ann, "ben", Duration::from_secs(2)), at_once);
+    }
+}
+
+#[test]
+fn a_contact_who_refuses_over_a_connection_that_stood_is_left_alone_too() {
+    for seed in seeds(1) {
+        let mut ann = Alone::seeded("ann", seed);
+        let ben = contact(&mut ann, "ben", false, false);
+        write(&mut ann, "ben", Duration::from_secs(2));
+        let link = ann.connect(ben.identity());
+        ann.pass(Duration::from_secs(50));
+        refuse(&mut ann, Service::P2p, link, None);
+        let within = dials_of_one_who_refuses(&mut ann, Service::P2p, ben.id());
+        assert_eq!(within, [0, 1], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_relay_that_refuses_the_connection_is_dialled_again_after_an_hour() {
+    for seed in seeds(1) {
+        let mut ann = Alone::seeded("ann", seed);
+        let relay = ann.somebody("relay").id();
+        let link = RelayLink::new(relay, "relay:4000".parse().unwrap(), None).unwrap();
+        let mut ann = Alone::with("ann", seed, |config| config.relays = vec![link]);
+        // it was dialled at the start
+        refuse_dial(&mut ann, Service::Relay, relay);
+        let within = dials_of_one_who_refuses(&mut ann, Service::Relay, relay);
+        assert_eq!(within, [0, 1], "seed {seed}");
     }
 }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use sremp_client::{
     config::{Direct, Strangers},
-    view::{Command, EventKind, Path, Status, WhyStep},
+    view::{Command, EventKind, Path, RelayState, Status, WhyStep},
 };
 use sremp_core::identity::Trust;
 use sremp_sim::{
-    Faults, World,
+    Faults, Malice, World,
     commands::{add, trust},
 };
 
@@ -96,8 +96,13 @@ fn a_confirmation_comes_back_by_the_senders_own_relay_also_when_that_was_down() 
         world.send(ann, "ben", "one");
         world.run(60_000);
         assert_eq!(world.statuses(ann, "ben"), [Status::OnDevice]);
-        world.set_reachable(first, false);
+        // ann is away when the other has read it, and her relay when the confirmation is brought
+        world.set_reachable(ben, false);
         world.send(ann, "ben", "two");
+        world.run(60_000);
+        world.set_reachable(ann, false);
+        world.set_reachable(first, false);
+        world.set_reachable(ben, true);
         world.run(HOUR);
         assert_eq!(world.received(ben, "ann"), ["one", "two"]);
         assert_eq!(
@@ -106,7 +111,53 @@ fn a_confirmation_comes_back_by_the_senders_own_relay_also_when_that_was_down() 
         );
         world.set_reachable(first, true);
         world.run(HOUR);
-        assert!(world.all_arrived(ann, "ben"));
+        world.set_reachable(second, false);
+        world.set_reachable(ann, true);
+        world.run(HOUR);
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_confirmation_comes_by_the_readers_relay_when_the_senders_own_is_gone_for_good() {
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let (first, second) = (world.open_relay("first"), world.open_relay("second"));
+        let (ann, ben) = apart(&mut world, [&[first], &[second]]);
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "before its relay was gone");
+        world.run(60_000);
+        world.set_reachable(first, false);
+        world.set_reachable(ben, true);
+        world.run(10 * 60_000);
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+        world.send(ann, "ben", "after it was");
+        world.run(60_000);
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+        // nor does a start change that
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "third");
+        world.run(60_000);
+        world.restart(ann);
+        world.run(60_000);
+        world.set_reachable(ben, true);
+        world.run(60_000);
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+        assert_eq!(world.received(ben, "ann").len(), 3);
+        // who has a relay stays with no other
+        let bens = world.relay(second).link().endpoint().to_string();
+        let state = |world: &mut World| {
+            let relays = world.status(ann).relays;
+            relays
+                .into_iter()
+                .find(|r| r.endpoint == bens)
+                .unwrap()
+                .state
+        };
+        assert_eq!(state(&mut world), RelayState::Connected, "seed {seed}");
+        world.set_reachable(first, true);
+        world.run(HOUR);
+        assert_eq!(state(&mut world), RelayState::Idle, "seed {seed}");
     }
 }
 
@@ -409,6 +460,38 @@ fn what_lies_at_a_relay_that_its_reader_has_left_is_given_to_the_new_one() {
             assert!(world.all_arrived(ann, "ben"), "seed {seed}, both {both}");
             assert!(world.all_arrived(ben, "ann"), "seed {seed}, both {both}");
         }
+    }
+}
+
+#[test]
+fn an_envelope_goes_to_eight_relays_and_no_further() {
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let anns = world.open_relay("anns");
+        let bens: Vec<usize> = (0..10)
+            .map(|n| world.open_relay(&format!("r{n}")))
+            .collect();
+        let (ann, ben) = apart(&mut world, [&[anns], &[bens[0]]]);
+        for (from, to) in [(ann, "ben"), (ben, "ann")] {
+            world.send(from, to, "hello");
+            world.run(60_000);
+        }
+        let before = world.relay(bens[0]).stored;
+        for relay in &bens {
+            world.relay(*relay).malice = Malice::Drops;
+        }
+        world.send(ann, "ben", "for one relay");
+        world.run(60_000);
+        // also what none has kept for long, and what all of a contact's relays have
+        for relays in bens[1..].chunks(2).chain([&bens[2..4]]) {
+            world.move_to(ben, relays);
+            world.run(20 * 60_000);
+        }
+        let mut stored: Vec<u64> = bens.iter().map(|r| world.relay(*r).stored).collect();
+        stored[0] -= before;
+        assert!(stored.iter().all(|n| *n <= 1), "seed {seed}: {stored:?}");
+        assert_eq!(stored.iter().sum::<u64>(), 8, "seed {seed}: {stored:?}");
+        assert_eq!(world.statuses(ann, "ben").pop(), Some(Status::AtRelay));
     }
 }
 

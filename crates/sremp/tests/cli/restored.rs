@@ -181,7 +181,10 @@ fn a_file_that_is_no_whole_backup_restores_nothing() {
     let mut cases = vec![
         (Vec::new(), 2, "is no backup"),
         (b"SREMP backup 02\n".repeat(100), 2, "is no backup"),
-        (whole[..30].to_vec(), 2, "is no backup"),
+        (whole[..15].to_vec(), 2, "is no backup"),
+        (whole[..16].to_vec(), 5, "cut off or damaged"),
+        (whole[..30].to_vec(), 5, "cut off or damaged"),
+        ([&whole[..16], &[0xff; 4]].concat(), 5, "cut off or damaged"),
         (whole[..whole.len() / 2].to_vec(), 5, "cut off or damaged"),
         (
             whole[..whole.len() - 4096].to_vec(),

@@ -10,7 +10,7 @@ use sremp_core::{
     identity::{Identity, VersionRecord, VersionVerdict},
     rand_core::CryptoRng,
     relay::{Capabilities, RelayClient, RelayEvent, Role},
-    route::{LASTING, REACHED_LATELY, RELAY_PAUSES},
+    route::{LASTING, REACHED_LATELY, REFUSED_PAUSE, RELAY_PAUSES},
     time::Tick,
 };
 use sremp_net::{CloseReason, DialTarget, LinkId, Service};
@@ -24,8 +24,6 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// A relay that does not want us is asked again after this time.
-const REFUSED_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// After another connection took over the mailbox.
 const SUPERSEDED_PAUSE: Duration = Duration::from_secs(30);
 
@@ -236,8 +234,12 @@ impl Engine {
             Some(Phase::Dialling) => true,
             Some(Phase::Down) | None => false,
         };
+        let least = match reason.is_refusal() {
+            true => REFUSED_PAUSE,
+            false => Duration::ZERO,
+        };
         match current {
-            true => self.relay_failed(step, &key, reason.to_string(), Duration::ZERO),
+            true => self.relay_failed(step, &key, reason.to_string(), least),
             false => Ok(()),
         }
     }
@@ -374,6 +376,7 @@ impl Engine {
         }
         relay.queue.clear();
         relay.fall(cause.clone(), least, step.now, step.rng);
+        let own = relay.is_own();
         stranded.sort_unstable();
         stranded.dedup();
         for contact in stranded {
@@ -387,7 +390,10 @@ impl Engine {
                 noted?;
             }
         }
-        Ok(())
+        match own {
+            true => self.watch_relays(step),
+            false => Ok(()),
+        }
     }
 
     /// A relay that does not answer is as good as none. One that is silent altogether is dialled anew

@@ -146,6 +146,7 @@ impl Engine {
         };
         // what was committed before the connection was lost
         mailbox.tell_at = Some(step.now.tick);
+        self.watch_relays(step)?;
         self.subscribe(step, key)?;
         self.put_bundle(step, key)?;
         self.tell_senders(step, key, row)

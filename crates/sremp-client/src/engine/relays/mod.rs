@@ -3,7 +3,8 @@
 //!
 //! [`routing`] decides which relay is given what waits for a contact, [`storing`] gives it,
 //! [`confirming`] takes what comes back. [`mailbox`] keeps one's own relays supplied and [`reading`]
-//! reads them. [`connection`] keeps one connection a relay.
+//! reads them. [`connection`] keeps one connection a relay; [`watching`] says with which one stays for the
+//! confirmations.
 
 mod bundles;
 mod confirming;
@@ -15,6 +16,7 @@ mod reading;
 mod routing;
 mod storing;
 mod views;
+mod watching;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -42,6 +44,10 @@ use crate::{config::Config, store::RelayRow};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection to a contact's relay is closed when nothing was to be done for this time.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// So many relays are known before those with which nothing is to be done are forgotten: a contact may
+/// name ever new ones.
+const MANY_KNOWN: usize = 256;
 
 /// Every relay that is used, and which contact's messages wait for one.
 #[derive(Default)]
@@ -276,6 +282,10 @@ impl Relays {
 
     /// The relay of a hint, known from now on; `told` by the contact itself, not by a RECORD.
     fn enter(&mut self, hint: &RelayHint, told: bool) -> &mut Relay {
+        if self.known.len() >= MANY_KNOWN && !self.known.contains_key(&hint.relay) {
+            self.known
+                .retain(|_, relay| relay.has_work() || !matches!(relay.phase, Phase::Down));
+        }
         let entry = self.known.entry(hint.relay);
         let relay = entry.or_insert_with(|| Relay::new(hint.endpoint.clone(), None));
         // Of one's own relays the settings say where they are. What a server passed on sends nobody
@@ -291,10 +301,5 @@ impl Relays {
         let key = *self.links.get(&link)?;
         let session = self.known.get_mut(&key)?.session_mut()?;
         (session.link == link).then_some((key, session))
-    }
-
-    /// Whether one has a mailbox of one's own anywhere.
-    fn has_own(&self) -> bool {
-        self.known.values().any(Relay::is_own)
     }
 }

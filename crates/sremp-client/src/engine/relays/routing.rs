@@ -18,6 +18,9 @@ use super::{
 };
 use crate::{store::StoreError, view::Status};
 
+/// So many refusals are remembered before those are forgotten whose pause is over.
+const MANY_REFUSALS: usize = 1_024;
+
 /// A relay that has refused what was for a contact.
 struct Refusal {
     code: ErrorCode,
@@ -99,6 +102,9 @@ impl Routes {
         retry_after: Duration,
         now: Tick,
     ) {
+        if self.refusals.len() >= MANY_REFUSALS {
+            self.refusals.retain(|_, refusal| refusal.until > now);
+        }
         let refusal = self.refusals.entry((contact, relay)).or_insert(Refusal {
             code,
             until: now,

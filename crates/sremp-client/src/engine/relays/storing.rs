@@ -10,7 +10,6 @@ use sremp_core::{
     id::{ContactId, EnvelopeId, MsgId},
     relay::{MessageId, ReplyRelay, ToStore, proof::ReceiptClaim},
     route::CONFIRM_WITHIN,
-    time::Tick,
 };
 
 use super::super::{Engine, Output, Step, peers::Peer};
@@ -234,7 +233,7 @@ impl Engine {
         claim: &ReceiptClaim,
         signature: Vec<u8>,
     ) -> Result<(), StoreError> {
-        let own_elsewhere = self.relays.has_own();
+        let brought = self.relays.bring_confirmations();
         let Some(relay) = self.relays.known.get_mut(key) else {
             return Ok(());
         };
@@ -250,7 +249,7 @@ impl Engine {
         relay.failures = 0;
         relay.given_up.forget();
         relay.last_error = None;
-        relay.watched |= !own_elsewhere;
+        relay.watched |= !brought;
         self.relays.routes.taken(stored.contact, *key);
         let Some(peer) = self.peers.take(step.tx, &stored.contact)? else {
             return Ok(());
@@ -316,31 +315,5 @@ impl Engine {
     pub(super) fn in_flight(&self, key: &ContactId) -> u64 {
         let session = self.relays.known.get(key).and_then(|r| r.session());
         session.map_or(0, |s| s.stores.len() as u64)
-    }
-
-    /// Now and then: which relays owe a confirmation that comes by nobody else.
-    pub(in super::super) fn watch_relays(
-        &mut self,
-        step: &mut Step<'_, '_>,
-    ) -> Result<(), StoreError> {
-        let awaited = match self.relays.has_own() {
-            true => Vec::new(),
-            false => step.tx.relays_with_unconfirmed()?,
-        };
-        for relay in self.relays.known.values_mut() {
-            relay.watched = false;
-        }
-        let now: Tick = step.now.tick;
-        for record in awaited {
-            let hint = RelayHint {
-                relay: record.key,
-                endpoint: record.endpoint,
-                priority: 0,
-            };
-            let relay = self.relays.enter(&hint, true);
-            relay.watched = true;
-            relay.want(now);
-        }
-        Ok(())
     }
 }

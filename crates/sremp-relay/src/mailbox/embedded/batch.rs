@@ -5,12 +5,12 @@ use sremp_core::{error::ErrorCode, id::IdentityKey, time::UnixMillis};
 
 use super::{
     disk::Room,
-    index::{Change, PartyId, RelayId, RouteId, Shared},
+    index::{Change, PartyId, RelayId, Shared},
     ledger::{Account, Ledger},
     sql::{damaged, vendor},
 };
 use crate::mailbox::{
-    Cursor, Limits, Op, Outcome, PrekeyCounts, Route, StoreError, Waits, limits::VISIT_ROUNDED,
+    Cursor, Limits, Op, Outcome, PrekeyCounts, StoreError, limits::VISIT_ROUNDED,
 };
 
 /// A batch on its way. The ledger is already changed, the index is told after the commit.
@@ -214,14 +214,6 @@ impl Batch<'_> {
             .map_err(vendor)?;
         self.ledger.rules.keep((mailbox, sender), rule);
         Ok(rule)
-    }
-
-    /// Keeps track of a confirmation that now waits.
-    pub(super) fn waits(&mut self, id: u64, at: RouteId, route: Route) -> Waits {
-        self.ledger.wait(at);
-        self.changes.push(Change::Waits(at, id));
-        let id = crate::mailbox::ConfirmationId::new(id);
-        Waits { id, route }
     }
 }
 

@@ -99,11 +99,15 @@ impl Batch<'_> {
             .prepare_cached(SQL)
             .and_then(|mut s| s.execute(row))
             .map_err(vendor)?;
-        Ok(Some(self.waits(id, at, route)))
+        self.ledger.wait(at);
+        let relay = at.relay();
+        self.changes.push(Change::Waits { sender, relay, id });
+        let id = ConfirmationId::new(id);
+        Ok(Some(Waits { id, route }))
     }
 
     pub(super) fn confirmations_taken(&mut self, route: &Route, ids: &[ConfirmationId]) -> Answer {
-        const SQL: &str = "DELETE FROM confirmation WHERE id = ?1 AND relay IS ?2 AND (?3 IS NULL OR sender = ?3)";
+        const SQL: &str = "DELETE FROM confirmation WHERE id = ?1 AND (?2 IS NULL OR relay = ?2) AND (?3 IS NULL OR sender = ?3) RETURNING sender, relay";
         let at = match route {
             Route::Sender(sender) => self.party(sender)?.map(RouteId::Sender),
             Route::Relay(hint) => self.known_relay(hint)?.map(RouteId::Relay),
@@ -112,21 +116,25 @@ impl Batch<'_> {
             return Ok(Outcome::Done);
         };
         for id in ids {
-            let deleted = self
+            let key = (id.get().cast_signed(), at.relay(), at.sender());
+            let deleted: Option<(PartyId, Option<RelayId>)> = self
                 .tx
                 .prepare_cached(SQL)
-                .and_then(|mut s| s.execute((id.get().cast_signed(), at.relay(), at.sender())))
+                .and_then(|mut s| {
+                    s.query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))
+                        .optional()
+                })
                 .map_err(vendor)?;
-            if deleted == 1 {
-                self.forget_confirmation(at, id.get());
+            if let Some((sender, relay)) = deleted {
+                self.forget_confirmation(sender, relay, id.get());
             }
         }
         Ok(Outcome::Done)
     }
 
-    pub(super) fn forget_confirmation(&mut self, at: RouteId, id: u64) {
-        self.ledger.waited(at);
-        self.changes.push(Change::Taken(at, id));
+    pub(super) fn forget_confirmation(&mut self, sender: PartyId, relay: Option<RelayId>, id: u64) {
+        self.ledger.waited(RouteId::of(sender, relay));
+        self.changes.push(Change::Taken { sender, relay, id });
     }
 
     pub(super) fn known_relay(&self, hint: &RelayHint) -> Result<Option<RelayId>, StoreError> {

@@ -35,6 +35,7 @@ pub(super) struct Shared {
 pub(super) struct Index {
     pub(super) owners: HashMap<[u8; 32], PartyId>,
     pub(super) shelves: HashMap<PartyId, Shelf>,
+    /// What waits for another relay is in its list and in its sender's.
     pub(super) waiting: HashMap<RouteId, VecDeque<u64>>,
     pub(super) items: u64,
     pub(super) bytes: u64,
@@ -78,6 +79,20 @@ pub(super) enum RouteId {
     Relay(RelayId),
 }
 
+impl RouteId {
+    /// By which way a confirmation goes by itself, and whose bound it counts against.
+    pub(super) fn of(sender: PartyId, relay: Option<RelayId>) -> Self {
+        relay.map_or(Self::Sender(sender), Self::Relay)
+    }
+
+    /// Every way by which it may be fetched: also what waits for another relay is for its sender.
+    fn all(sender: PartyId, relay: Option<RelayId>) -> impl Iterator<Item = Self> {
+        [Self::Sender(sender)]
+            .into_iter()
+            .chain(relay.map(Self::Relay))
+    }
+}
+
 /// What a committed batch changes in the index.
 pub(super) enum Change {
     Opened {
@@ -97,8 +112,16 @@ pub(super) enum Change {
         mailbox: PartyId,
         cursor: u64,
     },
-    Waits(RouteId, u64),
-    Taken(RouteId, u64),
+    Waits {
+        sender: PartyId,
+        relay: Option<RelayId>,
+        id: u64,
+    },
+    Taken {
+        sender: PartyId,
+        relay: Option<RelayId>,
+        id: u64,
+    },
 }
 
 impl Shared {
@@ -137,6 +160,13 @@ impl Shared {
 }
 
 impl Index {
+    /// Confirmations that wait: each is in its sender's list.
+    pub(super) fn confirmations(&self) -> u64 {
+        let lists = self.waiting.iter();
+        let senders = lists.filter(|(route, _)| matches!(route, RouteId::Sender(_)));
+        senders.map(|(_, ids)| ids.len() as u64).sum()
+    }
+
     pub(super) fn apply(&mut self, changes: Vec<Change>) {
         for change in changes {
             self.change(change);
@@ -162,8 +192,16 @@ impl Index {
             }
             Change::Added { mailbox, slot } => self.add(mailbox, slot),
             Change::Removed { mailbox, cursor } => self.remove(mailbox, cursor),
-            Change::Waits(route, id) => self.waiting.entry(route).or_default().push_back(id),
-            Change::Taken(route, id) => self.take(route, id),
+            Change::Waits { sender, relay, id } => {
+                for route in RouteId::all(sender, relay) {
+                    self.waiting.entry(route).or_default().push_back(id);
+                }
+            }
+            Change::Taken { sender, relay, id } => {
+                for route in RouteId::all(sender, relay) {
+                    self.take(route, id);
+                }
+            }
         }
     }
 

@@ -245,7 +245,7 @@ impl MailboxStore for EmbeddedStore {
             mailboxes: index.shelves.len() as u64,
             items: index.items,
             bytes: index.bytes,
-            confirmations: index.waiting.values().map(|ids| ids.len() as u64).sum(),
+            confirmations: index.confirmations(),
             oldest: oldest.map(UnixMillis::saturating),
             disk: disk::taken(&self.shared.path),
             last_commit: self.last_commit,

@@ -6,7 +6,7 @@ use sremp_core::time::UnixMillis;
 
 use super::{
     batch::{Answer, Batch},
-    index::{Change, PartyId, RouteId},
+    index::{Change, PartyId, RelayId},
     sql::vendor,
 };
 use crate::mailbox::{Outcome, PREKEY_INTERVAL, Purged, StoreError};
@@ -105,22 +105,20 @@ impl Batch<'_> {
         purged: &mut Purged,
     ) -> Result<bool, StoreError> {
         const SQL: &str = "DELETE FROM confirmation WHERE id IN (SELECT id FROM confirmation WHERE expires < ?1 LIMIT ?2) RETURNING id, sender, relay";
-        let over: Vec<(i64, RouteId)> = self
+        let over: Vec<(i64, PartyId, Option<RelayId>)> = self
             .tx
             .prepare_cached(SQL)
             .and_then(|mut s| {
                 let rows = s.query_map((before.get().cast_signed(), STEP), |row| {
-                    let relay: Option<u32> = row.get(2)?;
-                    let sender = RouteId::Sender(row.get(1)?);
-                    Ok((row.get(0)?, relay.map_or(sender, RouteId::Relay)))
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
                 })?;
                 rows.collect()
             })
             .map_err(vendor)?;
         let more = over.len() as i64 == STEP;
         purged.confirmations += over.len() as u64;
-        for (id, route) in over {
-            self.forget_confirmation(route, id.cast_unsigned());
+        for (id, sender, relay) in over {
+            self.forget_confirmation(sender, relay, id.cast_unsigned());
         }
         Ok(more)
     }

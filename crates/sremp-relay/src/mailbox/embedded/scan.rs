@@ -119,11 +119,9 @@ fn confirmations(
         "SELECT id, sender, relay FROM confirmation ORDER BY id",
         |row| {
             let id = row.get::<_, i64>(0)?.cast_unsigned();
-            let relay: Option<u32> = row.get(2)?;
-            let sender = RouteId::Sender(row.get(1)?);
-            let route = relay.map_or(sender, RouteId::Relay);
-            ledger.wait(route);
-            index.apply(vec![Change::Waits(route, id)]);
+            let (sender, relay) = (row.get(1)?, row.get(2)?);
+            ledger.wait(RouteId::of(sender, relay));
+            index.apply(vec![Change::Waits { sender, relay, id }]);
             Ok(())
         },
     )

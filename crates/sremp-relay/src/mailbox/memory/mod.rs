@@ -139,9 +139,8 @@ impl World {
                 return waits.map(Outcome::Queued).ok_or(ErrorCode::Quota);
             }
             Op::ConfirmationsTaken { route, ids } => {
-                let taken =
-                    |id: &u64, at: &Route| *at == route && ids.iter().any(|i| i.get() == *id);
-                self.waiting.retain(|id, (at, _)| !taken(id, at));
+                self.waiting
+                    .retain(|_, (at, w)| !ids.contains(&w.id) || !is_fetched_by(&route, at, w));
             }
             Op::Purge {
                 before,
@@ -243,6 +242,11 @@ impl World {
     }
 }
 
+/// Whether a confirmation that waits `at` one is handed to another: its sender may fetch it in person.
+fn is_fetched_by(route: &Route, at: &Route, waiting: &WaitingConfirmation) -> bool {
+    at == route || *route == Route::Sender(waiting.confirmation.sender)
+}
+
 impl MailboxReader for MemoryReader {
     fn page(
         &self,
@@ -300,7 +304,8 @@ impl MailboxReader for MemoryReader {
         max: usize,
     ) -> Result<Vec<WaitingConfirmation>, StoreError> {
         let world = lock(&self.0);
-        let there = world.waiting.values().filter(|(at, _)| at == route);
+        let there = world.waiting.values();
+        let there = there.filter(|(at, w)| is_fetched_by(route, at, w));
         let behind = there.map(|(_, w)| w).filter(|w| w.id > after);
         Ok(behind.take(max).cloned().collect())
     }

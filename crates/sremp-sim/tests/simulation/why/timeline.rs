@@ -241,6 +241,11 @@ fn a_relay_keeps_for_fourteen_days_and_the_outbox_for_thirty() {
             view.waits_for.unwrap().contains(&until),
             "seed {seed}: {until}"
         );
+        // until the hourly look nothing is said of a time to come that is over
+        let left = expires_at.0.since(world.now().wall);
+        world.run(u64::try_from(left.as_millis()).unwrap());
+        let said = why(&mut world, ann).waits_for.unwrap();
+        assert!(!said.contains("keeps it until"), "seed {seed}: {said}");
         // from then on it waits here again, and is tried
         world.set_reachable(relay, false);
         world.run(15 * DAY);
