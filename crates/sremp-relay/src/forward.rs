@@ -251,7 +251,7 @@ impl<R: MailboxReader> Forwarder<R> {
         };
         match handing.client.handle(message) {
             Ok(Some(RelayEvent::Granted(_))) => self.hand_over(link),
-            Ok(Some(RelayEvent::Confirmed { .. })) => self.handed_over(link),
+            Ok(Some(RelayEvent::Confirmed { refused, .. })) => self.handed_over(link, &refused),
             Ok(Some(RelayEvent::Refused { .. })) | Err(_) => {
                 let close = LinkCommand::Close(ErrorCode::GoingAway);
                 let _ = handing.handle.try_send(close);
@@ -285,21 +285,37 @@ impl<R: MailboxReader> Forwarder<R> {
         let _ = handing.handle.try_send(command);
     }
 
-    /// What the other relay has answered is forgotten here, also what it refused: it knows no such
-    /// sender, and will not know it the next time.
-    fn handed_over(&mut self, link: LinkId) {
+    /// What the other relay has taken is forgotten here. What it refused is not offered to it again, and
+    /// waits for its sender alone: it may know no such sender any more.
+    fn handed_over(&mut self, link: LinkId, refused: &[u16]) {
         let Some(handing) = self.links.get_mut(&link) else {
             return;
         };
-        let op = Op::ConfirmationsTaken {
-            route: Route::Relay(Box::new(handing.to.clone())),
-            ids: handing.sent.clone(),
-        };
+        let relay = Box::new(handing.to.clone());
+        let places = (0u16..).zip(handing.sent.iter().copied());
+        let (not_taken, taken): (Vec<_>, Vec<_>) =
+            places.partition(|(place, _)| refused.contains(place));
+        let ids = |list: Vec<(u16, ConfirmationId)>| list.into_iter().map(|(_, id)| id).collect();
         self.pauses.remove(&handing.to);
-        self.inner.intake.insist(Work::Change {
-            op: Box::new(op),
-            answer: Answer::None,
-        });
+        for _ in &not_taken {
+            self.inner.metrics.refuse("confirmation at another relay");
+        }
+        let ops = [
+            Op::ConfirmationsTaken {
+                route: Route::Relay(relay.clone()),
+                ids: ids(taken),
+            },
+            Op::ConfirmationsRefused {
+                relay,
+                ids: ids(not_taken),
+            },
+        ];
+        for op in ops {
+            self.inner.intake.insist(Work::Change {
+                op: Box::new(op),
+                answer: Answer::None,
+            });
+        }
         self.hand_over(link);
     }
 }

@@ -18,6 +18,8 @@ enum Step {
     Discard(usize),
     /// Every nth confirmation that waits is taken.
     Take(usize),
+    /// Every nth is refused by the relay for which it waits.
+    Refuse(usize),
     Purge(u64, u64),
     Restart,
 }
@@ -102,6 +104,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (time, prop::collection::vec(op(), 1..10)).prop_map(|(t, ops)| Step::Batch(t, ops)),
         1 => (1..4_usize).prop_map(Step::Discard),
         1 => (1..4_usize).prop_map(Step::Take),
+        1 => (1..4_usize).prop_map(Step::Refuse),
         1 => (0..2 * DAY, 0..9 * DAY).prop_map(|(a, b)| Step::Purge(a, b)),
         1 => Just(Step::Restart),
     ]
@@ -184,6 +187,20 @@ impl Both {
                 let model = nth().map(|(route, id, _)| taken((route, id))).collect();
                 let real = nth().map(|(route, _, id)| taken((route, id))).collect();
                 self.waits.clear();
+                self.both(model, real);
+            }
+            Step::Refuse(nth) => {
+                let refused = |(route, id)| match route {
+                    Route::Relay(relay) => Some(Op::ConfirmationsRefused {
+                        relay,
+                        ids: vec![id],
+                    }),
+                    Route::Sender(_) => None,
+                };
+                let nth = || self.waits.iter().cloned().step_by(nth);
+                let model = nth().filter_map(|(route, id, _)| refused((route, id)));
+                let real = nth().filter_map(|(route, _, id)| refused((route, id)));
+                let (model, real) = (model.collect(), real.collect());
                 self.both(model, real);
             }
             Step::Purge(before, unused) => {

@@ -54,6 +54,8 @@ struct Attempt {
     /// Dials that have failed, and connections that did not last, in a row.
     failures: u32,
     in_progress: bool,
+    /// Nobody but the contact can have answered the last dial.
+    pinned: bool,
     /// The peer's noise key may have changed: the next dial is not pinned to the cached one.
     unpinned: bool,
     last: Option<Tick>,
@@ -195,7 +197,8 @@ impl Dialling {
         }
     }
 
-    /// The contact does not accept connections: it is not dialled by itself for a while.
+    /// The contact has ended a connection because it accepts none: it is not dialled by itself for a
+    /// while.
     pub(super) fn refused(&mut self, contact: &ContactId, now: Tick) {
         if let Some(attempt) = self.attempts.get_mut(contact) {
             attempt.due = Some(now.plus(REFUSED_PAUSE));
@@ -332,6 +335,9 @@ impl Dialling {
         }
         attempt.failed = Some(now);
         attempt.pause(now, rng);
+        if attempt.pinned && reason.is_refusal() {
+            attempt.due = Some(now.plus(REFUSED_PAUSE));
+        }
     }
 }
 
@@ -348,9 +354,11 @@ impl Engine {
                         .delay(&key, step.now.tick.plus(CLAIMS_INTERVAL));
                 }
                 Some(target) => {
+                    let pinned = target.pinned_noise_key.is_some();
                     step.outputs.push(Output::Dial(Box::new(target)));
                     if let Some(attempt) = self.dialling.attempts.get_mut(&key) {
                         attempt.in_progress = true;
+                        attempt.pinned = pinned;
                         attempt.last = Some(step.now.tick);
                     }
                 }
@@ -443,9 +451,6 @@ impl Engine {
         reason: &CloseReason,
     ) -> Result<(), StoreError> {
         self.dialling.failed(key, reason, step.now.tick, step.rng);
-        if reason.is_refusal() {
-            self.dialling.refused(key, step.now.tick);
-        }
         let Some(peer) = self.peers.take(step.tx, key)? else {
             return Ok(());
         };

@@ -420,7 +420,11 @@ impl Engine {
         reason: &CloseReason,
     ) -> Result<(), StoreError> {
         self.links.admitted.remove(&link);
-        let Some(key) = self.links.get(link).map(|closed| closed.peer) else {
+        let closed = self
+            .links
+            .get(link)
+            .map(|closed| (closed.peer, closed.welcome));
+        let Some((key, welcome)) = closed else {
             if let Some(key) = dialled {
                 self.dial_failed(step, &key, reason)?;
             }
@@ -430,7 +434,7 @@ impl Engine {
             return Ok(());
         };
         self.dialling.closed(&key, of_use, step.now.tick, step.rng);
-        if reason.is_refusal() {
+        if welcome && reason.is_refusal() {
             self.dialling.refused(&key, step.now.tick);
         }
         if let Some(candidate) = self.links.candidates.remove(&key) {

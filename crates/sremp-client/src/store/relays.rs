@@ -21,6 +21,9 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// Relays that one envelope is given to at most: a contact may name ever new ones (6.10).
 const MAX_RELAYS_EACH: u32 = 8;
 
+/// Relays with which one stays for their confirmations (6.10).
+const MAX_WATCHED: u32 = 32;
+
 /// The number of a relay in this database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelayRow(pub i64);
@@ -219,7 +222,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Relays that keep what no confirmation has come for.
+    /// Relays that keep what no confirmation has come for; of many the newest.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -228,8 +231,8 @@ impl Tx<'_> {
                    WHERE row IN (SELECT receipt.relay FROM outbox
                                  JOIN receipt ON receipt.envelope = outbox.envelope_id
                                  WHERE outbox.relay_until IS NOT NULL)
-                   ORDER BY row";
-        self.list(sql, [], read)
+                   ORDER BY row DESC LIMIT ?1";
+        self.list(sql, [MAX_WATCHED], read)
     }
 
     /// Names an item's envelope for relays.

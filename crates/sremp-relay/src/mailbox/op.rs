@@ -91,6 +91,14 @@ pub enum Op {
         /// Which.
         ids: Vec<ConfirmationId>,
     },
+    /// Another relay does not take these: they wait for their senders alone. Unknown ones are passed
+    /// over. [`Outcome::Done`].
+    ConfirmationsRefused {
+        /// Which relay.
+        relay: Box<RelayHint>,
+        /// Which.
+        ids: Vec<ConfirmationId>,
+    },
     /// One step of removing what is over. [`Outcome::Purged`].
     Purge {
         /// What expired before this time goes. The service passes a time earlier than `now`, so

@@ -269,6 +269,49 @@ pub(crate) fn what_waits_for_another_relay_goes_also_to_the_sender_in_person<B: 
     assert_eq!(backend.store().stats().confirmations, 0);
 }
 
+pub(crate) fn what_another_relay_refuses_waits_for_its_sender_alone<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    for id in 1..=3 {
+        let mut op = message(ANN, BOB, id);
+        op.reply_relay = Some(relay("one.example"));
+        backend.put(at(0), op);
+    }
+    let all = [1, 2, 3].map(|id| confirmation(ANN, BOB, id));
+    backend.confirm(BOB, all.to_vec());
+    let waiting = |backend: &mut B, route: &Route| -> Vec<_> {
+        let reader = backend.store().reader();
+        let waiting = reader.waiting(route, ConfirmationId::START, 9).unwrap();
+        waiting.into_iter().map(|w| w.id).collect()
+    };
+    let to_relay = || Route::Relay(Box::new(relay("one.example")));
+    let ids = waiting(&mut backend, &to_relay());
+    let refused = |host, ids: &[ConfirmationId]| Op::ConfirmationsRefused {
+        relay: Box::new(relay(host)),
+        ids: ids.to_vec(),
+    };
+    // a relay refuses only what was for it
+    backend.run(at(0), refused("two.example", &ids));
+    backend.run(at(0), refused("one.example", &ids[..2]));
+    backend.run(at(0), refused("one.example", &ids[..2]));
+    for _ in 0..2 {
+        assert_eq!(waiting(&mut backend, &to_relay()), ids[2..]);
+        assert_eq!(waiting(&mut backend, &Route::Sender(somebody(ANN))), ids);
+        assert_eq!(backend.store().stats().confirmations, 3);
+        backend.restart();
+    }
+    // it is no relay's any more to take
+    let (route, ids) = (to_relay(), ids);
+    backend.run(
+        at(0),
+        Op::ConfirmationsTaken {
+            route,
+            ids: ids.clone(),
+        },
+    );
+    let left = waiting(&mut backend, &Route::Sender(somebody(ANN)));
+    assert_eq!(left, ids[..2]);
+}
+
 pub(crate) fn another_relays_confirmation_is_taken_for_those_who_have_a_mailbox<B: Backend>() {
     let mut backend = with_bob::<B>(Limits::default());
     let bring = |to: u8| Op::AddConfirmation {

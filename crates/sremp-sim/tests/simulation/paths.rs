@@ -10,13 +10,13 @@ use sremp_client::{
     view::{Choice, Command, ContactView, MessageKind, Path, Reply, Status, Waits, WhyStep},
 };
 use sremp_core::{
-    channel::{Admission, PeerClose, Service},
+    channel::{Admission, HandshakeHash, PeerClose, Service},
     contact_card::{CardContent, ContactCard, RelayHint, RelayLink},
     error::ErrorCode,
     id::ContactId,
     identity::{Flags, SecretIdentity, Trust},
 };
-use sremp_net::{CloseReason, LinkId};
+use sremp_net::{CloseReason, Direction, LinkId};
 use sremp_sim::{
     Alone, Malice, World,
     commands::{add, direct, send, trust},
@@ -370,6 +370,16 @@ fn a_relay_does_not_wait_for_a_dial_that_has_failed() {
     }
 }
 
+/// A contact of Ann's whose noise key she knows.
+fn known(ann: &mut Alone, name: &str) -> SecretIdentity {
+    let identity = contact(ann, name, false, false);
+    let link = ann.connect(identity.identity());
+    ann.pass(Duration::from_secs(60));
+    ann.cut(link);
+    ann.pass(Duration::from_secs(60));
+    identity
+}
+
 /// Who was dialled, or is connected already, does not accept the connection.
 fn refuse(ann: &mut Alone, service: Service, link: LinkId, dialled: Option<ContactId>) {
     ann.give(Input::Closed {
@@ -388,24 +398,26 @@ fn refuse_dial(ann: &mut Alone, service: Service, who: ContactId) {
     refuse(ann, service, link, Some(who));
 }
 
-/// How often something is dialled that refuses each time, within an hour and half a minute more.
+/// How often something is dialled that refuses each time, within an hour and in a minute then.
 fn dials_of_one_who_refuses(ann: &mut Alone, service: Service, who: ContactId) -> [usize; 2] {
-    [HOUR - MINUTE / 2, MINUTE].map(|time| {
-        let done = ann.pass(Duration::from_millis(time));
-        let dials = dialled(&done, Duration::ZERO);
-        for _ in &dials {
-            refuse_dial(ann, service, who);
-        }
-        assert!(dials.iter().all(|(kind, _)| *kind == service));
-        dials.len()
-    })
+    let mut dials = |times: u64| {
+        let within = (0..times).map(|_| {
+            let done = ann.pass(Duration::from_millis(MINUTE / 2));
+            let dials = dialled(&done, Duration::ZERO);
+            assert!(dials.iter().all(|(kind, _)| *kind == service));
+            dials.iter().for_each(|_| refuse_dial(ann, service, who));
+            dials.len()
+        });
+        within.sum()
+    };
+    [dials(119), dials(2)]
 }
 
 #[test]
 fn a_contact_who_refuses_is_dialled_again_after_an_hour_and_when_the_user_writes() {
     for seed in seeds(1) {
         let mut ann = Alone::seeded("ann", seed);
-        let ben = contact(&mut ann, "ben", false, false).id();
+        let ben = known(&mut ann, "ben").id();
         let at_once = [(Service::P2p, Duration::ZERO)];
         assert_eq!(write(&mut ann, "ben", Duration::from_secs(2)), at_once);
         refuse_dial(&mut ann, Service::P2p, ben);
@@ -430,16 +442,51 @@ fn a_contact_who_refuses_over_a_connection_that_stood_is_left_alone_too() {
 }
 
 #[test]
-fn a_relay_that_refuses_the_connection_is_dialled_again_after_an_hour() {
+fn whoever_refuses_in_the_place_of_a_contact_stops_no_dial() {
     for seed in seeds(1) {
         let mut ann = Alone::seeded("ann", seed);
-        let relay = ann.somebody("relay").id();
-        let link = RelayLink::new(relay, "relay:4000".parse().unwrap(), None).unwrap();
+        let ben = known(&mut ann, "ben").id();
+        write(&mut ann, "ben", Duration::from_secs(2));
+        let link = ann.new_link();
+        ann.give(Input::Closed {
+            link,
+            service: Service::P2p,
+            dialled: Some(ben),
+            reason: CloseReason::Local(ErrorCode::StaticMismatch),
+        });
+        // the next dial takes any noise key, as the contact may have another one
+        refuse_dial(&mut ann, Service::P2p, ben);
+        // the one after it only the contact can refuse
+        let [within, _] = dials_of_one_who_refuses(&mut ann, Service::P2p, ben);
+        assert_eq!(within, 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_relay_that_refuses_is_left_alone_for_an_hour_if_it_is_the_relay() {
+    for seed in seeds(1) {
+        let mut ann = Alone::seeded("ann", seed);
+        let relay = ann.somebody("relay");
+        let key = relay.id();
+        let link = RelayLink::new(key, "relay:4000".parse().unwrap(), None).unwrap();
         let mut ann = Alone::with("ann", seed, |config| config.relays = vec![link]);
-        // it was dialled at the start
-        refuse_dial(&mut ann, Service::Relay, relay);
-        let within = dials_of_one_who_refuses(&mut ann, Service::Relay, relay);
-        assert_eq!(within, [0, 1], "seed {seed}");
+        // somebody answers where it is
+        refuse_dial(&mut ann, Service::Relay, key);
+        let [within, _] = dials_of_one_who_refuses(&mut ann, Service::Relay, key);
+        assert!(within > 3, "seed {seed}: {within}");
+        ann.pass(Duration::from_millis(HOUR));
+        // it was dialled, and answers itself
+        let link = ann.new_link();
+        ann.give(Input::Opened {
+            link,
+            service: Service::Relay,
+            direction: Direction::Outbound,
+            identity: Box::new(relay.identity().clone()),
+            binding: HandshakeHash::new([7; HandshakeHash::LEN]),
+        });
+        refuse(&mut ann, Service::Relay, link, None);
+        let [within, then] = dials_of_one_who_refuses(&mut ann, Service::Relay, key);
+        assert_eq!((within, then > 0), (0, true), "seed {seed}");
     }
 }
 

@@ -162,6 +162,28 @@ fn a_confirmation_comes_by_the_readers_relay_when_the_senders_own_is_gone_for_go
 }
 
 #[test]
+fn a_confirmation_owed_to_a_relay_that_is_gone_comes_also_to_who_has_another_by_now() {
+    for seed in seeds(1) {
+        for both in [false, true] {
+            let mut world = World::new(seed);
+            let [gone, other, bens] = ["gone", "other", "bens"].map(|name| world.open_relay(name));
+            let anns: &[usize] = if both { &[gone, other] } else { &[gone] };
+            let (ann, ben) = apart(&mut world, [anns, &[bens]]);
+            world.set_reachable(ben, false);
+            world.send(ann, "ben", "hello");
+            world.run(60_000);
+            world.set_reachable(gone, false);
+            if !both {
+                world.move_to(ann, &[other]);
+            }
+            world.set_reachable(ben, true);
+            world.run(10 * 60_000);
+            assert!(world.all_arrived(ann, "ben"), "seed {seed}: {both}");
+        }
+    }
+}
+
+#[test]
 fn a_sender_without_a_relay_fetches_the_confirmation_where_it_stored() {
     for seed in seeds(1) {
         let mut world = World::new(seed);

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// Only names that contain this
     name: Option<String>,
     /// Most people to list
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Alias, unique name, or at least 6 digits of the id
     contact: String,
     /// Most messages to print, counted from the newest
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Only messages before the one with this history number
     #[arg(long, value_name = "SEQ")]

@@ -13,7 +13,7 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "WORDS")]
     words: Vec<String>,
     /// Most messages to print, newest first
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
 

@@ -257,6 +257,11 @@ fn history_comes_in_pages() {
     let above = ann.objects(&["history", "ben", "--limit", "3", "--before", &seq]);
     assert_eq!(texts(&above), said[1..4]);
     assert_eq!(texts(&ann.objects(&["history", "ben"])), said);
+    for verb in [["history", "ben"], ["search", "line"]] {
+        let none = ann.run(&[&verb[..], &["--limit", "0"]].concat());
+        assert_eq!(none.code, 2, "{none:?}");
+        assert!(none.stderr.contains("0 is not in 1.."), "{none:?}");
+    }
 }
 
 #[test]

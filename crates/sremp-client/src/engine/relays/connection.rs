@@ -21,6 +21,7 @@ use super::{
         silence::{Silence, Silent, Verdict},
     },
     ForeignClock, IDLE, Phase, Relay, Session,
+    watching::GONE_AFTER,
 };
 use crate::store::StoreError;
 
@@ -49,7 +50,10 @@ impl Relay {
             true => least,
             false => RELAY_PAUSES.pause(self.failures, rng).max(least),
         };
-        self.failures = self.failures.saturating_add(1);
+        self.failures = match least < REFUSED_PAUSE {
+            true => self.failures.saturating_add(1),
+            false => self.failures.max(GONE_AFTER),
+        };
         self.down_since.get_or_insert(both.wall);
         self.last_error = Some(cause);
         self.phase = Phase::Down;
@@ -222,19 +226,17 @@ impl Engine {
         dialled: Option<ContactId>,
         reason: &CloseReason,
     ) -> Result<(), StoreError> {
-        let key = match self.relays.links.remove(&link) {
-            Some(key) => key,
-            None => match dialled {
-                Some(key) => key,
-                None => return Ok(()),
-            },
+        let opened = self.relays.links.remove(&link);
+        let Some(key) = opened.or(dialled) else {
+            return Ok(());
         };
         let current = match self.relays.known.get(&key).map(|r| &r.phase) {
             Some(Phase::Up(session)) => session.link == link,
             Some(Phase::Dialling) => true,
             Some(Phase::Down) | None => false,
         };
-        let least = match reason.is_refusal() {
+        // before it is open anybody may have answered there
+        let least = match opened.is_some() && reason.is_refusal() {
             true => REFUSED_PAUSE,
             false => Duration::ZERO,
         };
@@ -376,7 +378,7 @@ impl Engine {
         }
         relay.queue.clear();
         relay.fall(cause.clone(), least, step.now, step.rng);
-        let own = relay.is_own();
+        let own = relay.mailbox.is_some();
         stranded.sort_unstable();
         stranded.dedup();
         for contact in stranded {

@@ -1,5 +1,5 @@
-//! Contacts' relays that owe a confirmation are stayed connected with while no relay of one's own brings
-//! it: to a sender that is there they tell it in person (6.9).
+//! Contacts' relays that owe a confirmation are stayed connected with while a relay of one's own that may
+//! have to bring it is gone: to a sender that is there they tell it in person (6.9).
 
 use sremp_core::contact_card::RelayHint;
 
@@ -10,7 +10,7 @@ use super::{
 use crate::store::StoreError;
 
 /// With so many connections in a row that came to nothing, a relay of one's own counts as gone.
-const GONE_AFTER: u32 = 4;
+pub(super) const GONE_AFTER: u32 = 4;
 
 impl Relay {
     fn is_there(&self) -> bool {
@@ -19,9 +19,11 @@ impl Relay {
 }
 
 impl Relays {
-    /// Whether a relay of one's own brings what other relays hand over to it.
+    /// Whether one's own relays bring what other relays hand over to them: each of them, and each that
+    /// was left lately, may be the one to which a confirmation was asked.
     pub(super) fn bring_confirmations(&self) -> bool {
-        self.known.values().any(|r| r.is_own() && r.is_there())
+        let mut mailboxes = self.known.values().filter(|r| r.mailbox.is_some());
+        self.known.values().any(Relay::is_own) && mailboxes.all(Relay::is_there)
     }
 }
 
@@ -45,7 +47,7 @@ impl Engine {
                 endpoint: record.endpoint,
                 priority: 0,
             };
-            let relay = self.relays.enter(&hint, true);
+            let relay = self.relays.enter(&hint, false);
             relay.watched = true;
             relay.want(step.now.tick);
         }

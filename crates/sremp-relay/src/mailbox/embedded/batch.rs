@@ -73,6 +73,7 @@ impl Batch<'_> {
                 batch.add_confirmation(&of, &confirmation, expires)
             }),
             Op::ConfirmationsTaken { route, ids } => self.confirmations_taken(&route, &ids),
+            Op::ConfirmationsRefused { relay, ids } => self.confirmations_refused(&relay, &ids),
             Op::Purge {
                 before,
                 unused_since,

@@ -39,7 +39,9 @@ impl Batch<'_> {
             return Ok(Confirmed::Before);
         }
         self.bury(&row)?;
-        let (at, route) = match row.relay {
+        // what another relay has no room for here can still be fetched in person
+        let elsewhere = row.relay.filter(|id| !self.is_full(RouteId::Relay(*id)));
+        let (at, route) = match elsewhere {
             None => (RouteId::Sender(sender), Route::Sender(confirmation.sender)),
             Some(id) => (
                 RouteId::Relay(id),
@@ -74,12 +76,7 @@ impl Batch<'_> {
     ) -> Result<Option<Waits>, StoreError> {
         const SQL: &str = "INSERT INTO confirmation (id, sender, relay, message_id, delivered_to, at, hash, signature, expires) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-        if self
-            .ledger
-            .waiting
-            .get(&at)
-            .is_some_and(|&n| n >= MAX_WAITING)
-        {
+        if self.is_full(at) {
             return Ok(None);
         }
         let id = self.ledger.next_confirmation;
@@ -104,6 +101,39 @@ impl Batch<'_> {
         self.changes.push(Change::Waits { sender, relay, id });
         let id = ConfirmationId::new(id);
         Ok(Some(Waits { id, route }))
+    }
+
+    fn is_full(&self, at: RouteId) -> bool {
+        let waiting = self.ledger.waiting.get(&at);
+        waiting.is_some_and(|&n| n >= MAX_WAITING)
+    }
+
+    pub(super) fn confirmations_refused(
+        &mut self,
+        relay: &RelayHint,
+        ids: &[ConfirmationId],
+    ) -> Answer {
+        const SQL: &str =
+            "UPDATE confirmation SET relay = NULL WHERE id = ?1 AND relay = ?2 RETURNING sender";
+        let Some(relay) = self.known_relay(relay)? else {
+            return Ok(Outcome::Done);
+        };
+        for id in ids {
+            let kept: Option<PartyId> = self
+                .tx
+                .prepare_cached(SQL)
+                .and_then(|mut s| {
+                    let key = (id.get().cast_signed(), relay);
+                    s.query_row(key, |row| row.get(0)).optional()
+                })
+                .map_err(vendor)?;
+            let Some(sender) = kept else { continue };
+            self.ledger.waited(RouteId::Relay(relay));
+            self.ledger.wait(RouteId::Sender(sender));
+            let id = id.get();
+            self.changes.push(Change::Refused { relay, id });
+        }
+        Ok(Outcome::Done)
     }
 
     pub(super) fn confirmations_taken(&mut self, route: &Route, ids: &[ConfirmationId]) -> Answer {

@@ -122,6 +122,11 @@ pub(super) enum Change {
         relay: Option<RelayId>,
         id: u64,
     },
+    /// It waits for its sender alone from now on.
+    Refused {
+        relay: RelayId,
+        id: u64,
+    },
 }
 
 impl Shared {
@@ -197,6 +202,7 @@ impl Index {
                     self.waiting.entry(route).or_default().push_back(id);
                 }
             }
+            Change::Refused { relay, id } => self.take(RouteId::Relay(relay), id),
             Change::Taken { sender, relay, id } => {
                 for route in RouteId::all(sender, relay) {
                     self.take(route, id);

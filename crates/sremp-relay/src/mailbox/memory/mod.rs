@@ -142,6 +142,14 @@ impl World {
                 self.waiting
                     .retain(|_, (at, w)| !ids.contains(&w.id) || !is_fetched_by(&route, at, w));
             }
+            Op::ConfirmationsRefused { relay, ids } => {
+                let refusing = Route::Relay(relay);
+                for (at, w) in self.waiting.values_mut() {
+                    if *at == refusing && ids.contains(&w.id) {
+                        *at = Route::Sender(w.confirmation.sender);
+                    }
+                }
+            }
             Op::Purge {
                 before,
                 unused_since,
@@ -192,10 +200,16 @@ impl World {
         if !mailbox.bury(cursor) {
             return Confirmed::Before;
         }
-        let relay = kept.op.reply_relay.map(Box::new);
-        let route = relay.map_or(Route::Sender(confirmation.sender), Route::Relay);
+        let relay = kept.op.reply_relay.map(|hint| Route::Relay(Box::new(hint)));
+        let relay = relay.filter(|route| !self.is_full(route));
+        let route = relay.unwrap_or(Route::Sender(confirmation.sender));
         let waits = self.queue(route, confirmation, kept.expires);
         waits.map_or(Confirmed::Dropped, Confirmed::Now)
+    }
+
+    fn is_full(&self, route: &Route) -> bool {
+        let there = self.waiting.values().filter(|(at, _)| at == route);
+        there.count() >= MAX_WAITING
     }
 
     fn queue(
@@ -204,8 +218,7 @@ impl World {
         confirmation: Confirmation,
         expires: UnixMillis,
     ) -> Option<Waits> {
-        let there = self.waiting.values().filter(|(at, _)| *at == route);
-        if there.count() >= MAX_WAITING {
+        if self.is_full(&route) {
             return None;
         }
         self.last_confirmation += 1;
