@@ -129,16 +129,14 @@ pub struct Engine {
     resets: BTreeSet<ContactId>,
     /// When one's own RESET to a contact went out, until one of the contact's comes.
     resets_begun: BTreeMap<ContactId, Tick>,
-    /// When a contact's RESET was last followed.
-    resets_taken: BTreeMap<ContactId, Tick>,
+    resets_taken: resets::ResetsTaken,
     /// Contacts who have just withdrawn their identity: their connections are closed.
     withdrawn: BTreeSet<ContactId>,
     /// When contacts showed a newer identity in this run.
     changed_lately: BTreeMap<ContactId, Tick>,
     /// Contacts of this restored home that have not answered since.
     renewals: Renewals,
-    /// When a restored contact was last sent what it lacks.
-    resent: BTreeMap<ContactId, Tick>,
+    resent: resending::Resent,
     refusals: Refusals,
     keeping: Keeping,
     /// The screens of this home.
@@ -221,11 +219,11 @@ impl Engine {
             accepted_unsaid: BTreeMap::new(),
             resets: BTreeSet::new(),
             resets_begun: BTreeMap::new(),
-            resets_taken: BTreeMap::new(),
+            resets_taken: resets::ResetsTaken::default(),
             withdrawn: BTreeSet::new(),
             changed_lately: BTreeMap::new(),
             renewals: Renewals::default(),
-            resent: BTreeMap::new(),
+            resent: resending::Resent::default(),
             refusals: Refusals::default(),
             keeping: Keeping::default(),
             screens,
@@ -315,6 +313,7 @@ impl Engine {
             self.examinations.iter().map(Examination::until).min(),
             self.disappearing.deadline(),
             self.renewals.deadline(self.online),
+            self.resets_taken.deadline(),
             self.relays.deadline(self.online),
             self.servers.deadline(self.online),
             self.screen.as_ref().and_then(Screen::deadline),
@@ -436,6 +435,7 @@ impl Engine {
         self.leave_silent(step)?;
         self.retry_unanswered(step);
         self.run_renewals(step)?;
+        self.follow_owed_resets(step)?;
         if step.now.tick >= self.next_maintenance {
             self.maintain(step)?;
         }

@@ -307,6 +307,7 @@ impl Engine {
         self.own.renew(step.tx, now.wall, step.rng)?;
         self.watch_relays(step)?;
         self.senders_changed();
+        self.send_owed(step)?;
         let made = step.tx.setting(NOISE_KEY_MADE)?;
         let made = made.and_then(|b| Some(u64::from_le_bytes(b.try_into().ok()?)));
         match made.and_then(UnixMillis::new) {

@@ -1,22 +1,61 @@
 //! What a contact lacks that was restored from a backup: it had confirmed messages that the backup
 //! does not hold (D3.12, D3.13).
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use sha2::{Digest as _, Sha256};
-use sremp_core::{id::MsgId, session::content::Body, time::UnixMillis};
+use sremp_core::{
+    id::{ContactId, MsgId},
+    session::content::Body,
+    time::{Tick, UnixMillis},
+};
 
 use super::{Engine, Step, peers::Peer, restoring::Said, sending::OUTBOX_AGE};
-use crate::store::{MessageRecord, Room, StoreError};
+use crate::store::{MessageRecord, OwnReaction, Room, StoreError};
 
 /// Messages that go out again at the most, the newest.
 const MOST: u32 = 5_000;
-/// Edits and deletions that go out again at the most, the newest.
+/// Edits and deletions, and as many reactions, that go out again at the most, the newest.
 const MOST_CHANGES: u32 = 500;
 /// Bytes of text that go out again at the most, the newest: they pass through one step's memory.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
-/// A contact gets them once in this time: whoever asks again and again has them already.
+/// A contact gets them once in this time. Whoever asks again, having been restored again, gets them when it
+/// is over.
 const PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// Who was sent what it lacks, and who has asked again too soon.
+#[derive(Debug, Default)]
+pub(super) struct Resent {
+    at: BTreeMap<ContactId, Tick>,
+    /// Beyond which `seq` they lack everything.
+    owed: BTreeMap<ContactId, u64>,
+}
+
+impl Resent {
+    /// A contact lacks what is beyond `last_seq`, and gets it later.
+    pub(super) fn owe(&mut self, contact: ContactId, last_seq: u64) {
+        let owed = self.owed.entry(contact).or_insert(last_seq);
+        *owed = (*owed).min(last_seq);
+    }
+
+    fn rests(&mut self, contact: &ContactId, now: Tick) -> bool {
+        self.at.retain(|_, at| now.since(*at) < PAUSE);
+        self.at.contains_key(contact)
+    }
+
+    /// Who gets now what was owed.
+    fn due(&mut self, now: Tick) -> Vec<(ContactId, u64)> {
+        let owed = std::mem::take(&mut self.owed);
+        let (rest, due): (BTreeMap<_, _>, BTreeMap<_, _>) = owed
+            .into_iter()
+            .partition(|(contact, _)| self.rests(contact, now));
+        self.owed = rest;
+        due.into_iter().collect()
+    }
+}
 
 /// What goes out to a contact once more.
 pub(super) struct Again {
@@ -27,26 +66,41 @@ pub(super) struct Again {
 
 impl Engine {
     /// Puts what a contact lacks beyond `last_seq` before what waits for it. `None`: nothing is
-    /// lacking, or it was sent just now.
+    /// lacking, or it was sent just now and is owed.
     pub(super) fn send_lost(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         last_seq: u64,
     ) -> Result<Option<Again>, StoreError> {
-        let tick = step.now.tick;
-        self.resent.retain(|_, at| tick.since(*at) < PAUSE);
-        if self.resent.contains_key(&peer.key()) {
+        if self.resent.rests(&peer.key(), step.now.tick) {
             self.refusals.count("restored-too-often");
+            self.resent.owe(peer.key(), last_seq);
             return Ok(None);
         }
         let (first, cut) = lost(step, peer, last_seq)?;
         if first.is_empty() {
             return Ok(None);
         }
-        self.resent.insert(peer.key(), tick);
+        self.resent.at.insert(peer.key(), step.now.tick);
         let messages = self.write_outbox_anew(step, peer, first, false)?;
         Ok(Some(Again { messages, cut }))
+    }
+
+    /// Hourly: who was restored again too soon gets what it lacks.
+    pub(super) fn send_owed(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        for (contact, last_seq) in self.resent.due(step.now.tick) {
+            let Some(mut peer) = self.peers.take(step.tx, &contact)? else {
+                continue;
+            };
+            let sent = match peer.is_served() {
+                true => self.send_lost(step, &mut peer, last_seq),
+                false => Ok(None),
+            };
+            self.peers.put(peer);
+            sent?;
+        }
+        Ok(())
     }
 }
 
@@ -81,8 +135,12 @@ fn lost(
     }
     first.extend(messages.into_iter().filter_map(again));
     first.extend(changed.into_iter().filter_map(change_of));
+    let (reactions, more) = step
+        .tx
+        .reactions_after(row, last_seq, since, MOST_CHANGES)?;
+    first.extend(reactions.into_iter().map(reaction_again));
     first.retain(|said| !waiting.contains(said.msg_id()));
-    Ok((first, room.full || rest.full))
+    Ok((first, room.full || rest.full || more))
 }
 
 /// The id of a change that goes out again, the same each time.
@@ -122,4 +180,15 @@ fn change_of(line: MessageRecord) -> Option<Said> {
         (false, None) => return None,
     };
     Some(Said::new(id_of(kind, msg_id.as_bytes(), at), at, body))
+}
+
+/// A reaction, or that it was taken back.
+fn reaction_again(own: OwnReaction) -> Said {
+    let OwnReaction {
+        msg_id,
+        at,
+        reaction,
+    } = own;
+    let id = id_of(b"reaction", msg_id.as_bytes(), at);
+    Said::new(id, at, Body::Reaction { msg_id, reaction })
 }

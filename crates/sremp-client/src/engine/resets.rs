@@ -1,6 +1,6 @@
 //! Sessions that are begun anew, of either side (3.10).
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use sremp_core::{
     constants::RESET_AFTER,
@@ -16,11 +16,71 @@ use sremp_core::{
 use super::{Engine, Step, peers::Peer, resending::Again};
 use crate::store::StoreError;
 
-/// A contact's RESET is followed once in this time; each makes everything unconfirmed be sent again.
+/// A contact's RESET is followed once in this time; each makes everything unconfirmed be sent again. One
+/// that comes sooner is followed then.
 const RESET_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why a session was begun anew, in RESET.
 const UNDECRYPTABLE: ResetReason = ResetReason::DESYNC;
+
+/// What a RESET says: why, and the highest `seq` that its sender has received.
+type Said = (ResetReason, u64);
+
+/// When a contact's RESET was last followed, and which came too soon after it.
+#[derive(Debug, Default)]
+pub(super) struct ResetsTaken {
+    at: BTreeMap<ContactId, Tick>,
+    owed: BTreeMap<ContactId, Said>,
+}
+
+impl ResetsTaken {
+    pub(super) fn deadline(&self) -> Option<Tick> {
+        let at = self.owed.keys().filter_map(|contact| self.at.get(contact));
+        at.map(|at| at.plus(RESET_PAUSE)).min()
+    }
+
+    /// Whether this one is followed now; else it is owed. Of several the newest is, and what the earlier
+    /// ones lacked is lacking still.
+    fn may_follow(&mut self, contact: ContactId, (reason, last_seq): Said, now: Tick) -> bool {
+        if self
+            .at
+            .get(&contact)
+            .is_some_and(|at| now.since(*at) < RESET_PAUSE)
+        {
+            let owed = self.owed.entry(contact).or_insert((reason, last_seq));
+            if reason == ResetReason::RESTORED {
+                *owed = (reason, owed.1.min(last_seq));
+            }
+            return false;
+        }
+        self.owed.remove(&contact);
+        self.at.insert(contact, now);
+        true
+    }
+
+    /// Those whose time has come.
+    fn due(&mut self, now: Tick) -> Vec<(ContactId, Said)> {
+        let waits = |contact: &ContactId| {
+            let at = self.at.get(contact);
+            at.is_some_and(|at| now.since(*at) < RESET_PAUSE)
+        };
+        let due: Vec<_> = self
+            .owed
+            .iter()
+            .filter(|(contact, _)| !waits(contact))
+            .collect();
+        let due: Vec<_> = due
+            .into_iter()
+            .map(|(contact, said)| (*contact, *said))
+            .collect();
+        for (contact, _) in &due {
+            self.owed.remove(contact);
+            self.at.insert(*contact, now);
+        }
+        self.at.retain(|_, at| now.since(*at) < RESET_PAUSE);
+        due
+    }
+}
 
 impl Engine {
     /// Envelopes of a session cannot be read any more: a new one is to be begun (D3.12).
@@ -70,18 +130,47 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         incoming: &Incoming,
-        (reason, last_seq): (ResetReason, u64),
+        said: Said,
     ) -> Result<(), StoreError> {
-        let now = step.now.wall;
-        peer.book.handle_reset(&incoming.session_id, now);
+        peer.book.handle_reset(&incoming.session_id, step.now.wall);
         self.resets.remove(&peer.key());
-        let recent = |at: &Tick| step.now.tick.since(*at) < RESET_PAUSE;
-        self.resets_taken.retain(|_, at| recent(at));
-        if self.resets_taken.contains_key(&peer.key()) {
+        let (key, tick) = (peer.key(), step.now.tick);
+        if !self.resets_taken.may_follow(key, said, tick) {
             self.refusals.count("reset-too-often");
             return Ok(());
         }
-        self.resets_taken.insert(peer.key(), step.now.tick);
+        let again = self.follow_reset(step, peer, said)?;
+        let own = self.resets_begun.remove(&key);
+        if own.is_some_and(|at| tick.since(at) < RESET_AFTER) {
+            // the two crossed: it is one renewal, which has its line
+            return Ok(());
+        }
+        self.note(step, peer, renewed(&again), step.now.wall)
+    }
+
+    /// RESETs that came too soon after others are followed when their time has come, under the line that the
+    /// first of them has.
+    pub(super) fn follow_owed_resets(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        for (contact, said) in self.resets_taken.due(step.now.tick) {
+            let Some(mut peer) = self.peers.take(step.tx, &contact)? else {
+                continue;
+            };
+            let followed = match peer.is_served() {
+                true => self.follow_reset(step, &mut peer, said).map(drop),
+                false => Ok(()),
+            };
+            self.peers.put(peer);
+            followed?;
+        }
+        Ok(())
+    }
+
+    fn follow_reset(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        (reason, last_seq): Said,
+    ) -> Result<Again, StoreError> {
         let lost = match reason {
             ResetReason::RESTORED => self.send_lost(step, peer, last_seq)?,
             _ => None,
@@ -93,12 +182,7 @@ impl Engine {
                 cut: false,
             },
         };
-        let own = self.resets_begun.remove(&peer.key());
-        if own.is_some_and(|at| step.now.tick.since(at) < RESET_AFTER) {
-            // the two crossed: it is one renewal, which has its line
-            return Ok(());
-        }
-        self.note(step, peer, renewed(&again), now)
+        Ok(again)
     }
 }
 

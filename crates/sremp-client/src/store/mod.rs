@@ -52,7 +52,7 @@ pub use receipts::{
 };
 pub use relays::{ReadItem, RelayRecord, RelayRow};
 pub use rendezvous::FoundPlaces;
-pub use restoring::{Renewal, Room};
+pub use restoring::{OwnReaction, Renewal, Room};
 pub use screens::{Applied, Change, Era, ScreenState};
 pub use search::MAX_SEARCH_WORDS;
 pub use sessions::{KEY_USE_AGE, KeyUse};

@@ -44,6 +44,17 @@ pub struct Room {
     pub full: bool,
 }
 
+/// What the user thinks of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnReaction {
+    /// Which message.
+    pub msg_id: MsgId,
+    /// Since when.
+    pub at: UnixMillis,
+    /// Empty: taken back.
+    pub reaction: String,
+}
+
 impl Room {
     /// The line of a row that ends with the length of its text, if it fits: no other is loaded.
     fn take(&mut self, row: &Row<'_>) -> Result<Option<MessageRecord>> {
@@ -252,6 +263,37 @@ impl Tx<'_> {
         let mut found: Vec<MessageRecord> = found.into_iter().flatten().collect();
         found.reverse();
         Ok(found)
+    }
+
+    /// The user's reactions to texts of a conversation that are of a content beyond `seq` and not older than
+    /// `since`, also those that were taken back, in the order of that; the newest `most`, and whether there
+    /// are more.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn reactions_after(
+        &mut self,
+        contact: ContactRow,
+        seq: u64,
+        since: UnixMillis,
+        most: u32,
+    ) -> Result<(Vec<OwnReaction>, bool)> {
+        let sql = "SELECT m.msg_id, r.at, r.text FROM reaction r JOIN message m ON m.id = r.message
+                   WHERE m.contact = ?1 AND r.own = 1 AND r.seq > ?2 AND r.at >= ?3
+                     AND m.msg_id IS NOT NULL AND m.erased = 0
+                   ORDER BY r.seq DESC LIMIT ?4";
+        let params = params![contact.0, saturating(seq), time(since), i64::from(most) + 1];
+        let mut found = self.list(sql, params, |row| {
+            Ok(OwnReaction {
+                msg_id: MsgId::new(row.bytes(0)?),
+                at: row.time(1)?,
+                reaction: row.text(2)?,
+            })
+        })?;
+        let more = found.len() > most as usize;
+        found.truncate(most as usize);
+        found.reverse();
+        Ok((found, more))
     }
 
     /// The ids of what goes out to a contact.

@@ -623,3 +623,24 @@ fn a_relay_of_a_contact_that_works_is_not_told() {
     let told: Vec<_> = told.map(|check| check.subject.as_deref()).collect();
     assert_eq!(told, [Some("relay:4000")]);
 }
+
+#[test]
+fn a_relay_of_a_contact_with_which_nothing_is_to_be_done_has_no_error_of_long_ago() {
+    let (mut world, [ann, _]) = ann_at_home(19);
+    let other = world.open_relay("other");
+    let ben = world.join_far("ben", &[other]);
+    world.run(MINUTE);
+    world.introduce(ann, ben);
+    world.send(ann, "ben", "hello");
+    world.run(10_000);
+    world.restart(other);
+    world.run(10 * MINUTE);
+    assert!(world.all_arrived(ann, "ben"));
+    let status = world.status(ann);
+    let shown = status.relays.iter().find(|r| r.endpoint == "other:4000");
+    assert_eq!(shown.map(|r| &r.last_error), Some(&None), "{status:?}");
+    let view = doctor(&mut world, ann);
+    let told = view.checks.iter().filter(|check| check.check == "relay");
+    let told: Vec<_> = told.map(|check| check.subject.as_deref()).collect();
+    assert_eq!(told, [Some("relay:4000")]);
+}

@@ -118,15 +118,17 @@ impl Engine {
                 return Ok(true);
             }
             let underway = session.stores.values();
-            let underway: Vec<i64> = underway.map(|s| s.item).collect();
+            let underway: Vec<_> = underway.map(|s| (s.item, Some(s.envelope))).collect();
             let (after, waiting) = (queue.after, queue.waiting);
             let items = self.next_items(step, key, peer, after, waiting, room)?;
             if items.is_empty() {
                 return Ok(false);
             }
             for item in items {
-                let given =
-                    underway.contains(&item.id) || self.give_item(step, key, peer, &item)?;
+                // an answer to an envelope that was sealed anew meanwhile says nothing of the new one
+                let sealed = item.envelope_id.filter(|_| item.envelope.is_some());
+                let given = sealed.is_some() && underway.contains(&(item.id, sealed))
+                    || self.give_item(step, key, peer, &item)?;
                 if !given {
                     return Ok(false);
                 }

@@ -162,7 +162,11 @@ impl Engine {
                     true => relay.state(),
                     false => RelayState::Idle,
                 },
-                last_error: relay.last_error.clone(),
+                // what failed before nothing was to be done says nothing of now
+                last_error: relay
+                    .last_error
+                    .clone()
+                    .filter(|_| relay.state() != RelayState::Idle),
                 next_try: relay
                     .due
                     .filter(|_| self.online && matches!(relay.phase, Phase::Down))

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use sremp_client::{
     store::{OutboxItem, Store, StoreError},
-    view::{Action, Command, MessageView, Reply, Trust},
+    view::{Action, Command, MessageKind, MessageView, Reply, Trust},
 };
 use sremp_core::{
     id::{ContactId, SessionId},
@@ -18,7 +18,11 @@ use sremp_sim::{
     commands::{act, add, trust},
 };
 
-use crate::{DAY, HOUR, MINUTE, people::texts, seeds};
+use crate::{
+    DAY, HOUR, MINUTE,
+    people::{apart, texts},
+    seeds,
+};
 
 const ANN: usize = 0;
 const BEN: usize = 1;
@@ -129,6 +133,43 @@ fn a_week_old_backup_loses_nothing_and_uses_no_key_twice() {
         assert_eq!(world.received(BEN, "ann").last().unwrap(), "at last");
         assert_eq!(world.notices(ANN, "ben").len(), 1, "seed {seed}");
         assert_eq!(world.notices(BEN, "ann").len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_was_written_to_a_home_that_was_off_needs_no_further_word_after_its_restoration() {
+    for seed in seeds(8) {
+        for writes in [false, true] {
+            let mut world = World::new(seed);
+            let relays = ["one", "two"].map(|name| world.open_relay(name));
+            let (ann, ben) = apart(
+                &mut world,
+                [&relays[..1], &relays[seed as usize % 2..][..1]],
+            );
+            for (from, to) in [(ann, "ben"), (ben, "ann")] {
+                world.send(from, to, "before");
+                world.run(MINUTE);
+            }
+            let old = backup(&mut world, ben);
+            world.send(ann, "ben", "on the lost device");
+            world.run(MINUTE);
+            world.set_reachable(ben, false);
+            world.send(ann, "ben", "while it was off");
+            world.run(MINUTE);
+            restore(&mut world, ben, old);
+            world.set_reachable(ben, true);
+            if writes {
+                world.send(ben, "ann", "here again");
+            }
+            world.run(12 * MINUTE);
+            let expected = ["before", "on the lost device", "while it was off"];
+            assert_eq!(
+                world.received(ben, "ann"),
+                expected,
+                "seed {seed}: {writes}"
+            );
+            assert!(world.all_arrived(ann, "ben"), "seed {seed}: {writes}");
+        }
     }
 }
 
@@ -384,6 +425,19 @@ fn what_was_edited_or_taken_back_meanwhile_is_so_in_the_restored_home_too() {
         };
         world.command(ANN, act(edit));
         world.command(ANN, act(delete));
+        // reactions to one of hers and one of his, and one of which nothing is left
+        for (to, reaction) in [
+            ("ann before 0", "mine"),
+            ("ben before 0", "wow"),
+            ("ben before 1", "hm"),
+            ("ben before 1", ""),
+        ] {
+            let react = Action::React {
+                msg_id: of(to),
+                reaction: reaction.to_owned(),
+            };
+            world.command(ANN, act(react));
+        }
         world.run(HOUR);
         restore(&mut world, BEN, old);
         world.run(HOUR);
@@ -392,5 +446,40 @@ fn what_was_edited_or_taken_back_meanwhile_is_so_in_the_restored_home_too() {
             ["ann before 0", "ann after all", ""],
             "seed {seed}"
         );
+        let of_both = [ANN, BEN].map(|node| {
+            let other = ["ben", "ann"][node];
+            let lines = world.history(node, other).into_iter();
+            let reactions = lines.filter(|line| line.kind != MessageKind::Notice);
+            let reactions = reactions.map(|line| {
+                let reactions = line.reactions.into_iter();
+                reactions.map(|r| r.reaction).collect::<Vec<_>>()
+            });
+            reactions.collect::<Vec<_>>()
+        });
+        assert_eq!(of_both[0].concat(), ["mine", "wow"], "seed {seed}");
+        assert_eq!(of_both[0], of_both[1], "seed {seed}");
+    }
+}
+
+#[test]
+fn who_is_restored_again_within_the_hour_gets_what_is_lacking_when_it_is_over() {
+    for seed in seeds(10) {
+        let mut world = ann_and_ben(seed);
+        let [first, second, third] = [(); 3].map(|()| backup(&mut world, BEN));
+        for n in 0..3 {
+            world.send(ANN, "ben", &format!("ann after {n}"));
+        }
+        world.run(MINUTE);
+        // each home of Ben's lasts for seconds or minutes
+        for backup in [first, second, third] {
+            restore(&mut world, BEN, backup);
+            world.send(BEN, "ann", "again");
+            world.run(3_000 + seed % 20 * 17_000);
+        }
+        world.run(3 * HOUR);
+        let mut expected = texts("ann before ", 3);
+        expected.extend(texts("ann after ", 3));
+        assert_eq!(world.received(BEN, "ann"), expected, "seed {seed}");
+        assert!(world.all_arrived(ANN, "ben"), "seed {seed}");
     }
 }
