@@ -245,7 +245,7 @@ impl Tx<'_> {
     }
 
     /// A contact's items after a number that one relay or more have kept since `before` without a
-    /// confirmation, this relay has not, and fewer than [`MAX_RELAYS_EACH`] have, in the order of making.
+    /// confirmation, this relay has not, and fewer than eight have (6.10), in the order of making.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -293,7 +293,7 @@ impl Tx<'_> {
     }
 
     /// A contact has left all relays but these: what none of these keeps waits anew, but for what
-    /// [`MAX_RELAYS_EACH`] have kept; tells which.
+    /// eight have kept (6.10); tells which.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
