@@ -147,6 +147,12 @@ impl Engine {
         if known.as_ref().is_some_and(|known| change.seq <= known.seq) {
             return Ok(());
         }
+        // the same again after a restoration
+        let same = |known: &ReactionRecord| known.at == change.at && known.text == change.text;
+        if let Some(mut known) = known.clone().filter(same) {
+            known.seq = change.seq;
+            return step.tx.set_reaction(target.id, &known);
+        }
         let event = EventKind::Reaction {
             msg_id: change.msg_id.to_string(),
             from: peer.key().to_string(),

@@ -223,7 +223,7 @@ impl Engine {
             withdrawn: BTreeSet::new(),
             changed_lately: BTreeMap::new(),
             renewals: Renewals::default(),
-            resent: resending::Resent::default(),
+            resent: resending::Resent::load(tx)?,
             refusals: Refusals::default(),
             keeping: Keeping::default(),
             screens,

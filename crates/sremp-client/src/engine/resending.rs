@@ -14,7 +14,7 @@ use sremp_core::{
 };
 
 use super::{Engine, Step, peers::Peer, restoring::Said, sending::OUTBOX_AGE};
-use crate::store::{MessageRecord, OwnReaction, Room, StoreError};
+use crate::store::{MessageRecord, OwnReaction, Room, StoreError, Tx};
 
 /// Messages that go out again at the most, the newest.
 const MOST: u32 = 5_000;
@@ -26,8 +26,11 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// is over.
 const PAUSE: Duration = Duration::from_secs(60 * 60);
 
+/// The contacts who are owed something, in the store: of each 32 bytes of key and a `u64`, little-endian.
+const OWED: &str = "owed";
+
 /// Who was sent what it lacks, and who has asked again too soon.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Resent {
     at: BTreeMap<ContactId, Tick>,
     /// Beyond which `seq` they lack everything.
@@ -35,10 +38,42 @@ pub(super) struct Resent {
 }
 
 impl Resent {
+    pub(super) fn load(tx: &mut Tx<'_>) -> Result<Self, StoreError> {
+        let stored = tx.setting(OWED)?.unwrap_or_default();
+        let (entries, []) = stored.as_chunks::<40>() else {
+            return Err(StoreError::Damaged);
+        };
+        let entry = |bytes: &[u8; 40]| {
+            let (key, seq) = bytes.split_first_chunk::<32>()?;
+            let seq = u64::from_le_bytes(seq.try_into().ok()?);
+            Some((ContactId::parse(key).ok()?, seq))
+        };
+        let owed: Option<_> = entries.iter().map(entry).collect();
+        Ok(Self {
+            at: BTreeMap::new(),
+            owed: owed.ok_or(StoreError::Damaged)?,
+        })
+    }
+
+    fn save(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let owed = self.owed.iter();
+        let bytes = owed.flat_map(|(contact, seq)| {
+            let key = contact.as_bytes().iter().copied();
+            key.chain(seq.to_le_bytes())
+        });
+        tx.set_setting(OWED, &bytes.collect::<Vec<u8>>())
+    }
+
     /// A contact lacks what is beyond `last_seq`, and gets it later.
-    pub(super) fn owe(&mut self, contact: ContactId, last_seq: u64) {
+    pub(super) fn owe(
+        &mut self,
+        tx: &mut Tx<'_>,
+        contact: ContactId,
+        last_seq: u64,
+    ) -> Result<(), StoreError> {
         let owed = self.owed.entry(contact).or_insert(last_seq);
         *owed = (*owed).min(last_seq);
+        self.save(tx)
     }
 
     fn rests(&mut self, contact: &ContactId, now: Tick) -> bool {
@@ -46,14 +81,11 @@ impl Resent {
         self.at.contains_key(contact)
     }
 
-    /// Who gets now what was owed.
+    /// Who gets now what is owed.
     fn due(&mut self, now: Tick) -> Vec<(ContactId, u64)> {
-        let owed = std::mem::take(&mut self.owed);
-        let (rest, due): (BTreeMap<_, _>, BTreeMap<_, _>) = owed
-            .into_iter()
-            .partition(|(contact, _)| self.rests(contact, now));
-        self.owed = rest;
-        due.into_iter().collect()
+        let owed = self.owed.clone().into_iter();
+        owed.filter(|(contact, _)| !self.rests(contact, now))
+            .collect()
     }
 }
 
@@ -75,9 +107,14 @@ impl Engine {
     ) -> Result<Option<Again>, StoreError> {
         if self.resent.rests(&peer.key(), step.now.tick) {
             self.refusals.count("restored-too-often");
-            self.resent.owe(peer.key(), last_seq);
+            self.resent.owe(step.tx, peer.key(), last_seq)?;
             return Ok(None);
         }
+        let owed = self.resent.owed.remove(&peer.key());
+        if owed.is_some() {
+            self.resent.save(step.tx)?;
+        }
+        let last_seq = owed.map_or(last_seq, |owed| owed.min(last_seq));
         let (first, cut) = lost(step, peer, last_seq)?;
         if first.is_empty() {
             return Ok(None);
@@ -87,13 +124,13 @@ impl Engine {
         Ok(Some(Again { messages, cut }))
     }
 
-    /// Hourly: who was restored again too soon gets what it lacks.
+    /// At the start and hourly: who was restored again too soon gets what it lacks.
     pub(super) fn send_owed(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
         for (contact, last_seq) in self.resent.due(step.now.tick) {
             let Some(mut peer) = self.peers.take(step.tx, &contact)? else {
                 continue;
             };
-            let sent = match peer.is_served() {
+            let sent = match peer.is_accepted() {
                 true => self.send_lost(step, &mut peer, last_seq),
                 false => Ok(None),
             };

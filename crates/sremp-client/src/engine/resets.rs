@@ -39,40 +39,34 @@ impl ResetsTaken {
         at.map(|at| at.plus(RESET_PAUSE)).min()
     }
 
-    /// Whether this one is followed now; else it is owed. Of several the newest is, and what the earlier
-    /// ones lacked is lacking still.
-    fn may_follow(&mut self, contact: ContactId, (reason, last_seq): Said, now: Tick) -> bool {
-        if self
-            .at
-            .get(&contact)
-            .is_some_and(|at| now.since(*at) < RESET_PAUSE)
-        {
-            let owed = self.owed.entry(contact).or_insert((reason, last_seq));
-            if reason == ResetReason::RESTORED {
-                *owed = (reason, owed.1.min(last_seq));
+    /// What is to be followed now; else it is owed. Of several the newest counts, and what a restored one
+    /// lacked is lacking still.
+    fn take(&mut self, contact: ContactId, said: Said, now: Tick) -> Option<Said> {
+        let said = match (self.owed.remove(&contact), said) {
+            (Some((ResetReason::RESTORED, before)), (ResetReason::RESTORED, last_seq)) => {
+                (ResetReason::RESTORED, before.min(last_seq))
             }
-            return false;
+            (Some(owed @ (ResetReason::RESTORED, _)), _) => owed,
+            (_, said) => said,
+        };
+        if self.rests(&contact, now) {
+            self.owed.insert(contact, said);
+            return None;
         }
-        self.owed.remove(&contact);
         self.at.insert(contact, now);
-        true
+        Some(said)
+    }
+
+    fn rests(&self, contact: &ContactId, now: Tick) -> bool {
+        let at = self.at.get(contact);
+        at.is_some_and(|at| now.since(*at) < RESET_PAUSE)
     }
 
     /// Those whose time has come.
     fn due(&mut self, now: Tick) -> Vec<(ContactId, Said)> {
-        let waits = |contact: &ContactId| {
-            let at = self.at.get(contact);
-            at.is_some_and(|at| now.since(*at) < RESET_PAUSE)
-        };
-        let due: Vec<_> = self
-            .owed
-            .iter()
-            .filter(|(contact, _)| !waits(contact))
-            .collect();
-        let due: Vec<_> = due
-            .into_iter()
-            .map(|(contact, said)| (*contact, *said))
-            .collect();
+        let owed = self.owed.iter();
+        let due = owed.filter(|(contact, _)| !self.rests(contact, now));
+        let due: Vec<_> = due.map(|(contact, said)| (*contact, *said)).collect();
         for (contact, _) in &due {
             self.owed.remove(contact);
             self.at.insert(*contact, now);
@@ -135,10 +129,14 @@ impl Engine {
         peer.book.handle_reset(&incoming.session_id, step.now.wall);
         self.resets.remove(&peer.key());
         let (key, tick) = (peer.key(), step.now.tick);
-        if !self.resets_taken.may_follow(key, said, tick) {
+        let Some(said) = self.resets_taken.take(key, said, tick) else {
             self.refusals.count("reset-too-often");
+            // what a restored contact lacks is owed over the end of this process too
+            if let (ResetReason::RESTORED, last_seq) = said {
+                self.resent.owe(step.tx, key, last_seq)?;
+            }
             return Ok(());
-        }
+        };
         let again = self.follow_reset(step, peer, said)?;
         let own = self.resets_begun.remove(&key);
         if own.is_some_and(|at| tick.since(at) < RESET_AFTER) {
@@ -155,7 +153,7 @@ impl Engine {
             let Some(mut peer) = self.peers.take(step.tx, &contact)? else {
                 continue;
             };
-            let followed = match peer.is_served() {
+            let followed = match peer.is_accepted() {
                 true => self.follow_reset(step, &mut peer, said).map(drop),
                 false => Ok(()),
             };
