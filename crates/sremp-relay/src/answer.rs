@@ -44,6 +44,9 @@ pub(crate) enum Answer {
     Purged,
 }
 
+/// Why a confirmation is dropped, in the metrics: too many of its sender's wait.
+const SENDERS_CONFIRMATIONS: &str = "confirmations of one sender";
+
 /// A request.
 #[derive(Clone, Debug)]
 pub(crate) struct To {
@@ -134,6 +137,9 @@ impl Answer {
                 return vec![(waits.id, waits.route, *confirmation)];
             }
             (Self::Purged, Outcome::Purged(purged)) => went(inner, purged),
+            (Self::None, Outcome::Dropped(count)) => {
+                (0..count).for_each(|_| inner.metrics.refuse(SENDERS_CONFIRMATIONS));
+            }
             (Self::None, _) => {}
             // an outcome that is not of its op: the request is refused, and its sender tries again
             (answer, _) => answer.refused(inner, ErrorCode::Full),
@@ -225,7 +231,7 @@ fn confirmed<R: MailboxReader>(
             }
             Confirmed::Dropped => {
                 inner.metrics.confirmed.inc();
-                inner.metrics.refuse("confirmations of one sender");
+                inner.metrics.refuse(SENDERS_CONFIRMATIONS);
             }
             Confirmed::Before | Confirmed::Refused => {}
         }

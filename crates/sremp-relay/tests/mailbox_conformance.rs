@@ -38,6 +38,7 @@ stories! {
     stories::case_24_a_false_confirmation_keeps_the_item
     stories::a_confirmation_for_another_relay_waits_for_that_one
     stories::what_waits_for_another_relay_goes_also_to_the_sender_in_person
+    stories::what_another_relay_refuses_is_dropped_if_too_many_wait_for_its_sender
     stories::what_another_relay_refuses_waits_for_its_sender_alone
     stories::another_relays_confirmation_is_taken_for_those_who_have_a_mailbox
     stories::what_is_discarded_is_gone_without_a_word

@@ -76,6 +76,15 @@ impl Resent {
         self.save(tx)
     }
 
+    /// A contact is owed nothing any more. What it was.
+    fn settled(&mut self, tx: &mut Tx<'_>, contact: &ContactId) -> Result<Option<u64>, StoreError> {
+        let owed = self.owed.remove(contact);
+        if owed.is_some() {
+            self.save(tx)?;
+        }
+        Ok(owed)
+    }
+
     fn rests(&mut self, contact: &ContactId, now: Tick) -> bool {
         self.at.retain(|_, at| now.since(*at) < PAUSE);
         self.at.contains_key(contact)
@@ -110,10 +119,7 @@ impl Engine {
             self.resent.owe(step.tx, peer.key(), last_seq)?;
             return Ok(None);
         }
-        let owed = self.resent.owed.remove(&peer.key());
-        if owed.is_some() {
-            self.resent.save(step.tx)?;
-        }
+        let owed = self.resent.settled(step.tx, &peer.key())?;
         let last_seq = owed.map_or(last_seq, |owed| owed.min(last_seq));
         let (first, cut) = lost(step, peer, last_seq)?;
         if first.is_empty() {
@@ -128,6 +134,7 @@ impl Engine {
     pub(super) fn send_owed(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
         for (contact, last_seq) in self.resent.due(step.now.tick) {
             let Some(mut peer) = self.peers.take(step.tx, &contact)? else {
+                self.resent.settled(step.tx, &contact)?;
                 continue;
             };
             let sent = match peer.is_accepted() {

@@ -24,13 +24,13 @@ const RESET_PAUSE: Duration = Duration::from_secs(60);
 const UNDECRYPTABLE: ResetReason = ResetReason::DESYNC;
 
 /// What a RESET says: why, and the highest `seq` that its sender has received.
-type Said = (ResetReason, u64);
+type ResetWord = (ResetReason, u64);
 
 /// When a contact's RESET was last followed, and which came too soon after it.
 #[derive(Debug, Default)]
 pub(super) struct ResetsTaken {
     at: BTreeMap<ContactId, Tick>,
-    owed: BTreeMap<ContactId, Said>,
+    owed: BTreeMap<ContactId, ResetWord>,
 }
 
 impl ResetsTaken {
@@ -41,7 +41,7 @@ impl ResetsTaken {
 
     /// What is to be followed now; else it is owed. Of several the newest counts, and what a restored one
     /// lacked is lacking still.
-    fn take(&mut self, contact: ContactId, said: Said, now: Tick) -> Option<Said> {
+    fn take(&mut self, contact: ContactId, said: ResetWord, now: Tick) -> Option<ResetWord> {
         let said = match (self.owed.remove(&contact), said) {
             (Some((ResetReason::RESTORED, before)), (ResetReason::RESTORED, last_seq)) => {
                 (ResetReason::RESTORED, before.min(last_seq))
@@ -63,7 +63,7 @@ impl ResetsTaken {
     }
 
     /// Those whose time has come.
-    fn due(&mut self, now: Tick) -> Vec<(ContactId, Said)> {
+    fn due(&mut self, now: Tick) -> Vec<(ContactId, ResetWord)> {
         let owed = self.owed.iter();
         let due = owed.filter(|(contact, _)| !self.rests(contact, now));
         let due: Vec<_> = due.map(|(contact, said)| (*contact, *said)).collect();
@@ -124,7 +124,7 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         incoming: &Incoming,
-        said: Said,
+        said: ResetWord,
     ) -> Result<(), StoreError> {
         peer.book.handle_reset(&incoming.session_id, step.now.wall);
         self.resets.remove(&peer.key());
@@ -167,7 +167,7 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
-        (reason, last_seq): Said,
+        (reason, last_seq): ResetWord,
     ) -> Result<Again, StoreError> {
         let lost = match reason {
             ResetReason::RESTORED => self.send_lost(step, peer, last_seq)?,

@@ -338,19 +338,17 @@ fn kept(peer: &Peer, until: UnixMillis, now: UnixMillis) -> Reason {
         return (Waits::Reader, words);
     }
     match peer.record.confirmed {
-        true => {
-            let words = format!(
-                "a relay keeps it until {until}; {name} has not fetched and confirmed it yet"
-            );
-            (Waits::Reader, words)
-        }
-        false => {
-            let words = format!(
+        true => (
+            Waits::Reader,
+            format!("a relay keeps it until {until}; {name} has not fetched and confirmed it yet"),
+        ),
+        false => (
+            Waits::Acceptance,
+            format!(
                 "a relay keeps it until {until}; {name} has not accepted you as a contact yet, or \
                  was not there since"
-            );
-            (Waits::Acceptance, words)
-        }
+            ),
+        ),
     }
 }
 

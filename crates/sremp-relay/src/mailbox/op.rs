@@ -91,8 +91,9 @@ pub enum Op {
         /// Which.
         ids: Vec<ConfirmationId>,
     },
-    /// Another relay does not take these: they wait for their senders alone. Unknown ones are passed
-    /// over. [`Outcome::Done`].
+    /// Another relay does not take these: they wait for their senders alone, and one whose sender has
+    /// [`MAX_WAITING`](super::MAX_WAITING) already is dropped. Unknown ones are passed over.
+    /// [`Outcome::Dropped`].
     ConfirmationsRefused {
         /// Which relay.
         relay: Box<RelayHint>,
@@ -163,6 +164,8 @@ pub enum Outcome {
     Bundle(TakenBundle),
     /// The confirmation waits.
     Queued(Waits),
+    /// So many confirmations found no room.
+    Dropped(u32),
     /// What went.
     Purged(Purged),
     /// Nothing was done.

@@ -2,8 +2,8 @@
 
 use sremp_core::error::ErrorCode;
 use sremp_relay::mailbox::{
-    ConfirmationId, Confirmed, Cursor, Limits, MailboxReader as _, MailboxStore as _, Op, Outcome,
-    PrekeyCounts, Route, WaitingConfirmation,
+    ConfirmationId, Confirmed, Cursor, Limits, MAX_WAITING, MailboxReader as _, MailboxStore as _,
+    Op, Outcome, PrekeyCounts, Route, WaitingConfirmation,
 };
 
 use crate::mailboxes::*;
@@ -310,6 +310,48 @@ pub(crate) fn what_another_relay_refuses_waits_for_its_sender_alone<B: Backend>(
     );
     let left = waiting(&mut backend, &Route::Sender(somebody(ANN)));
     assert_eq!(left, ids[..2]);
+}
+
+pub(crate) fn what_another_relay_refuses_is_dropped_if_too_many_wait_for_its_sender<B: Backend>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    backend.run(at(0), open(ANN));
+    for id in 1..=2 {
+        let mut op = message(ANN, BOB, id);
+        op.reply_relay = Some(relay("one.example"));
+        backend.put(at(0), op);
+    }
+    backend.confirm(BOB, [1, 2].map(|id| confirmation(ANN, BOB, id)).to_vec());
+    let to_relay = Route::Relay(Box::new(relay("one.example")));
+    let ids = |backend: &mut B, route: &Route| -> Vec<_> {
+        let reader = backend.store().reader();
+        let limit = MAX_WAITING + 9;
+        let waiting = reader.waiting(route, ConfirmationId::START, limit).unwrap();
+        waiting.into_iter().map(|w| w.id).collect()
+    };
+    let both = ids(&mut backend, &to_relay);
+    // there is room for one more
+    let ops = (1..MAX_WAITING as u64).map(|id| Op::AddConfirmation {
+        confirmation: Box::new(confirmation(ANN, EVE, id)),
+        expires: at(DAY),
+    });
+    let added = backend.batch(at(0), ops.collect());
+    assert!(added.iter().all(|o| matches!(o, Outcome::Queued(_))));
+    let refused = Op::ConfirmationsRefused {
+        relay: Box::new(relay("one.example")),
+        ids: both.clone(),
+    };
+    assert_eq!(backend.run(at(0), refused), Outcome::Dropped(1));
+    for _ in 0..2 {
+        let anns = ids(&mut backend, &Route::Sender(somebody(ANN)));
+        assert_eq!(anns.len(), MAX_WAITING);
+        assert_eq!(
+            (anns.contains(&both[0]), anns.contains(&both[1])),
+            (true, false)
+        );
+        assert_eq!(ids(&mut backend, &to_relay), []);
+        assert_eq!(backend.store().stats().confirmations, MAX_WAITING as u64);
+        backend.restart();
+    }
 }
 
 pub(crate) fn another_relays_confirmation_is_taken_for_those_who_have_a_mailbox<B: Backend>() {

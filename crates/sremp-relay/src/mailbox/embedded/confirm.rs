@@ -113,27 +113,38 @@ impl Batch<'_> {
         relay: &RelayHint,
         ids: &[ConfirmationId],
     ) -> Answer {
-        const SQL: &str =
+        const KEEP: &str =
             "UPDATE confirmation SET relay = NULL WHERE id = ?1 AND relay = ?2 RETURNING sender";
+        const DELETE: &str = "DELETE FROM confirmation WHERE id = ?1";
+        let mut dropped = 0;
         let Some(relay) = self.known_relay(relay)? else {
-            return Ok(Outcome::Done);
+            return Ok(Outcome::Dropped(dropped));
         };
         for id in ids {
-            let kept: Option<PartyId> = self
+            let refused: Option<PartyId> = self
                 .tx
-                .prepare_cached(SQL)
+                .prepare_cached(KEEP)
                 .and_then(|mut s| {
                     let key = (id.get().cast_signed(), relay);
                     s.query_row(key, |row| row.get(0)).optional()
                 })
                 .map_err(vendor)?;
-            let Some(sender) = kept else { continue };
+            let Some(sender) = refused else { continue };
+            let (id, at) = (id.get(), RouteId::Sender(sender));
+            if self.is_full(at) {
+                self.tx
+                    .prepare_cached(DELETE)
+                    .and_then(|mut s| s.execute([id.cast_signed()]))
+                    .map_err(vendor)?;
+                self.forget_confirmation(sender, Some(relay), id);
+                dropped += 1;
+                continue;
+            }
             self.ledger.waited(RouteId::Relay(relay));
-            self.ledger.wait(RouteId::Sender(sender));
-            let id = id.get();
+            self.ledger.wait(at);
             self.changes.push(Change::Refused { relay, id });
         }
-        Ok(Outcome::Done)
+        Ok(Outcome::Dropped(dropped))
     }
 
     pub(super) fn confirmations_taken(&mut self, route: &Route, ids: &[ConfirmationId]) -> Answer {

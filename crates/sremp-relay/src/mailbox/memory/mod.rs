@@ -143,12 +143,7 @@ impl World {
                     .retain(|_, (at, w)| !ids.contains(&w.id) || !is_fetched_by(&route, at, w));
             }
             Op::ConfirmationsRefused { relay, ids } => {
-                let refusing = Route::Relay(relay);
-                for (at, w) in self.waiting.values_mut() {
-                    if *at == refusing && ids.contains(&w.id) {
-                        *at = Route::Sender(w.confirmation.sender);
-                    }
-                }
+                return Ok(Outcome::Dropped(self.refused(&Route::Relay(relay), &ids)));
             }
             Op::Purge {
                 before,
@@ -205,6 +200,25 @@ impl World {
         let route = relay.unwrap_or(Route::Sender(confirmation.sender));
         let waits = self.queue(route, confirmation, kept.expires);
         waits.map_or(Confirmed::Dropped, Confirmed::Now)
+    }
+
+    /// How many of what a relay refused have no room in their senders' lists.
+    fn refused(&mut self, relay: &Route, ids: &[ConfirmationId]) -> u32 {
+        let mut dropped = 0;
+        for id in ids {
+            let Some((at, refused)) = self.waiting.remove(&id.get()) else {
+                continue;
+            };
+            let to = Route::Sender(refused.confirmation.sender);
+            if at != *relay {
+                self.waiting.insert(id.get(), (at, refused));
+            } else if self.is_full(&to) {
+                dropped += 1;
+            } else {
+                self.waiting.insert(id.get(), (to, refused));
+            }
+        }
+        dropped
     }
 
     fn is_full(&self, route: &Route) -> bool {
