@@ -476,10 +476,14 @@ fn who_is_restored_again_within_the_hour_gets_what_is_lacking_when_it_is_over() 
             world.send(BEN, "ann", "again");
             world.run(3_000 + seed % 20 * 17_000);
         }
-        if seed % 2 == 1 {
-            // what is owed is owed over an end of her process
-            world.restart(ANN);
-            world.run(MINUTE);
+        // what is owed is owed over an end of her process, and over a restoration of hers
+        match seed % 3 {
+            0 => {}
+            1 => world.restart(ANN),
+            _ => {
+                let backup = backup(&mut world, ANN);
+                restore(&mut world, ANN, backup);
+            }
         }
         world.run(3 * HOUR);
         let mut expected = texts("ann before ", 3);
