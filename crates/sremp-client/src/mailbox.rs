@@ -9,7 +9,6 @@ use std::{mem, path::Path, sync::Arc, time::Duration};
 use sremp_core::{
     error::ErrorCode,
     id::{ContactId, EnvelopeId, IdentityKey},
-    rand_core::CryptoRng,
     relay::{Cursor, MessageId},
     time::{Tick, UnixMillis},
 };
@@ -74,7 +73,6 @@ impl Mailbox<EmbeddedStore> {
         key: &StoreKey,
         owner: &ContactId,
         now: Now,
-        rng: &mut dyn CryptoRng,
     ) -> Result<Self, StoreError> {
         let open = || EmbeddedStore::open_encrypted(path, key, limits(), GUARD);
         let mut store = open()?;
@@ -83,7 +81,7 @@ impl Mailbox<EmbeddedStore> {
             remove(path)?;
             store = open()?;
         }
-        Self::new(store, owner, now, rng)
+        Self::new(store, owner, now)
     }
 }
 
@@ -115,15 +113,9 @@ impl<S: MailboxStore> Mailbox<S> {
     ///
     /// # Errors
     /// Those of the store.
-    pub fn new(
-        mut store: S,
-        owner: &ContactId,
-        now: Now,
-        rng: &mut dyn CryptoRng,
-    ) -> Result<Self, StoreError> {
+    pub fn new(mut store: S, owner: &ContactId, now: Now) -> Result<Self, StoreError> {
         let owner = IdentityKey::from(*owner);
-        let first = Cursor::new(u64::from(rng.next_u32()).max(1));
-        store.commit(now.wall, vec![Op::OpenMailbox { owner, first }])?;
+        store.commit(now.wall, vec![Op::OpenMailbox { owner }])?;
         Ok(Self {
             store,
             owner,
@@ -341,8 +333,7 @@ mod tests {
     }
 
     fn opened<S: MailboxStore>(store: S, now: Now) -> Mailbox<S> {
-        let mut rng = ChaCha20Rng::from_seed([7; 32]);
-        Mailbox::new(store, &person(0), now, &mut rng).unwrap()
+        Mailbox::new(store, &person(0), now).unwrap()
     }
 
     fn empty() -> Mailbox<MemoryStore> {
@@ -515,8 +506,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mailbox.db");
         let key = StoreKey::new([1; 32]);
-        let mut rng = ChaCha20Rng::from_seed([7; 32]);
-        let mut mailbox = Mailbox::open(&path, &key, &person(0), at(0), &mut rng).unwrap();
+        let mut mailbox = Mailbox::open(&path, &key, &person(0), at(0)).unwrap();
         mailbox.store.limit_growth(2).unwrap();
         let keeps = (0..50).map(|n| keep(1, true, n, 32_768)).collect();
         let inputs = mailbox.keep(keeps, at(1));
@@ -534,8 +524,7 @@ mod tests {
     fn a_mailbox_that_is_removed_is_gone_and_may_be_removed_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mailbox.db");
-        let mut rng = ChaCha20Rng::from_seed([7; 32]);
-        let mailbox = Mailbox::open(&path, &StoreKey::new([1; 32]), &person(0), at(0), &mut rng);
+        let mailbox = Mailbox::open(&path, &StoreKey::new([1; 32]), &person(0), at(0));
         drop(mailbox.unwrap());
         remove(&path).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);

@@ -28,7 +28,7 @@ use sremp_net::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
-    asking::Asker,
+    asking::{Asker, question},
     ended::{BROKEN, Ended, Signal},
     keeping::HomeMailbox,
     listen::{listen_on, parse_listen, remembered},
@@ -144,6 +144,7 @@ impl Runtime {
             listening,
             servers,
             again: Vec::new(),
+            disk_failed: false,
             mapping,
             handle: tokio.handle().clone(),
             queue,
@@ -246,6 +247,8 @@ struct Shell {
     servers: ServerTasks,
     /// What an engine that begins anew has to be told once more.
     again: Vec<Input>,
+    /// The disk refused what was to be kept, and has not been seen to take it since.
+    disk_failed: bool,
     mapping: Option<KeptMapping>,
     handle: tokio::runtime::Handle,
     queue: mpsc::Receiver<Work>,
@@ -339,11 +342,7 @@ impl Shell {
                 self.next_ticket += 1;
                 let ticket = Ticket(self.next_ticket);
                 self.asked.insert(ticket, asker);
-                if command == Command::Doctor {
-                    let store = measure::commits(&mut self.store).ok();
-                    return Some(Input::Examine { ticket, store });
-                }
-                Some(Input::Command { ticket, command })
+                Some(question(ticket, command, &mut self.store))
             }
             Work::Left(face) => {
                 let asked = self.asked.iter().filter(|(_, asker)| asker.face == face);
@@ -419,11 +418,11 @@ impl Shell {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Reply { ticket, mut result } => {
-                if let Ok(Reply::Status(view)) = result.as_mut()
-                    && !self.epoch.watches()
-                    && !self.engine.is_screen()
-                {
-                    view.warnings.push(UNWATCHED.to_owned());
+                if let Ok(Reply::Status(view)) = result.as_mut() {
+                    if !self.epoch.watches() && !self.engine.is_screen() {
+                        view.warnings.push(UNWATCHED.to_owned());
+                    }
+                    view.warnings.extend(self.disk_warning());
                 }
                 if let Some(asker) = self.asked.remove(&ticket) {
                     (asker.respond)(*result);

@@ -78,10 +78,7 @@ impl Bench {
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).unwrap();
         let mut store = open(&directory.join("mailboxes.db"));
-        let mailboxes = (0..MAILBOXES).map(|n| Op::OpenMailbox {
-            owner: somebody(n),
-            first: Cursor::new(1),
-        });
+        let mailboxes = (0..MAILBOXES).map(|n| Op::OpenMailbox { owner: somebody(n) });
         store.commit(NOW, mailboxes.collect()).unwrap();
         let blob: Arc<[u8]> = (0..SIZE).map(|i| i as u8).collect();
         println!("\n{name}");

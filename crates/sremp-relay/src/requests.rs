@@ -10,7 +10,7 @@ use sremp_core::{
     error::ErrorCode,
     id::IdentityKey,
     relay::{
-        CheckedPrekeys, Confirmation, Cursor, IntroEntry, Refusal, Register, RelayMessage, Request,
+        CheckedPrekeys, Confirmation, IntroEntry, Refusal, Register, RelayMessage, Request,
         Retrieve, Role, SendersSet, Subscribe, Subscription, UncheckedConfirmations,
         UncheckedStore,
     },
@@ -168,7 +168,6 @@ impl<R: MailboxReader> Requests<R> {
         };
         let op = Op::OpenMailbox {
             owner: self.seat.key(),
-            first: Cursor::new(u64::from(rand::random::<u32>()).max(1)),
         };
         let granted = self.inner.granted(&register.capabilities);
         if !self.submit(op, Answer::Granted(self.to(req_id), granted, invite)) {

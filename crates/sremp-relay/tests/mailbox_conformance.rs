@@ -33,6 +33,7 @@ stories! {
     stories::the_same_message_again_gets_the_first_answer_also_when_it_is_gone
     stories::within_a_batch_each_op_sees_those_before_it
     stories::cursors_rise_and_are_never_used_twice
+    stories::what_is_stored_after_a_copy_was_put_back_is_given_to_a_reader_who_was_further
     stories::pages_give_every_item_once_whatever_the_clock_did
     stories::a_confirmation_deletes_one_item_and_waits_for_its_sender
     stories::case_24_a_false_confirmation_keeps_the_item

@@ -84,18 +84,18 @@ impl Node {
             through_mailbox: 0,
             left_in_mailbox: 0,
         };
-        node.open_mailbox(now, rng);
+        node.open_mailbox(now);
         node
     }
 
     /// The mailbox is opened, or opened again, if the settings want one.
-    fn open_mailbox(&mut self, now: Now, rng: &mut ChaCha20Rng) {
+    fn open_mailbox(&mut self, now: Now) {
         let before = self.mailbox.take();
         if !self.config.built_in_relay || self.mode == Mode::Offline {
             return;
         }
         let store = before.map_or_else(|| MemoryStore::new(mailbox::limits()), Mailbox::into_store);
-        let opened = Mailbox::new(store, &self.id(), now, rng);
+        let opened = Mailbox::new(store, &self.id(), now);
         self.mailbox = Some(opened.expect("memory holds a mailbox"));
     }
 
@@ -177,7 +177,7 @@ impl Node {
             .store
             .transaction(|tx| Engine::load(tx, config, mode, now, rng))
             .unwrap_or_else(|e: StoreError| panic!("{}: {e}", self.name));
-        self.open_mailbox(now, rng);
+        self.open_mailbox(now);
     }
 
     pub(crate) fn ticket(&mut self) -> Ticket {

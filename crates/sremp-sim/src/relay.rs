@@ -4,7 +4,10 @@ mod handing;
 mod mailbox;
 mod malice;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use rand_chacha::{ChaCha20Rng, rand_core::Rng as _};
 use sremp_client::engine::Now;
@@ -26,6 +29,7 @@ use sremp_net::LinkId;
 
 use self::mailbox::{Item, Mailbox, Seen, counts};
 pub use self::malice::Malice;
+use self::malice::none_left;
 
 /// Items of senders that the owner has not accepted, in one mailbox.
 const REQUEST_ITEMS: usize = 64;
@@ -64,6 +68,9 @@ pub struct Relay {
     /// By sender, numbered in the order in which they came.
     confirmations: BTreeMap<IdentityKey, BTreeMap<u64, Confirmation>>,
     last_confirmation: u64,
+    /// Confirmations that their senders have taken.
+    taken: Vec<Confirmation>,
+    visitors: BTreeSet<ContactId>,
     /// Confirmations for other relays.
     pub(crate) outward: Vec<(ReplyRelay, Confirmation)>,
     guests: BTreeMap<LinkId, Guest>,
@@ -89,6 +96,8 @@ impl Relay {
             mailboxes: BTreeMap::new(),
             confirmations: BTreeMap::new(),
             last_confirmation: 0,
+            taken: Vec::new(),
+            visitors: BTreeSet::new(),
             outward: Vec::new(),
             guests: BTreeMap::new(),
             subscribers: BTreeMap::new(),
@@ -122,6 +131,20 @@ impl Relay {
         }
     }
 
+    /// Hands every confirmation that was taken over once more, to whoever comes next.
+    pub fn confirm_again(&mut self) {
+        for confirmation in std::mem::take(&mut self.taken) {
+            self.last_confirmation += 1;
+            let waiting = self.confirmations.entry(confirmation.sender).or_default();
+            waiting.insert(self.last_confirmation, confirmation);
+        }
+    }
+
+    /// Whether somebody has ever connected to it.
+    pub fn was_visited_by(&self, who: &ContactId) -> bool {
+        self.visitors.contains(who)
+    }
+
     /// Whether what it keeps contains these bytes.
     pub fn keeps(&self, bytes: &[u8]) -> bool {
         let found = |item: &Item| item.blob.windows(bytes.len()).any(|w| w == bytes);
@@ -141,6 +164,7 @@ impl Relay {
     }
 
     pub(crate) fn opened(&mut self, link: LinkId, peer: ContactId, h: HandshakeHash) {
+        self.visitors.insert(peer);
         let guest = Guest {
             connection: ServerConnection::new(self.identity.id(), peer, h),
             next_request: 0,
@@ -174,6 +198,9 @@ impl Relay {
         now: Now,
         rng: &mut ChaCha20Rng,
     ) -> Vec<Said> {
+        if let Some(said) = self.misbehave(link, message, now) {
+            return said;
+        }
         let Some(guest) = self.guests.get_mut(&link) else {
             return Vec::new();
         };
@@ -220,7 +247,10 @@ impl Relay {
                 mailbox
                     .otps
                     .extend(put.otps.into_iter().map(|(_, otp)| otp));
-                answer(counts(mailbox))
+                match self.malice {
+                    Malice::ForgetsPrekeys => answer(none_left()),
+                    _ => answer(counts(mailbox)),
+                }
             }
             Request::PrekeyGet(get) => answer(self.bundle(&peer.into(), &get)),
             Request::SendersSet(set) => {
@@ -277,7 +307,7 @@ impl Relay {
                     && let Some(waiting) = self.confirmations.get_mut(&peer.into())
                 {
                     for number in list {
-                        waiting.remove(&number);
+                        self.taken.extend(waiting.remove(&number));
                     }
                 }
                 Vec::new()
@@ -317,6 +347,7 @@ impl Relay {
         }
         let (stored, expires) = match seen {
             Some(seen) => (seen.stored, seen.expires),
+            None if self.malice == Malice::PromisesNothing => (now, now),
             None => (now, now.plus(Duration::from_secs(request.ttl.into()))),
         };
         if seen.is_none() {

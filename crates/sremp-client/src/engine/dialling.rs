@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use sremp_core::{
-    constants::{CLAIMS_INTERVAL, MAX_CLAIMS_DIALLED},
+    constants::CLAIMS_INTERVAL,
     contact_card::Endpoint,
     error::ErrorCode,
     id::ContactId,
@@ -19,33 +19,11 @@ use sremp_net::{CloseReason, DialTarget, Service};
 
 use super::{
     Engine, Output, Step,
+    claims::Claims,
     peers::Peer,
     silence::{GivenUp, Silent},
 };
 use crate::store::StoreError;
-
-/// Endpoints that contacts claimed and that were dialled within the last [`CLAIMS_INTERVAL`]: nobody
-/// sends this client along a list of others' machines.
-#[derive(Debug, Default)]
-struct Claims(HashMap<ContactId, Vec<(Endpoint, Tick)>>);
-
-impl Claims {
-    fn may_dial(&mut self, contact: ContactId, endpoint: &Endpoint, now: Tick) -> bool {
-        self.0.retain(|_, dialled| {
-            dialled.retain(|(_, at)| now.since(*at) < CLAIMS_INTERVAL);
-            !dialled.is_empty()
-        });
-        let dialled = self.0.entry(contact).or_default();
-        if dialled.iter().any(|(known, _)| known == endpoint) {
-            return true;
-        }
-        let room = dialled.len() < MAX_CLAIMS_DIALLED;
-        if room {
-            dialled.push((endpoint.clone(), now));
-        }
-        room
-    }
-}
 
 #[derive(Debug, Default)]
 struct Attempt {

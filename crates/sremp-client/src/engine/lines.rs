@@ -104,8 +104,10 @@ impl Engine {
         let last = peer.record.peer_seq;
         let row = peer.record.row;
         if content.seq <= last {
-            if let Some(gap) = step.tx.message(Some(row), &gap_id(row.0, content.seq))? {
-                step.tx.erase_message(gap.id)?;
+            // a message of this id is the contact's own making
+            let gap = step.tx.notice(row, &gap_id(row.0, content.seq))?;
+            if let Some(gap) = gap {
+                step.tx.erase_message(gap)?;
             }
             return Ok(());
         }
@@ -116,7 +118,7 @@ impl Engine {
             let text = "[the message before this one is not the one that was received]".to_owned();
             self.note(step, peer, text, step.now.wall)?;
         } else if missing > MAX_GAP_LINES {
-            let text = format!("[{missing} messages are missing here]");
+            let text = format!("[{missing} messages before the next had not come when it came]");
             self.note(step, peer, text, step.now.wall)?;
         } else {
             for seq in last + 1..content.seq {

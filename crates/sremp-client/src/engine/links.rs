@@ -383,6 +383,7 @@ impl Engine {
         for link in self.links.open.values_mut() {
             let (stalled, overdue) = (link.is_stalled(now), link.bundle_overdue(now));
             if stalled {
+                silent.push(link.peer);
                 link.rewind();
                 if link.doubtful == Doubt::No {
                     link.doubtful = Doubt::Yes;
@@ -391,10 +392,9 @@ impl Engine {
             if overdue {
                 link.bundle_request = None;
             }
-            if stalled {
-                silent.push(link.peer);
-            }
             let late = link.is_late(now) && !std::mem::replace(&mut link.late, true);
+            // what a relay keeps may be older than what was sent
+            link.cursor = if late { 0 } else { link.cursor };
             if stalled || overdue || late {
                 self.to_push.insert(link.peer);
             }

@@ -8,6 +8,7 @@ mod accounting;
 mod acting;
 mod admission;
 mod changes;
+mod claims;
 mod commands;
 mod contacts;
 mod dialling;
@@ -30,7 +31,9 @@ mod pushing;
 mod receiving;
 mod relays;
 mod rendezvous;
+mod renewed_requests;
 mod requests;
+mod resealing;
 mod resending;
 mod resets;
 mod restoring;
@@ -130,6 +133,8 @@ pub struct Engine {
     /// When one's own RESET to a contact went out, until one of the contact's comes.
     resets_begun: BTreeMap<ContactId, Tick>,
     resets_taken: resets::ResetsTaken,
+    resealed: resealing::Resealed,
+    renewed_requests: renewed_requests::RenewedRequests,
     /// Contacts who have just withdrawn their identity: their connections are closed.
     withdrawn: BTreeSet<ContactId>,
     /// When contacts showed a newer identity in this run.
@@ -220,6 +225,8 @@ impl Engine {
             resets: BTreeSet::new(),
             resets_begun: BTreeMap::new(),
             resets_taken: resets::ResetsTaken::default(),
+            resealed: resealing::Resealed::default(),
+            renewed_requests: renewed_requests::RenewedRequests::default(),
             withdrawn: BTreeSet::new(),
             changed_lately: BTreeMap::new(),
             renewals: Renewals::default(),
@@ -314,6 +321,7 @@ impl Engine {
             self.disappearing.deadline(),
             self.renewals.deadline(self.online),
             self.resets_taken.deadline(),
+            self.resealed.deadline(),
             self.relays.deadline(self.online),
             self.servers.deadline(self.online),
             self.screen.as_ref().and_then(Screen::deadline),
@@ -436,6 +444,7 @@ impl Engine {
         self.retry_unanswered(step);
         self.run_renewals(step)?;
         self.follow_owed_resets(step)?;
+        self.seal_owed(step)?;
         if step.now.tick >= self.next_maintenance {
             self.maintain(step)?;
         }

@@ -361,14 +361,14 @@ impl Engine {
     ) -> Result<(), StoreError> {
         if let Some(offer) = env {
             match offer.verify(&peer.key()) {
-                Ok(key) => {
+                Ok(key) if key.expires() > step.now.wall => {
                     let sealed_to = peer.envelope_key.map(|known| known.id());
                     peer.set_envelope_key(key);
                     if sealed_to.is_some_and(|id| id != key.id()) {
-                        self.seal_anew(step, peer)?;
+                        self.seal_for_moved(step, peer)?;
                     }
                 }
-                Err(_) => self.refusals.count("profile-envelope-key"),
+                Ok(_) | Err(_) => self.refusals.count("profile-envelope-key"),
             }
         }
         if let Some(endpoints) = endpoints {

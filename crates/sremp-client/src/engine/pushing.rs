@@ -119,6 +119,12 @@ impl Engine {
                 return Ok(());
             }
             for item in items {
+                if let Some(state) = self.links.get_mut(link)
+                    && state.in_flight.values().any(|sent| sent.item == item.id)
+                {
+                    state.cursor = item.id;
+                    continue;
+                }
                 let envelope = match &item.envelope {
                     Some(envelope) => Some(envelope.clone()),
                     None => self.seal(step, peer, item.id, &item.content)?,

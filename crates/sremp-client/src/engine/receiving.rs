@@ -41,12 +41,18 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let link = request.map(|(link, _)| link);
         let peer = self.peers.take(step.tx, key)?;
-        if peer.as_ref().is_some_and(|p| !p.is_accepted()) {
-            // one request is all that a stranger may say before an answer
-            self.peers.put_back(peer);
-            self.refuse_stranger(step, link, "request-pending");
-            return Ok(());
-        }
+        let peer = match peer {
+            Some(mut pending) if !pending.is_accepted() => {
+                // one request is all that a stranger may say before an answer
+                let renewed = self.renew_request(step, &mut pending, envelope);
+                self.peers.put(pending);
+                if !renewed? {
+                    self.refuse_stranger(step, link, "request-pending");
+                }
+                return Ok(());
+            }
+            peer => peer,
+        };
         let Some(plaintext) = self.open_envelope(key, envelope) else {
             if peer.is_none() {
                 self.refuse_stranger(step, link, "stranger-without-request");
@@ -128,7 +134,7 @@ impl Engine {
             Ok(incoming) => {
                 self.take_one_time_prekey(step, &peer.key(), &incoming)?;
                 if incoming.moved {
-                    self.seal_anew(step, peer)?;
+                    self.seal_for_moved(step, peer)?;
                 }
                 self.handle_content(step, peer, &incoming, arrival)?;
                 peer.unanswered += 1;
@@ -151,7 +157,7 @@ impl Engine {
         }
     }
 
-    fn decrypt(
+    pub(super) fn decrypt(
         &mut self,
         step: &mut Step<'_, '_>,
         book: &mut SessionBook,
@@ -161,7 +167,7 @@ impl Engine {
         Ok(book.decrypt(&prekeys, plaintext, step.now.wall))
     }
 
-    fn take_one_time_prekey(
+    pub(super) fn take_one_time_prekey(
         &mut self,
         step: &mut Step<'_, '_>,
         key: &ContactId,

@@ -197,8 +197,10 @@ impl Engine {
         if started && sealed_to.is_some() && sealed_to != sealed_by_now {
             self.seal_anew(step, &mut peer)?;
         }
+        // a key that is about to end seals nothing
+        let can_seal = peer.sealing_key(now).is_some();
         self.peers.put(peer);
-        Ok(started)
+        Ok(started && can_seal)
     }
 
     /// Starts a session if there is none to send on. A bundle without a usable prekey is refused

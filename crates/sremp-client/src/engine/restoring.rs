@@ -60,6 +60,11 @@ impl Renewals {
         self.held.contains_key(key)
     }
 
+    /// Until when nothing goes to this contact.
+    pub(super) fn held_until(&self, key: &ContactId) -> Option<Tick> {
+        self.held.get(key).copied()
+    }
+
     pub(super) fn deadline(&self, online: bool) -> Option<Tick> {
         self.held.values().min().copied().filter(|_| online)
     }

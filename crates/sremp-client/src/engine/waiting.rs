@@ -94,6 +94,13 @@ impl Engine {
     /// A new session is under way, in which everything goes again.
     fn renewal(&self, now: Tick, peer: &Peer) -> Option<Reason> {
         let (key, name) = (peer.key(), peer.name());
+        if self.renewals.holds(&key) {
+            let words = format!(
+                "this home was restored, and begins its sessions anew one after the other within ten \
+                 minutes; this goes with the one with {name}"
+            );
+            return Some((Waits::NewSession, words));
+        }
         if self.resets.contains(&key) {
             let words = format!(
                 "the session with {name} is lost; a new one is begun as soon as new keys of {name} \

@@ -103,6 +103,9 @@ impl Engine {
             return Ok(None);
         }
         let (key, now) = (peer.key(), step.now);
+        if let Some(at) = self.renewals.held_until(&key) {
+            return Ok(Some(at));
+        }
         // what was meant to be tried before the plan became another one is not
         let plan = self.plan(peer, now);
         let dial = self.dialling.next(&key);

@@ -2,8 +2,12 @@
 
 use std::sync::mpsc::sync_channel;
 
-use super::{Runtime, Work, failed};
-use crate::view::{Command, CommandError, Reply};
+use super::{Runtime, Work, failed, measure};
+use crate::{
+    engine::{Input, Ticket},
+    store::Store,
+    view::{Command, CommandError, Reply},
+};
 
 /// The answer to a command.
 pub(crate) type Answer = Result<Reply, CommandError>;
@@ -19,10 +23,53 @@ pub(crate) struct FaceId(pub(crate) u64);
 pub(super) struct Asker {
     pub(super) face: FaceId,
     pub(super) respond: Respond,
+    /// What it asked for, if that changes nothing: it can be asked again.
+    pub(super) question: Option<Box<Command>>,
+    /// How often it was asked again.
+    pub(super) tries: u8,
 }
+
+/// How often a question is asked again at the most: `doctor` waits for others, and the disk may fail
+/// meanwhile once more.
+const MAX_TRIES: u8 = 4;
 
 /// What whoever asks is told when no answer comes.
 pub(crate) const STOPPED: &str = "the client has stopped; start it again";
+
+impl Asker {
+    pub(super) fn may_be_asked_again(&self) -> bool {
+        self.question.is_some() && self.tries < MAX_TRIES
+    }
+}
+
+/// How the engine is asked; what it cannot measure itself is measured now.
+pub(super) fn question(ticket: Ticket, command: Command, store: &mut Store) -> Input {
+    match command {
+        Command::Doctor => Input::Examine {
+            ticket,
+            store: measure::commits(store).ok(),
+        },
+        command => Input::Command { ticket, command },
+    }
+}
+
+/// Whether a command changes nothing and is answered soon.
+const fn is_question(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Id
+            | Command::Invites
+            | Command::Contacts { .. }
+            | Command::Verify { number: None, .. }
+            | Command::Events { wait_ms: 0, .. }
+            | Command::History { .. }
+            | Command::Search { .. }
+            | Command::Why { .. }
+            | Command::Status
+            | Command::Doctor
+            | Command::Servers
+    )
+}
 
 impl Runtime {
     /// Asks the engine and waits for the answer.
@@ -37,7 +84,12 @@ impl Runtime {
 
     /// Asks the engine, which calls back.
     pub(crate) fn ask(&self, face: FaceId, command: Command, respond: Respond) {
-        let asker = Asker { face, respond };
+        let asker = Asker {
+            face,
+            respond,
+            question: is_question(&command).then(|| Box::new(command.clone())),
+            tries: 0,
+        };
         let _ = self.work.blocking_send(Work::Command(command, asker));
     }
 

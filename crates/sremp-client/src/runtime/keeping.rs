@@ -49,7 +49,7 @@ pub(super) fn open(
         return Ok(None);
     };
     let owner = engine.own().id();
-    let opened = Mailbox::open(&path, &key, &owner, now, &mut rand::rng());
+    let opened = Mailbox::open(&path, &key, &owner, now);
     opened.map(Some).map_err(failed)
 }
 
@@ -57,7 +57,7 @@ impl Shell {
     /// When something is to be done.
     pub(super) fn deadline(&self) -> Tick {
         let engine = self.engine.deadline();
-        if !self.kept.is_empty() {
+        if !self.kept.is_empty() || self.asks_again() {
             return Tick::new(0);
         }
         let mailbox = self.mailbox.as_ref().and_then(Mailbox::deadline);

@@ -14,6 +14,15 @@ const AT_MOST: Duration = Duration::from_secs(1);
 /// The setting that is written for it.
 const SETTING: &str = "doctor";
 
+/// The setting that is written and removed to see whether there is room, of the size of a large message.
+const ROOM: (&str, usize) = ("room", 64 * 1024);
+
+/// Whether a message could be kept now.
+pub(super) fn room(store: &mut Store) -> Result<(), StoreError> {
+    store.transaction(|tx| tx.set_setting(ROOM.0, &[0; ROOM.1]))?;
+    store.transaction(|tx| tx.delete_setting(ROOM.0))
+}
+
 /// Measures durable transactions, and looks at the pages if they are few.
 pub(super) fn commits(store: &mut Store) -> Result<StoreMeasure, StoreError> {
     let from = Instant::now();

@@ -269,6 +269,17 @@ impl Tx<'_> {
         self.get(sql, params![msg_id.as_bytes(), contact], read)
     }
 
+    /// The number of a line that is no message, by its id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn notice(&mut self, contact: ContactRow, msg_id: &MsgId) -> Result<Option<i64>> {
+        let sql = "SELECT id FROM message
+                   WHERE msg_id = ?1 AND contact = ?2 AND kind = ?3 AND erased = 0";
+        let params = params![msg_id.as_bytes(), contact.0, MessageKind::Notice.code()];
+        self.get(sql, params, |row| row.int(0))
+    }
+
     /// Sent and received messages whose id begins so, at most `limit`: between two ids inclusive, of
     /// equal ids the sent one first.
     ///

@@ -63,7 +63,7 @@ use error::vendor;
 use sremp_core::wire::bytes::Hex;
 
 /// The version of the schema, and what leads to it: entry `n` makes version `n + 1` of version `n`.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("schema.sql"),
     include_str!("rendezvous.sql"),
     include_str!("content.sql"),
@@ -72,6 +72,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("screens.sql"),
     include_str!("rollbacks.sql"),
     include_str!("attempts.sql"),
+    include_str!("evidence.sql"),
 ];
 /// Newest version of the database known here.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rusqlite::params;
 use sremp_core::{
+    constants::RELAY_STORAGE,
     id::{ContactId, EnvelopeId, MsgId},
     signature::Signature,
     time::UnixMillis,
@@ -120,7 +121,7 @@ pub struct AttemptRecord {
 }
 
 impl Tx<'_> {
-    /// Keeps a receipt: a relay keeps the item until then.
+    /// Keeps a receipt: a relay keeps the item until then, or as long as it was asked to.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
@@ -149,7 +150,7 @@ impl Tx<'_> {
                 new.item,
                 new.envelope.as_bytes(),
                 time(new.received),
-                time(new.expires)
+                time(new.expires.min(new.received.plus(RELAY_STORAGE)))
             ],
         )?;
         Ok(())
@@ -176,7 +177,8 @@ impl Tx<'_> {
         })
     }
 
-    /// Which message an envelope was that a relay has promised to keep.
+    /// Which message an envelope was that a relay has promised to keep; none of before a restoration of
+    /// the contact.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
@@ -185,7 +187,8 @@ impl Tx<'_> {
         contact: ContactRow,
         envelope: &EnvelopeId,
     ) -> Result<Option<MsgId>> {
-        let sql = "SELECT msg_id FROM receipt WHERE envelope = ?1 AND contact = ?2 LIMIT 1";
+        let sql = "SELECT msg_id FROM receipt
+                   WHERE envelope = ?1 AND contact = ?2 AND over = 0 LIMIT 1";
         self.get(sql, params![envelope.as_bytes(), contact.0], |row| {
             Ok(MsgId::new(row.bytes(0)?))
         })
@@ -337,8 +340,11 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`] if it cannot be written.
     pub fn prune_evidence(&mut self, now: UnixMillis) -> Result<()> {
-        let gone = time(now.minus(EVIDENCE_AGE));
-        self.execute("DELETE FROM receipt WHERE expires < ?1", [gone])?;
+        let gone = now.minus(EVIDENCE_AGE);
+        // whatever a relay promised, its item is over by then
+        let kept = time(gone.minus(RELAY_STORAGE));
+        let gone = time(gone);
+        self.execute("DELETE FROM receipt WHERE received < ?1", [kept])?;
         self.execute("DELETE FROM confirmation WHERE received < ?1", [gone])?;
         self.execute("DELETE FROM attempt WHERE last < ?1", [gone])?;
         Ok(())

@@ -261,7 +261,8 @@ impl Tx<'_> {
             "o WHERE contact = ?1 AND id > ?2 AND relay_until IS NOT NULL AND relay_at <= ?3
                AND NOT EXISTS (SELECT 1 FROM receipt JOIN relay ON relay.row = receipt.relay
                                WHERE receipt.envelope = o.envelope_id AND relay.key = ?4)
-               AND (SELECT count(DISTINCT relay) FROM receipt WHERE receipt.envelope = o.envelope_id) < ?6
+               AND (SELECT count(DISTINCT relay) FROM receipt
+                    WHERE receipt.contact = o.contact AND receipt.msg_id = o.msg_id) < ?6
              ORDER BY id LIMIT ?5"
         );
         let params = params![
@@ -302,14 +303,16 @@ impl Tx<'_> {
         contact: ContactRow,
         relays: &[ContactId],
     ) -> Result<Vec<MsgId>> {
-        let sql = "SELECT o.id, o.msg_id, relay.key, relay.row FROM outbox o
-                   JOIN receipt ON receipt.envelope = o.envelope_id
+        let sql = "SELECT o.id, o.msg_id, relay.key, relay.row, receipt.envelope = o.envelope_id
+                   FROM outbox o
+                   JOIN receipt ON receipt.contact = o.contact AND receipt.msg_id = o.msg_id
                    JOIN relay ON relay.row = receipt.relay
                    WHERE o.contact = ?1 AND o.relay_until IS NOT NULL ORDER BY o.id";
         let of = |row: &Row<'_>| {
             let kept = relays
                 .iter()
                 .any(|key| Ok(key.as_bytes().as_slice()) == row.blob(2));
+            let kept = kept && row.int(4)? == 1;
             Ok((row.int(0)?, MsgId::new(row.bytes(1)?), kept, row.int(3)?))
         };
         let mut left: Vec<(i64, MsgId)> = Vec::new();

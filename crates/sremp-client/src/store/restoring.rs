@@ -183,14 +183,19 @@ impl Tx<'_> {
     }
 
     /// Whether a contact that says at `seq` that it was restored says something new; it counts from then
-    /// on.
+    /// on, and confirmations of what relays were given before count no more.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
     pub fn note_restored(&mut self, contact: ContactRow, seq: u64) -> Result<bool> {
         let sql = "INSERT INTO restored VALUES (?1, ?2)
                    ON CONFLICT (contact) DO UPDATE SET seq = excluded.seq WHERE seq < excluded.seq";
-        Ok(self.execute(sql, params![contact.0, saturating(seq)])? == 1)
+        let new = self.execute(sql, params![contact.0, saturating(seq)])? == 1;
+        if new {
+            let sql = "UPDATE receipt SET over = 1 WHERE contact = ?1 AND over = 0";
+            self.execute(sql, [contact.0])?;
+        }
+        Ok(new)
     }
 
     /// One's own texts to a contact that it has confirmed, in the order of writing: those beyond

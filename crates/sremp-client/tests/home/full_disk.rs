@@ -1,7 +1,7 @@
 //! A whole client whose disk is full while it runs: nothing is sent or confirmed that was not kept,
 //! and it goes on by itself when there is room.
 
-use std::path::Path;
+use std::{fs::File, io::Write as _, net::TcpListener, path::Path, thread, time::Duration};
 
 use crate::support::small_disk::SmallDisk;
 use sremp_client::{
@@ -9,17 +9,22 @@ use sremp_client::{
     home::{Home, Passphrase},
     view::{Command, CommandError, ErrorKind, EventKind, MessageKind, Reply, Status, Wait},
 };
+use sremp_core::contact_card::RelayLink;
 
 const A_MINUTE: u64 = 60_000;
 
 fn make(path: &Path, name: &str) -> Home {
+    make_with(path, name, Vec::new())
+}
+
+fn make_with(path: &Path, name: &str, relays: Vec<String>) -> Home {
     let home = Home::at(path);
     let params = InitParams {
         name: name.to_owned(),
         passphrase: Passphrase::None,
         listen: Some("127.0.0.1:0".to_owned()),
         advertise: None,
-        relays: Vec::new(),
+        relays,
         rendezvous: Vec::new(),
     };
     init(&home, &params).unwrap();
@@ -143,10 +148,7 @@ fn a_client_whose_disk_is_full_confirms_nothing_more_and_goes_on_when_there_is_r
     let status = send(&ann, "ben", &large, Wait::Device, 2_000).unwrap();
     assert_eq!(status, Status::Queued);
     assert_eq!(texts(&ben, "ann", MessageKind::Received), ["first"]);
-    assert!(
-        ben.wait(std::time::Duration::ZERO).is_none(),
-        "it still runs"
-    );
+    assert!(ben.wait(Duration::ZERO).is_none(), "it still runs");
 
     disk.remount("size=16m");
     let second = send(&ann, "ben", "second", Wait::Device, 2 * A_MINUTE);
@@ -158,4 +160,65 @@ fn a_client_whose_disk_is_full_confirms_nothing_more_and_goes_on_when_there_is_r
     ben.stop();
     let ben = start(&bens_home);
     assert_eq!(texts(&ben, "ann", MessageKind::Received), all);
+}
+
+/// What `status` says of the disk.
+fn warned(face: &Face) -> bool {
+    let Reply::Status(view) = face.call(&Command::Status).unwrap() else {
+        panic!("no status");
+    };
+    let mut warnings = view.warnings.iter();
+    warnings.any(|warning| warning.contains("neither kept") && warning.contains("make room"))
+}
+
+#[test]
+fn while_a_disk_is_full_what_changes_nothing_is_answered_and_status_says_that_it_is() {
+    let small = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(small.path(), "size=3m") else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let ann = start(&make(&directory.path().join("ann"), "Ann"));
+    // `doctor` waits for it
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let key = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+    let relay = silent.local_addr().unwrap().to_string();
+    let relay = RelayLink::new(key.parse().unwrap(), relay.parse().unwrap(), None).unwrap();
+    let relays = vec![relay.to_string()];
+    let ben = start(&make_with(&small.path().join("ben"), "Ben", relays));
+    add(&ben, card(&ann), "ann");
+    ann.stop();
+    assert!(!warned(&ben));
+    let mut fill = File::create(small.path().join("fill")).unwrap();
+    while fill.write_all(&[0; 4_096]).is_ok() {}
+    drop(fill);
+    let text = "b".repeat(20_000);
+    let refused = || send(&ben, "ann", &text, Wait::Outbox, 0).is_err();
+    while !refused() {}
+    assert!(warned(&ben));
+
+    thread::scope(|scope| {
+        let doctor = scope.spawn(|| ben.call(&Command::Doctor));
+        thread::sleep(Duration::from_millis(100));
+        assert!(!doctor.is_finished(), "it waits for the relay");
+        assert!(refused());
+        let Reply::Doctor(view) = doctor.join().unwrap().unwrap() else {
+            panic!("no report");
+        };
+        assert!(view.checks.iter().any(|check| check.check == "relay"));
+    });
+
+    // what is asked for comes into the same step as what the disk refuses
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| (0..100).filter(|_| refused()).count());
+        let looks = (0..).take_while(|_| !writing.is_finished());
+        let unanswered = looks.filter_map(|_| ben.call(&Command::Id).err());
+        assert_eq!(unanswered.collect::<Vec<_>>(), []);
+        assert!(writing.join().unwrap() > 50, "the disk was not full");
+    });
+
+    assert!(warned(&ben));
+    disk.remount("size=16m");
+    assert!(!warned(&ben));
+    send(&ben, "ann", "room", Wait::Outbox, 0).unwrap();
 }

@@ -1,7 +1,10 @@
 //! The client's side of one connection: requests, and what their answers are worth.
 
+mod subscribed;
+
 use serde_bytes::ByteBuf;
 
+use self::subscribed::{Name, Subscribed, name};
 use super::{
     Capabilities, Confirmation, Cursor, Granted, MessageBatch, MessageId, PrekeyCounts, PrekeyGet,
     PrekeysPut, Receipt, Register, RelayDecodeError, RelayMessage, ReplyRelay, Retrieve, Role,
@@ -26,7 +29,7 @@ pub struct RelayClient {
     own: ContactId,
     relay: ContactId,
     open: OpenRequests<Asked>,
-    subscribed: Option<(u32, Cursor)>,
+    subscribed: Option<Subscribed>,
 }
 
 /// What an open request asked for.
@@ -39,8 +42,8 @@ enum Asked {
     Store(StoreClaim),
     Subscribe,
     Retrieve(Retrieve),
-    Confirm(usize),
-    Discard,
+    Confirm(Vec<Name>),
+    Discard(Vec<Cursor>),
 }
 
 /// What a client wants stored.
@@ -225,12 +228,16 @@ impl RelayClient {
     /// # Errors
     /// [`TooManyRequests`].
     pub fn subscribe(&mut self, subscribe: Subscribe) -> Result<Message, TooManyRequests> {
-        if let Some((req_id, _)) = self.subscribed.take() {
-            self.open.close(req_id);
-        }
+        self.unsubscribe();
         let message = self.ask(Asked::Subscribe, &RelayMessage::Subscribe(subscribe))?;
-        self.subscribed = Some((message.req_id, subscribe.after));
+        self.subscribed = Some(Subscribed::new(message.req_id, &subscribe));
         Ok(message)
+    }
+
+    fn unsubscribe(&mut self) {
+        if let Some(subscribed) = self.subscribed.take() {
+            self.open.close(subscribed.req_id);
+        }
     }
 
     /// RETRIEVE_MESSAGES.
@@ -241,21 +248,32 @@ impl RelayClient {
         self.ask(Asked::Retrieve(retrieve), &RelayMessage::Retrieve(retrieve))
     }
 
-    /// DELIVERY_CONFIRMATION, for what is committed.
+    /// DELIVERY_CONFIRMATION, for what is committed. It counts against the credit no more: the relay
+    /// may push the next before its answer, and may have settled what it then refuses as a whole.
     ///
     /// # Errors
     /// [`TooManyRequests`].
     pub fn confirm(&mut self, list: Vec<Confirmation>) -> Result<Message, TooManyRequests> {
-        let asked = Asked::Confirm(list.len());
-        self.ask(asked, &RelayMessage::DeliveryConfirmation(list))
+        let names: Vec<Name> = list.iter().map(name).collect();
+        let asked = Asked::Confirm(names.clone());
+        let message = self.ask(asked, &RelayMessage::DeliveryConfirmation(list))?;
+        if let Some(subscribed) = &mut self.subscribed {
+            subscribed.confirmed(names.into_iter());
+        }
+        Ok(message)
     }
 
-    /// DISCARD.
+    /// DISCARD; counts as [`confirm`](Self::confirm) does.
     ///
     /// # Errors
     /// [`TooManyRequests`].
     pub fn discard(&mut self, cursors: Vec<Cursor>) -> Result<Message, TooManyRequests> {
-        self.ask(Asked::Discard, &RelayMessage::Discard(cursors))
+        let asked = Asked::Discard(cursors.clone());
+        let message = self.ask(asked, &RelayMessage::Discard(cursors.clone()))?;
+        if let Some(subscribed) = &mut self.subscribed {
+            subscribed.discarded(&cursors);
+        }
+        Ok(message)
     }
 
     /// CONFIRMATION_PUSH to another relay (role 3).
@@ -263,7 +281,7 @@ impl RelayClient {
     /// # Errors
     /// [`TooManyRequests`].
     pub fn hand_over(&mut self, list: Vec<Confirmation>) -> Result<Message, TooManyRequests> {
-        let asked = Asked::Confirm(list.len());
+        let asked = Asked::Confirm(list.iter().map(name).collect());
         self.ask(asked, &RelayMessage::ConfirmationPush(list))
     }
 
@@ -292,9 +310,7 @@ impl RelayClient {
             RelayMessage::StoredMessage(item) => self.pushed(req_id, item),
             RelayMessage::ConfirmationPush(list) => Ok(Some(self.confirmations(req_id, list))),
             RelayMessage::Superseded => {
-                if let Some((req_id, _)) = self.subscribed.take() {
-                    self.open.close(req_id);
-                }
+                self.unsubscribe();
                 Ok(Some(RelayEvent::Superseded))
             }
             RelayMessage::PrekeyCounts(counts) if req_id == 0 => {
@@ -313,13 +329,10 @@ impl RelayClient {
         item: StoredMessage,
     ) -> Result<Option<RelayEvent>, ErrorCode> {
         match &mut self.subscribed {
-            Some((subscribed, last)) if *subscribed == req_id => {
-                if item.cursor <= *last {
-                    return Err(ErrorCode::ProtocolViolation);
-                }
-                *last = item.cursor;
-                Ok(Some(RelayEvent::Item(item)))
-            }
+            Some(subscribed) if subscribed.req_id == req_id => match subscribed.takes(&item) {
+                true => Ok(Some(RelayEvent::Item(item))),
+                false => Err(ErrorCode::ProtocolViolation),
+            },
             // of a subscription that another one has replaced
             _ => Ok(None),
         }
@@ -366,7 +379,14 @@ impl RelayClient {
                 recipient,
                 bundle,
             },
-            (Asked::Senders | Asked::Discard, RelayMessage::Ok) => RelayEvent::Done { req_id },
+            (Asked::Senders, RelayMessage::Ok) => RelayEvent::Done { req_id },
+            (Asked::Discard(cursors), RelayMessage::Ok) => {
+                // one that was pushed again after it was named counts no more either
+                if let Some(subscribed) = &mut self.subscribed {
+                    subscribed.discarded(&cursors);
+                }
+                RelayEvent::Done { req_id }
+            }
             (Asked::Store(claim), RelayMessage::StoreResponse(response)) => {
                 self.stored(req_id, &claim, &response)?
             }
@@ -376,12 +396,15 @@ impl RelayClient {
                 }
                 RelayEvent::Batch { req_id, batch }
             }
-            (Asked::Confirm(count), RelayMessage::Confirmed { refused }) => {
-                if refused
-                    .last()
-                    .is_some_and(|place| usize::from(*place) >= count)
-                {
+            (Asked::Confirm(names), RelayMessage::Confirmed { refused }) => {
+                let beyond = |place: &u16| usize::from(*place) >= names.len();
+                if refused.last().is_some_and(beyond) {
                     return Err(ErrorCode::ProtocolViolation);
+                }
+                if let Some(subscribed) = &mut self.subscribed {
+                    let taken = (0u16..).zip(names);
+                    let taken = taken.filter(|(place, _)| refused.binary_search(place).is_err());
+                    subscribed.confirmed(taken.map(|(_, name)| name));
                 }
                 RelayEvent::Confirmed { req_id, refused }
             }

@@ -284,6 +284,85 @@ fn pushed_items_come_in_the_order_of_their_cursors_and_under_the_last_subscripti
     assert_eq!(client.machine.open_requests(), 0);
 }
 
+/// A client that has subscribed from its beginning, and the number of its subscription.
+fn subscribed(credit_items: u16, credit_bytes: u32) -> (Client, u32) {
+    let mut client = Client::registered(&mut Relay::new(), 1, Role::Owner);
+    let req_id = subscribe(&mut client, credit_items, credit_bytes);
+    (client, req_id)
+}
+
+fn subscribe(client: &mut Client, credit_items: u16, credit_bytes: u32) -> u32 {
+    let subscribe = Subscribe {
+        after: Cursor::new(0),
+        credit_items,
+        credit_bytes,
+    };
+    client.machine.subscribe(subscribe).unwrap().req_id
+}
+
+/// Whether items with these cursors, of 1024 bytes each, may be pushed.
+fn takes(client: &mut Client, req_id: u32, cursors: &[u64]) -> Vec<bool> {
+    let push = |cursor: &u64| {
+        let verdict = tell(client, &RelayMessage::StoredMessage(item(*cursor)), req_id);
+        assert!(
+            matches!(
+                verdict,
+                Ok(Some(RelayEvent::Item(_))) | Err(ErrorCode::ProtocolViolation)
+            ),
+            "{verdict:?}"
+        );
+        verdict.is_ok()
+    };
+    cursors.iter().map(push).collect()
+}
+
+#[test]
+fn a_push_beyond_the_credit_ends_the_connection() {
+    let (mut client, req_id) = subscribed(3, 1 << 20);
+    let verdicts = takes(&mut client, req_id, &[1, 2, 3, 4]);
+    assert_eq!(verdicts, [true, true, true, false]);
+
+    // the first beyond the bytes may come, no other
+    let (mut client, req_id) = subscribed(9, 1_500);
+    assert_eq!(takes(&mut client, req_id, &[1, 2, 3]), [true, true, false]);
+}
+
+#[test]
+fn what_a_relay_was_asked_to_delete_counts_against_the_credit_no_more() {
+    let (mut client, req_id) = subscribed(3, 1 << 20);
+    assert_eq!(takes(&mut client, req_id, &[1, 2, 3]), [true; 3]);
+    let list = vec![client.confirmation_of(&item(1))];
+    client.machine.confirm(list).unwrap();
+    client.machine.discard(vec![Cursor::new(3)]).unwrap();
+    // before it has answered
+    let verdicts = takes(&mut client, req_id, &[4, 5, 6]);
+    assert_eq!(verdicts, [true, true, false]);
+}
+
+#[test]
+fn a_new_subscription_has_its_whole_credit() {
+    let (mut client, req_id) = subscribed(2, 1 << 20);
+    assert_eq!(takes(&mut client, req_id, &[1, 2]), [true; 2]);
+    let req_id = subscribe(&mut client, 2, 1 << 20);
+    assert_eq!(takes(&mut client, req_id, &[1, 2, 3]), [true, true, false]);
+}
+
+#[test]
+fn what_was_named_before_it_is_pushed_anew_is_settled_by_the_answer() {
+    let (mut client, _) = subscribed(4, 1 << 20);
+    let list = [1, 2].map(|n| client.confirmation_of(&item(n))).to_vec();
+    let confirm = client.machine.confirm(list).unwrap().req_id;
+    let discard = client.machine.discard(vec![Cursor::new(3)]).unwrap().req_id;
+    let req_id = subscribe(&mut client, 3, 1 << 20);
+    assert_eq!(takes(&mut client, req_id, &[1, 2, 3]), [true; 3]);
+    let confirmed = RelayMessage::Confirmed { refused: vec![1] };
+    assert!(tell(&mut client, &confirmed, confirm).is_ok());
+    assert!(tell(&mut client, &RelayMessage::Ok, discard).is_ok());
+    // the one that was refused is still there
+    let verdicts = takes(&mut client, req_id, &[4, 5, 6]);
+    assert_eq!(verdicts, [true, true, false]);
+}
+
 #[test]
 fn a_page_is_what_was_asked_for_and_leads_on() {
     let mut relay = Relay::new();

@@ -9,7 +9,8 @@
 //! - an acknowledged batch survives power loss;
 //! - `(sender, recipient, message_id)` is stored once, until the original expiry, also if the item
 //!   is gone by then: the same blob gets the first answer again, another one CONFLICT;
-//! - cursors of a mailbox only rise, and none is used twice, also after a purge;
+//! - cursors of a mailbox only rise, and none is used twice, also after a purge, and also by a store
+//!   that was put back from a copy unless the clock was put back with it;
 //! - an item goes by confirmation, discard or expiry, and by nothing else;
 //! - a one-time prekey is given once.
 

@@ -18,8 +18,6 @@ pub enum Op {
     OpenMailbox {
         /// Whose.
         owner: IdentityKey,
-        /// Where a new mailbox's cursors begin: random, from 1 to 2^32 - 1 (D6.4).
-        first: Cursor,
     },
     /// Notes that the owner was here. [`Outcome::Done`], also without a mailbox.
     Touch {

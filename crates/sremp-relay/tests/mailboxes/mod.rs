@@ -1,7 +1,11 @@
 //! What the tests of stores share: people, ops and the backends.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use sremp_core::{
     contact_card::{Endpoint, RelayHint},
@@ -106,7 +110,6 @@ pub(crate) fn confirm(of: u8, confirmations: Vec<Confirmation>) -> Op {
 pub(crate) fn open(of: u8) -> Op {
     Op::OpenMailbox {
         owner: somebody(of),
-        first: Cursor::new(1_000_000 * u64::from(of)),
     }
 }
 
@@ -130,6 +133,10 @@ pub(crate) trait Backend {
     fn store(&mut self) -> &mut Self::Store;
     /// As after a restart, where that makes a difference.
     fn restart(&mut self);
+    /// Makes a copy, which is put back later.
+    fn copy(&mut self);
+    /// As after the last copy was put in the place of what is there. Without a disk it is empty.
+    fn put_back(&mut self);
 
     /// One op in a batch of its own.
     fn run(&mut self, now: UnixMillis, op: Op) -> Outcome {
@@ -206,13 +213,13 @@ pub(crate) trait Backend {
     }
 }
 
-pub(crate) struct Memory(MemoryStore);
+pub(crate) struct Memory(MemoryStore, Limits);
 
 impl Backend for Memory {
     type Store = MemoryStore;
 
     fn new(limits: Limits) -> Self {
-        Self(MemoryStore::new(limits))
+        Self(MemoryStore::new(limits), limits)
     }
 
     fn store(&mut self) -> &mut MemoryStore {
@@ -220,6 +227,26 @@ impl Backend for Memory {
     }
 
     fn restart(&mut self) {}
+
+    fn copy(&mut self) {}
+
+    fn put_back(&mut self) {
+        *self = Self::new(self.1);
+    }
+}
+
+/// As in docs/operate/relay.md.
+fn put_back(database: &Path) {
+    for end in ["-wal", "-shm"] {
+        let mut file = database.as_os_str().to_owned();
+        file.push(end);
+        let _ = fs::remove_file(file);
+    }
+    fs::copy(copy_of(database), database).unwrap();
+}
+
+fn copy_of(database: &Path) -> PathBuf {
+    database.with_extension("copy")
 }
 
 pub(crate) struct Embedded {
@@ -263,6 +290,17 @@ impl Backend for Embedded {
         self.store = None;
         self.store = Some(self.open().unwrap());
     }
+
+    fn copy(&mut self) {
+        let to = copy_of(&self.path());
+        self.store().reader().backup(&to).unwrap();
+    }
+
+    fn put_back(&mut self) {
+        self.close();
+        put_back(&self.path());
+        self.restart();
+    }
 }
 
 /// The same under a key.
@@ -298,6 +336,19 @@ impl Backend for Encrypted {
     fn restart(&mut self) {
         self.close();
         self.0 = Some(self.open(1).unwrap());
+    }
+
+    fn copy(&mut self) {
+        // a backup is of a relay's store, which has no key
+        self.close();
+        fs::copy(self.path(), copy_of(&self.path())).unwrap();
+        self.restart();
+    }
+
+    fn put_back(&mut self) {
+        self.close();
+        put_back(&self.path());
+        self.restart();
     }
 }
 

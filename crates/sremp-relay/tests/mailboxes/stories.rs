@@ -81,7 +81,8 @@ pub(crate) fn within_a_batch_each_op_sees_those_before_it<B: Backend>() {
 
 pub(crate) fn cursors_rise_and_are_never_used_twice<B: Backend>() {
     let mut backend = with_bob::<B>(Limits::default());
-    let mut last = Cursor::new(1_000_000 * u64::from(BOB) - 1);
+    // the first is the time at least, in microseconds
+    let mut last = Cursor::new(at(95).get() * 1_000 - 1);
     for round in 0..6 {
         // the clock goes backward; the cursors do not
         let now = at(100 - round);
@@ -107,6 +108,35 @@ pub(crate) fn cursors_rise_and_are_never_used_twice<B: Backend>() {
     backend.run(at(200 * DAY), open(BOB));
     backend.run(at(200 * DAY), accept(BOB, &[ANN]));
     assert!(backend.put(at(0), message(ANN, BOB, 99)).cursor > last);
+}
+
+pub(crate) fn what_is_stored_after_a_copy_was_put_back_is_given_to_a_reader_who_was_further<
+    B: Backend,
+>() {
+    let mut backend = with_bob::<B>(Limits::default());
+    backend.put(at(0), message(ANN, BOB, 0));
+    backend.copy();
+    // he reads these, and the relay forgets that it gave them
+    let further = (1..5).map(|id| backend.put(at(1), message(ANN, BOB, id)).cursor);
+    let further = further.max().unwrap();
+    backend.put_back();
+    backend.run(at(2), open(BOB));
+    backend.run(at(2), accept(BOB, &[ANN]));
+    for id in 5..10 {
+        backend.put(at(2), message(ANN, BOB, id));
+    }
+    backend.restart();
+    let reader = backend.store().reader();
+    let head = reader.mailbox(&somebody(BOB)).unwrap().head;
+    assert!(
+        head >= further,
+        "a reader is not sent back to the beginning"
+    );
+    let page = reader
+        .page(&somebody(BOB), further, 99, usize::MAX)
+        .unwrap();
+    let ids = page.items.iter().map(|item| item.message_id.get());
+    assert_eq!(ids.collect::<Vec<_>>(), [5, 6, 7, 8, 9]);
 }
 
 pub(crate) fn pages_give_every_item_once_whatever_the_clock_did<B: Backend>() {

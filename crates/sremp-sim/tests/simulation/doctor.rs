@@ -391,7 +391,8 @@ fn an_identity_that_is_used_elsewhere_is_told_with_what_to_end() {
     world.run(5 * MINUTE);
     let twice = told(&mut world).expect("it is told");
     assert_eq!(twice.outcome, Outcome::Fail);
-    assert!(twice.words.contains("relay:4000 4 times"), "{twice:?}");
+    assert!(twice.words.contains("relay:4000 says"), "{twice:?}");
+    assert!(twice.words.contains("4 times"), "{twice:?}");
     assert!(remedy(&twice).contains("End the other client"));
     world.run(60 * MINUTE);
     assert_eq!(told(&mut world), None, "an hour later");

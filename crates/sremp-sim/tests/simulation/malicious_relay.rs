@@ -1,10 +1,14 @@
 //! Relays that lie: no line is lost, doubled or forged by them, and the sender sees what is true.
 
-use sremp_client::view::{Status, WhyStep};
+use sremp_client::{
+    store::StoreError,
+    view::{RelayState, Status, WhyStep},
+};
+use sremp_core::{error::ErrorCode, id::ContactId};
 use sremp_sim::{Malice, World};
 
 use crate::{
-    DAY, HOUR,
+    DAY, HOUR, MINUTE,
     people::{apart, texts},
     seeds,
 };
@@ -131,4 +135,128 @@ fn anothers_bundle_begins_no_session_and_an_honest_relay_gives_the_right_one() {
         world.run(HOUR);
         assert_eq!(world.received(ben, "ann"), ["hello"], "{malice:?}");
     }
+}
+
+/// Ben alone with a relay that is bad from the beginning.
+fn ben_at(malice: Malice) -> (World, usize, usize) {
+    let mut world = World::new(1);
+    let relay = world.open_relay("relay");
+    world.relay(relay).malice = malice;
+    let ben = world.join_far("ben", &[relay]);
+    (world, relay, ben)
+}
+
+#[test]
+fn a_relay_that_says_that_no_prekeys_are_left_gets_some_four_times_an_hour() {
+    let (mut world, relay, ben) = ben_at(Malice::ForgetsPrekeys);
+    let id = world.id(ben);
+    world.run(MINUTE);
+    assert_eq!(world.relay(relay).prekeys(&id), 200);
+    assert!(world.refused(ben, "prekeys-asked-too-often") > 0);
+    // a new connection is no new beginning
+    world.take_over(relay, ben);
+    world.run(2 * MINUTE);
+    assert_eq!(world.relay(relay).prekeys(&id), 200);
+    world.run(HOUR);
+    world.take_over(relay, ben);
+    world.run(2 * MINUTE);
+    assert_eq!(world.relay(relay).prekeys(&id), 400);
+}
+
+#[test]
+fn prekeys_whose_answer_was_lost_are_put_again_on_the_next_connection() {
+    let (mut world, relay, ben) = ben_at(Malice::None);
+    let id = world.id(ben);
+    world.run(MINUTE);
+    world.relay(relay).lose_prekeys(&id, 50);
+    // refilled on a new connection, and lost again as if it had never come
+    world.take_over(relay, ben);
+    world.run(MINUTE);
+    world.relay(relay).lose_prekeys(&id, 50);
+    world.restart(relay);
+    world.run(2 * MINUTE);
+    assert_eq!(world.relay(relay).prekeys(&id), 50);
+}
+
+#[test]
+fn prekeys_that_a_relay_refused_are_put_again_within_two_hours() {
+    let (mut world, relay, ben) = ben_at(Malice::RefusesPrekeys);
+    let id = world.id(ben);
+    world.run(MINUTE);
+    assert_eq!(world.status(ben).relays[0].state, RelayState::Connected);
+    let before = world.messages();
+    world.run(10 * MINUTE);
+    assert!(world.messages() - before < 50, "asked in a loop");
+    world.relay(relay).malice = Malice::None;
+    world.run(2 * HOUR);
+    assert_eq!(world.relay(relay).prekeys(&id), 50);
+}
+
+#[test]
+fn no_relay_puts_a_registration_off_for_more_than_six_hours() {
+    let (mut world, relay, ben) = ben_at(Malice::PutsOff);
+    world.run(MINUTE);
+    let state = world.status(ben).relays[0].state;
+    assert_eq!(state, RelayState::Waiting);
+    world.relay(relay).malice = Malice::None;
+    world.run(7 * HOUR);
+    let state = world.status(ben).relays[0].state;
+    assert_eq!(state, RelayState::Connected);
+}
+
+#[test]
+fn no_relay_puts_confirmations_off_for_more_than_six_hours() {
+    let mut world = World::new(1);
+    let relay = world.open_relay("relay");
+    let (ann, ben) = apart(&mut world, [&[relay]; 2]);
+    world.relay(relay).malice = Malice::PutsOff;
+    world.send(ann, "ben", "hello");
+    world.run(MINUTE);
+    let id = world.id(ben);
+    assert_eq!(world.received(ben, "ann"), ["hello"]);
+    assert!(world.relay(relay).items(&id) > 0);
+    world.relay(relay).malice = Malice::None;
+    world.run(7 * HOUR);
+    assert_eq!(world.relay(relay).items(&id), 0);
+}
+
+/// Items of a relay that Ben has read and that no answer has settled.
+fn unsettled(world: &mut World, ben: usize, relay: &ContactId) -> usize {
+    let store = &mut world.node(ben).store;
+    let items = store.transaction(|tx| match tx.relay(relay)? {
+        Some(record) => tx.read_items(record.row, 100_000),
+        None => Ok(Vec::new()),
+    });
+    items.map_err(|e: StoreError| e.to_string()).unwrap().len()
+}
+
+#[test]
+fn a_relay_that_pushes_on_and_settles_nothing_does_not_fill_the_disk() {
+    let (mut world, relay, ben) = ben_at(Malice::PushesOn);
+    let key = world.relay(relay).link().relay();
+    world.run(10 * MINUTE);
+    assert!(world.refused(ben, ErrorCode::ProtocolViolation.name()) > 0);
+    assert_eq!(unsettled(&mut world, ben, &key), 1_024);
+    assert!(world.refused(ben, "confirmations-unanswered") > 0);
+    world.run(HOUR);
+    assert_eq!(unsettled(&mut world, ben, &key), 1_024);
+}
+
+#[test]
+fn whoever_was_pushed_too_much_reads_on_when_the_relay_settles() {
+    let mut world = World::new(1);
+    let relay = world.open_relay("relay");
+    let (ann, ben) = apart(&mut world, [&[relay]; 2]);
+    let key = world.relay(relay).link().relay();
+    world.relay(relay).malice = Malice::PushesOn;
+    world.take_over(relay, ben);
+    world.run(20 * MINUTE);
+    assert_eq!(unsettled(&mut world, ben, &key), 1_024);
+    world.relay(relay).malice = Malice::None;
+    for n in 0..400 {
+        world.send(ann, "ben", &format!("a{n}"));
+    }
+    world.run(HOUR);
+    assert_eq!(world.received(ben, "ann"), texts("a", 400));
+    assert_eq!(unsettled(&mut world, ben, &key), 0);
 }

@@ -53,7 +53,7 @@ impl Engine {
             return self.ask_for_bundle(step, link);
         }
         for hint in &peer.record.mailboxes(step.now.wall) {
-            let relay = self.relays.enter(hint, peer.record.relays.contains(hint));
+            let relay = self.relays.enter_of(peer, hint);
             relay.bundles.insert(peer.key());
             relay.want(step.now.tick);
         }

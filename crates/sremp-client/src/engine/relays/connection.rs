@@ -10,10 +10,10 @@ use sremp_core::{
     identity::{Identity, VersionRecord, VersionVerdict},
     rand_core::CryptoRng,
     relay::{Capabilities, RelayClient, RelayEvent, Role},
-    route::{LASTING, REACHED_LATELY, REFUSED_PAUSE, RELAY_PAUSES},
+    route::{LASTING, REACHED_LATELY, REFUSAL_PAUSES, REFUSED_PAUSE, RELAY_PAUSES},
     time::Tick,
 };
-use sremp_net::{CloseReason, DialTarget, LinkId, Service};
+use sremp_net::{CloseReason, LinkId};
 
 use super::{
     super::{
@@ -38,6 +38,9 @@ impl Relay {
     /// The connection failed or ended: dialled again after a pause, if there is work.
     fn fall(&mut self, cause: String, least: Duration, both: Now, rng: &mut dyn CryptoRng) {
         let now = both.tick;
+        if matches!(self.phase, Phase::Dialling) && !self.outdated {
+            self.places.not_reached();
+        }
         let of_use = |s: &Session| s.proved || now.since(s.opened) >= LASTING;
         if let Some(session) = self.session() {
             self.reached = (session.granted && of_use(session)).then_some(now);
@@ -90,36 +93,6 @@ impl Engine {
             self.leave_if_idle(step, &key);
             self.dial_relay(step, &key)?;
         }
-        Ok(())
-    }
-
-    fn dial_relay(&mut self, step: &mut Step<'_, '_>, key: &ContactId) -> Result<(), StoreError> {
-        let Some(relay) = self.relays.known.get_mut(key) else {
-            return Ok(());
-        };
-        let due = relay.due.is_some_and(|due| due <= step.now.tick);
-        if !matches!(relay.phase, Phase::Down) || !due {
-            return Ok(());
-        }
-        relay.due = None;
-        if !relay.has_work() {
-            return Ok(());
-        }
-        relay.phase = Phase::Dialling;
-        let endpoint = relay.endpoint.clone();
-        let anywhere = self.may_be_anywhere(step, key, &endpoint)?;
-        let (endpoints, claimed) = match anywhere {
-            true => (vec![endpoint], Vec::new()),
-            false => (Vec::new(), vec![endpoint]),
-        };
-        step.outputs.push(Output::Dial(Box::new(DialTarget {
-            endpoints,
-            claimed,
-            expected: Some(*key),
-            pinned_noise_key: None,
-            intro: None,
-            service: Service::Relay,
-        })));
         Ok(())
     }
 
@@ -188,7 +161,8 @@ impl Engine {
             });
             return Ok(());
         };
-        let record = step.tx.remember_relay(&key, &relay.endpoint)?;
+        relay.places.reached();
+        let record = step.tx.remember_relay(&key, relay.endpoint())?;
         relay.row = Some(record.row);
         let role = match relay.mailbox {
             Some(_) => Role::Owner,
@@ -303,6 +277,8 @@ impl Engine {
             } => {
                 let code = ErrorCode::from_u16(code).unwrap_or(ErrorCode::NotAllowed);
                 let retry_after = Duration::from_secs(retry_after_s.into());
+                // a relay's word keeps nobody from it for years
+                let retry_after = retry_after.min(REFUSAL_PAUSES.longest);
                 self.request_refused(step, key, req_id, code, retry_after)
             }
             RelayEvent::Item(item) => self.read_item(step, key, &item),
@@ -359,7 +335,7 @@ impl Engine {
     }
 
     /// What was to go by this relay goes by the next one, if there is one.
-    fn relay_failed(
+    pub(super) fn relay_failed(
         &mut self,
         step: &mut Step<'_, '_>,
         key: &ContactId,

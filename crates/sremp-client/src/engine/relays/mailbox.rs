@@ -1,21 +1,23 @@
 //! One's own mailbox at a relay: prekeys for those who write while one is away, who may write, and
 //! the subscription.
 
+mod prekeys;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use sha2::{Digest as _, Sha256};
 use sremp_core::{
-    constants::LOW_OTPS,
     error::ErrorCode,
     id::{ContactId, IdentityKey},
     identity::Trust,
-    relay::{Cursor, IntroEntry, IntroHash, PrekeyCounts, SendersSet, Subscribe},
+    relay::{Cursor, IntroEntry, IntroHash, SendersSet, Subscribe},
     time::{Tick, UnixMillis},
 };
 
 use super::{
     super::{Engine, Output, Step},
     Phase,
+    reading::TOLD_UNANSWERED,
 };
 use crate::store::{RelayRow, StoreError};
 
@@ -23,8 +25,11 @@ use crate::store::{RelayRow, StoreError};
 const CREDIT_ITEMS: u16 = 256;
 /// Bytes of the same.
 const CREDIT_BYTES: u32 = 4 * 1024 * 1024;
-/// One-time prekeys that a relay is supplied with.
-const ONE_TIME_PREKEYS: u16 = 50;
+/// With so many read items of which a relay has not yet heard it pushes less for now.
+pub(super) const MANY_UNTOLD: u32 = CREDIT_ITEMS as u32 / 2;
+/// With so many, which are more than one connection brings without an answer, it pushes nothing before
+/// it has answered.
+const MOST_UNTOLD: u32 = TOLD_UNANSWERED + CREDIT_ITEMS as u32;
 /// Keys of one kind in one SENDERS_SET.
 const SENDERS_AT_ONCE: usize = 64;
 
@@ -57,6 +62,10 @@ pub(super) struct Mailbox {
     senders_changed: bool,
     /// When other connections of this identity took it over, in the last hour.
     taken_over: Vec<Tick>,
+    /// When it was supplied with one-time prekeys, in the last day.
+    supplied: Vec<Tick>,
+    /// The subscription has less than its whole credit, or waits.
+    pub(super) short: bool,
     /// The user has left this relay; what still comes there is fetched until then.
     pub(super) left_until: Option<UnixMillis>,
 }
@@ -77,6 +86,8 @@ impl Mailbox {
             tell_at: None,
             senders_changed: true,
             taken_over: Vec::new(),
+            supplied: Vec::new(),
+            short: false,
             left_until: None,
         }
     }
@@ -152,19 +163,32 @@ impl Engine {
         self.tell_senders(step, key, row)
     }
 
+    /// Subscribes. What was read and not yet told to the relay is taken off the credit, so that one
+    /// that never answers fills no disk with it, however often it is connected to.
     pub(super) fn subscribe(
         &mut self,
         step: &mut Step<'_, '_>,
         key: &ContactId,
     ) -> Result<(), StoreError> {
-        let cursor = step.tx.relay(key)?.map_or(0, |record| record.cursor);
-        let relay = self.relays.known.get_mut(key);
-        let Some(session) = relay.and_then(|r| r.session_mut()) else {
+        let Some(record) = step.tx.relay(key)? else {
             return Ok(());
         };
+        let untold = step.tx.read_items(record.row, MOST_UNTOLD)?.len() as u32;
+        let Some(relay) = self.relays.known.get_mut(key) else {
+            return Ok(());
+        };
+        let (Phase::Up(session), Some(mailbox)) = (&mut relay.phase, &mut relay.mailbox) else {
+            return Ok(());
+        };
+        mailbox.short = untold >= MANY_UNTOLD;
+        if untold >= MOST_UNTOLD {
+            self.refusals.count("confirmations-unanswered");
+            return Ok(());
+        }
+        let untold = u16::try_from(untold).unwrap_or(u16::MAX);
         let subscribe = Subscribe {
-            after: Cursor::new(cursor),
-            credit_items: CREDIT_ITEMS,
+            after: Cursor::new(record.cursor),
+            credit_items: CREDIT_ITEMS.saturating_sub(untold).max(1),
             credit_bytes: CREDIT_BYTES,
         };
         if let Ok(message) = session.machine.subscribe(subscribe) {
@@ -220,60 +244,6 @@ impl Engine {
         true
     }
 
-    /// Puts one's bundle at a relay if the one there is another; the answer tells how many one-time
-    /// prekeys are left.
-    fn put_bundle(&mut self, step: &mut Step<'_, '_>, key: &ContactId) -> Result<(), StoreError> {
-        let now = step.now.wall;
-        let Some(bundle) = self.own.bundle(step.tx, false, now, step.rng)? else {
-            return Ok(());
-        };
-        let hash: [u8; 32] = Sha256::digest(&bundle).into();
-        let relay = self.relays.known.get_mut(key);
-        let Some(mailbox) = relay.and_then(|r| r.mailbox.as_mut()) else {
-            return Ok(());
-        };
-        if mailbox.bundle.replace(hash) == Some(hash) {
-            return Ok(());
-        }
-        self.errand(step, key, Errand::Prekeys, |machine| {
-            machine.prekeys_put(Some(bundle), Vec::new())
-        });
-        Ok(())
-    }
-
-    /// A relay has so many one-time prekeys left: below 20 they are made up to 50, durable with this
-    /// step.
-    pub(super) fn prekeys_left(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        key: &ContactId,
-        counts: PrekeyCounts,
-    ) -> Result<(), StoreError> {
-        let relay = self.relays.known.get_mut(key);
-        let Some(mailbox) = relay.and_then(|r| r.mailbox.as_mut()) else {
-            return Ok(());
-        };
-        let left = counts.otps;
-        mailbox.prekeys = Some(left);
-        let putting = self
-            .relays
-            .known
-            .get(key)
-            .and_then(|r| r.session())
-            .is_some_and(|s| s.errands.values().any(|e| matches!(e, Errand::Prekeys)));
-        if left >= LOW_OTPS || putting {
-            return Ok(());
-        }
-        let wanted = ONE_TIME_PREKEYS.saturating_sub(left);
-        let prekeys = self
-            .own
-            .one_time_prekeys(step.tx, wanted.into(), step.now.wall, step.rng)?;
-        self.errand(step, key, Errand::Prekeys, |machine| {
-            machine.prekeys_put(None, prekeys)
-        });
-        Ok(())
-    }
-
     /// Contacts or invites have changed: one's relays are told who may write.
     pub(in super::super) fn senders_changed(&mut self) {
         for relay in self.relays.known.values_mut() {
@@ -299,19 +269,6 @@ impl Engine {
             true => self.tell_senders(step, key, row),
             false => Ok(()),
         }
-    }
-
-    /// After a key was renewed.
-    pub(in super::super) fn refresh_bundles(
-        &mut self,
-        step: &mut Step<'_, '_>,
-    ) -> Result<(), StoreError> {
-        let up = self.relays.known.iter().filter(|(_, r)| r.is_up());
-        let up: Vec<ContactId> = up.map(|(key, _)| *key).collect();
-        for key in up {
-            self.put_bundle(step, &key)?;
-        }
-        Ok(())
     }
 
     fn tell_senders(
@@ -446,20 +403,19 @@ impl Engine {
                 ),
             };
         }
-        match session.errands.remove(&req_id) {
+        let errand = session.errands.remove(&req_id);
+        let Some(mailbox) = relay.mailbox.as_mut() else {
+            return Ok(());
+        };
+        match errand {
             Some(Errand::Confirm(cursors) | Errand::Discard(cursors)) => {
-                if let Some(mailbox) = self
-                    .relays
-                    .known
-                    .get_mut(key)
-                    .and_then(|r| r.mailbox.as_mut())
-                {
-                    mailbox.telling.retain(|c| !cursors.contains(c));
-                    mailbox.tell_at = Some(step.now.tick.plus(PAUSE.max(retry_after)));
-                }
-                Ok(())
+                mailbox.telling.retain(|c| !cursors.contains(c));
+                mailbox.tell_at = Some(step.now.tick.plus(PAUSE.max(retry_after)));
             }
-            _ => Ok(()),
+            // put again with the next hourly look
+            Some(Errand::Prekeys) => mailbox.bundle = None,
+            Some(Errand::Senders(_)) | None => {}
         }
+        Ok(())
     }
 }

@@ -33,11 +33,16 @@ use sremp_net::LinkId;
 
 use self::{
     mailbox::Mailbox,
+    place::Places,
     routing::Routes,
     storing::{Queue, Stored},
 };
 pub(super) use self::{reading::Arrival, routing::in_words, views::calendar};
-use super::silence::{GivenUp, Silence};
+use super::{
+    claims::Claims,
+    peers::Peer,
+    silence::{GivenUp, Silence},
+};
 use crate::{config::Config, store::RelayRow};
 
 /// A relay that leaves a request without an answer for this time is left, and another is tried.
@@ -55,11 +60,12 @@ pub(super) struct Relays {
     known: BTreeMap<ContactId, Relay>,
     links: HashMap<LinkId, ContactId>,
     routes: Routes,
+    claims: Claims,
 }
 
 /// One relay.
 struct Relay {
-    endpoint: Endpoint,
+    places: Places,
     /// One's own mailbox there, if this is one of one's own relays.
     mailbox: Option<Mailbox>,
     /// Its number in the store, once it has answered.
@@ -142,7 +148,7 @@ impl Session {
 impl Relay {
     fn new(endpoint: Endpoint, mailbox: Option<Mailbox>) -> Self {
         Self {
-            endpoint,
+            places: Places::new(endpoint, mailbox.is_some()),
             mailbox,
             row: None,
             phase: Phase::Down,
@@ -280,20 +286,26 @@ impl Relays {
         self.links.contains_key(&link)
     }
 
-    /// The relay of a hint, known from now on; `told` by the contact itself, not by a RECORD.
-    fn enter(&mut self, hint: &RelayHint, told: bool) -> &mut Relay {
+    /// The relay of a hint, known from now on; with the contact that tells it itself. What a server
+    /// passed on sends nobody else's messages elsewhere.
+    fn enter(&mut self, hint: &RelayHint, told: Option<ContactId>) -> &mut Relay {
         if self.known.len() >= MANY_KNOWN && !self.known.contains_key(&hint.relay) {
             self.known
                 .retain(|_, relay| relay.has_work() || !matches!(relay.phase, Phase::Down));
         }
         let entry = self.known.entry(hint.relay);
         let relay = entry.or_insert_with(|| Relay::new(hint.endpoint.clone(), None));
-        // Of one's own relays the settings say where they are. What a server passed on sends nobody
-        // else's messages elsewhere.
-        if relay.mailbox.is_none() && told && relay.endpoint != hint.endpoint {
-            relay.endpoint = hint.endpoint.clone();
+        // of one's own relays the settings say where they are
+        if let Some(contact) = told.filter(|_| relay.mailbox.is_none()) {
+            relay.places.tell(contact, &hint.endpoint);
         }
         relay
+    }
+
+    /// The relay that a contact has, as it says or as a RECORD says.
+    fn enter_of(&mut self, peer: &Peer, hint: &RelayHint) -> &mut Relay {
+        let told = peer.record.relays.contains(hint);
+        self.enter(hint, told.then(|| peer.key()))
     }
 
     /// The session that belongs to a connection.

@@ -11,7 +11,7 @@ use sremp_core::{
 
 use super::{
     super::{Engine, Output, Step},
-    mailbox::Errand,
+    mailbox::{Errand, MANY_UNTOLD},
 };
 use crate::{
     store::{ReadItem, RelayRow, StoreError},
@@ -26,8 +26,8 @@ const LONGEST_WAIT: u64 = 2_000;
 const MANY: usize = 64;
 /// Items in one confirmation or discard.
 const TOLD_AT_ONCE: u32 = 256;
-/// Requests about read items that may be open at once.
-const TELLINGS: usize = 2;
+/// Items that a relay may have been told of without an answer.
+pub(super) const TOLD_UNANSWERED: u32 = 3 * TOLD_AT_ONCE;
 
 /// By which way an envelope came.
 #[derive(Clone, Copy)]
@@ -101,12 +101,18 @@ impl Engine {
         arrival: Arrival,
     ) -> Result<bool, StoreError> {
         let peer = self.peers.take(step.tx, sender)?;
-        if peer.as_ref().is_some_and(|p| !p.is_accepted()) {
-            // one request is all that a stranger may say before an answer
-            self.peers.put_back(peer);
-            self.refusals.count("request-pending");
-            return Ok(false);
-        }
+        let peer = match peer {
+            Some(mut pending) if !pending.is_accepted() => {
+                // one request is all that a stranger may say before an answer
+                let renewed = self.renew_request(step, &mut pending, envelope);
+                self.peers.put(pending);
+                if !renewed? {
+                    self.refusals.count("request-pending");
+                }
+                return Ok(false);
+            }
+            peer => peer,
+        };
         let Some(plaintext) = self.open_envelope(sender, envelope) else {
             self.peers.put_back(peer);
             return Ok(false);
@@ -164,8 +170,7 @@ impl Engine {
             return Ok(());
         }
         mailbox.tell_at = None;
-        let limit = TOLD_AT_ONCE.saturating_mul(TELLINGS as u32 + 1);
-        let items = step.tx.read_items(row, limit)?;
+        let items = step.tx.read_items(row, TOLD_UNANSWERED)?;
         let telling = std::mem::take(&mut mailbox.telling);
         let fresh = items.iter().filter(|item| !telling.contains(&item.cursor));
         let (confirm, discard): (Vec<_>, Vec<_>) = fresh.partition(|i| i.confirm_to.is_some());
@@ -175,6 +180,8 @@ impl Engine {
             return Ok(());
         };
         let link = session.link;
+        // too much else may be open
+        let later = step.now.tick.plus(Duration::from_millis(LONGEST_WAIT));
         for chunk in confirm.chunks(TOLD_AT_ONCE as usize) {
             let of = |item: &&ReadItem| {
                 let sender = item.confirm_to?;
@@ -188,6 +195,7 @@ impl Engine {
             };
             let list: Vec<Confirmation> = chunk.iter().filter_map(of).collect();
             let Ok(message) = session.machine.confirm(list) else {
+                mailbox.tell_at = Some(later);
                 break;
             };
             let cursors: Vec<u64> = chunk.iter().map(|item| item.cursor).collect();
@@ -201,6 +209,7 @@ impl Engine {
             let cursors: Vec<u64> = chunk.iter().map(|item| item.cursor).collect();
             let list: Vec<Cursor> = cursors.iter().copied().map(Cursor::new).collect();
             let Ok(message) = session.machine.discard(list) else {
+                mailbox.tell_at = Some(later);
                 break;
             };
             mailbox.telling.extend(&cursors);
@@ -237,13 +246,15 @@ impl Engine {
                 step.tx.read_item_told(row, *cursor)?;
             }
         }
-        if step.tx.read_items(row, 1)?.is_empty() {
-            return Ok(());
-        }
+        let left = step.tx.read_items(row, MANY_UNTOLD)?.len();
         // more than fitted into one telling, or what came meanwhile and has its own time
-        if mailbox.telling.is_empty() {
+        if left > 0 && mailbox.telling.is_empty() {
             mailbox.tell_at.get_or_insert(step.now.tick);
         }
-        Ok(())
+        // it answers: the credit is whole again
+        match mailbox.short && left < MANY_UNTOLD as usize {
+            true => self.subscribe(step, key),
+            false => Ok(()),
+        }
     }
 }

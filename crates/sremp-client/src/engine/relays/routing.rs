@@ -194,7 +194,7 @@ impl Engine {
 
     fn route(&mut self, step: &mut Step<'_, '_>, peer: &Peer) -> Result<(), StoreError> {
         let key = peer.key();
-        if self.plan(peer, step.now).store == Store::Never {
+        if self.plan(peer, step.now).store == Store::Never || self.renewals.holds(&key) {
             return Ok(());
         }
         let waits = !step.tx.outbox_waiting(peer.record.row, 0, 1)?.is_empty();
@@ -206,7 +206,7 @@ impl Engine {
                 Fitness::Until(_) => {}
                 Fitness::Fit if first => {
                     first = false;
-                    let relay = self.relays.enter(hint, peer.record.relays.contains(hint));
+                    let relay = self.relays.enter_of(peer, hint);
                     if reset {
                         relay.bundles.insert(key);
                     }
@@ -227,7 +227,7 @@ impl Engine {
             .relays
             .routes
             .refused_until(peer.key(), hint.relay, now);
-        let relay = self.relays.enter(hint, peer.record.relays.contains(hint));
+        let relay = self.relays.enter_of(peer, hint);
         match refused.into_iter().chain(relay.rests_until(now)).max() {
             None => Fitness::Fit,
             Some(at) => Fitness::Until(at),
@@ -245,7 +245,7 @@ impl Engine {
         let row = peer.record.row;
         let left = step.tx.outbox_unconfirmed(row, &hint.relay, 0, before, 1)?;
         if !left.is_empty() {
-            let relay = self.relays.enter(hint, peer.record.relays.contains(hint));
+            let relay = self.relays.enter_of(peer, hint);
             let queue = Queue::of_unconfirmed();
             relay.queue.entry(peer.key()).or_insert(queue);
             relay.want(step.now.tick);

@@ -235,6 +235,11 @@ impl Engine {
         claim: &ReceiptClaim,
         signature: Vec<u8>,
     ) -> Result<(), StoreError> {
+        if claim.expires_at <= step.now.wall {
+            // it promises nothing
+            let code = ErrorCode::BadProof;
+            return self.store_refused(step, key, req_id, code, Duration::ZERO);
+        }
         let brought = self.relays.bring_confirmations();
         let Some(relay) = self.relays.known.get_mut(key) else {
             return Ok(());

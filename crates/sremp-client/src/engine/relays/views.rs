@@ -64,7 +64,7 @@ impl Relays {
     /// best, for any of them may be wrong.
     pub(in super::super) fn clock_error(&self, now: Now) -> Option<(&Endpoint, i64)> {
         let known = self.known.values();
-        let clocks = known.filter_map(|relay| Some((&relay.endpoint, relay.clock_ahead(now)?)));
+        let clocks = known.filter_map(|relay| Some((relay.endpoint(), relay.clock_ahead(now)?)));
         clocks.min_by_key(|(_, ahead)| ahead.unsigned_abs())
     }
 }
@@ -105,16 +105,17 @@ impl Engine {
         })
     }
 
-    /// What the user should know: the same identity is live twice (D3.13).
+    /// What the user should know: the same identity may be live twice (D3.13), by a relay's word alone.
     pub(in super::super) fn relay_warnings(&self, now: Now) -> Vec<String> {
         let warning = |relay: &Relay| {
             let mailbox = relay.mailbox.as_ref()?;
             let count = mailbox.taken_over_too_often(now.tick)?;
             Some(format!(
-                "another client took over your mailbox at {} {count} times within an hour: this \
-                 identity runs in two places, and messages are lost to one of them; end the other \
-                 one, or if it is not yours, somebody has your keys: tell your contacts by another way",
-                relay.endpoint
+                "the relay {} says that another client took over your mailbox {count} times within an \
+                 hour: either this identity runs in two places, and messages are lost to one of them \
+                 (end the other one), or somebody has your keys (tell your contacts by another way), \
+                 or the relay is broken or lies",
+                relay.endpoint()
             ))
         };
         self.relays.known.values().filter_map(warning).collect()
@@ -151,7 +152,7 @@ impl Engine {
             .chain(own(false))
             .map(|(key, relay)| RelayView {
                 relay: key.to_string(),
-                endpoint: relay.endpoint.to_string(),
+                endpoint: relay.endpoint().to_string(),
                 own: relay.is_own(),
                 left_until: relay
                     .mailbox

@@ -47,7 +47,7 @@ impl Engine {
                 endpoint: record.endpoint,
                 priority: 0,
             };
-            let relay = self.relays.enter(&hint, false);
+            let relay = self.relays.enter(&hint, None);
             relay.watched = true;
             relay.want(step.now.tick);
         }

@@ -9,9 +9,7 @@ use super::{
     ledger::{Account, Ledger},
     sql::{damaged, vendor},
 };
-use crate::mailbox::{
-    Cursor, Limits, Op, Outcome, PrekeyCounts, StoreError, limits::VISIT_ROUNDED,
-};
+use crate::mailbox::{Limits, Op, Outcome, PrekeyCounts, StoreError, limits::VISIT_ROUNDED};
 
 /// A batch on its way. The ledger is already changed, the index is told after the commit.
 pub(super) struct Batch<'a> {
@@ -36,7 +34,7 @@ pub(super) struct Mailbox {
 impl Batch<'_> {
     pub(super) fn run(&mut self, op: Op) -> Answer {
         match op {
-            Op::OpenMailbox { owner, first } => self.open(&owner, first),
+            Op::OpenMailbox { owner } => self.open(&owner),
             Op::Touch { owner } => self.touch(&owner),
             Op::Store(store) => self.store(&store),
             Op::Confirm {
@@ -102,7 +100,7 @@ impl Batch<'_> {
         Ok(self.ledger.account(id).map(|_| Mailbox { id, owner }))
     }
 
-    fn open(&mut self, owner: &IdentityKey, first: Cursor) -> Answer {
+    fn open(&mut self, owner: &IdentityKey) -> Answer {
         if let Some(mailbox) = self.mailbox(owner)? {
             self.visit(mailbox.id)?;
             let prekeys = self.prekey_counts(mailbox.id)?;
@@ -113,7 +111,7 @@ impl Batch<'_> {
             return Ok(Outcome::Refused(ErrorCode::Full));
         }
         let id = self.known_party(owner)?;
-        self.make(id, owner, first)?;
+        self.make(id, owner)?;
         Ok(Outcome::Opened {
             new: true,
             prekeys: PrekeyCounts::default(),
@@ -121,11 +119,11 @@ impl Batch<'_> {
     }
 
     /// A mailbox that was purged goes on where its cursors ended.
-    fn make(&mut self, id: PartyId, owner: &IdentityKey, first: Cursor) -> Result<(), StoreError> {
+    fn make(&mut self, id: PartyId, owner: &IdentityKey) -> Result<(), StoreError> {
         let used = self.now.get();
         let account = self.ledger.accounts.entry(id).or_insert_with(|| Account {
             owner: *owner.as_bytes(),
-            next: first.get().max(1),
+            next: 1,
             ..Account::default()
         });
         account.open = true;

@@ -7,7 +7,7 @@ CREATE TABLE party (
 CREATE TABLE mailbox (
     id   INTEGER PRIMARY KEY, -- a party
     open INTEGER NOT NULL,    -- 0 after a purge: the row stays, so that no cursor is used twice
-    next INTEGER NOT NULL,    -- the next cursor, unless an item of the mailbox has a later one
+    next INTEGER NOT NULL,    -- the least next cursor, unless an item of the mailbox has a later one
     used INTEGER NOT NULL     -- when its owner was last here, ms, rounded
 );
 

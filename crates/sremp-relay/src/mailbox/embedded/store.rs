@@ -12,7 +12,9 @@ use super::{
     ledger::Weight,
     sql::{damaged, vendor},
 };
-use crate::mailbox::{BlobHash, Cursor, MessageId, Outcome, StoreError, StoreOp, Stored};
+use crate::mailbox::{
+    BlobHash, Cursor, MessageId, Outcome, StoreError, StoreOp, Stored, ids::cursor_at,
+};
 
 /// Bytes of an envelope that are in the row of the item; see schema.sql.
 pub(super) const HEAD: usize = 48;
@@ -123,8 +125,8 @@ impl Batch<'_> {
             request,
         };
         account.add(weight);
-        let cursor = account.next;
-        account.next += 1;
+        let cursor = cursor_at(account.next, self.now);
+        account.next = cursor + 1;
         let id = self.ledger.next_item;
         self.ledger.next_item += 1;
         let row = ItemRow {

@@ -16,7 +16,7 @@ use super::Answer;
 use crate::mailbox::{
     BlobHash, Cursor, IntroHash, IntroRule, Limits, MAX_INTROS, MAX_ONE_TIME_PREKEYS, MAX_RULES,
     MessageId, Outcome, PREKEY_INTERVAL, PrekeyCounts, StoreOp, Stored, TakenBundle,
-    limits::VISIT_ROUNDED,
+    ids::cursor_at, limits::VISIT_ROUNDED,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -96,8 +96,8 @@ impl Mailbox {
             self.intros.retain(|rule| *rule != burnt);
             self.burnt.push(burnt.hash);
         }
-        let cursor = self.next;
-        self.next += 1;
+        let cursor = cursor_at(self.next, now);
+        self.next = cursor + 1;
         let kept = Kept {
             op: op.clone(),
             waits: true,

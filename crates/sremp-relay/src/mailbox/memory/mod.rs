@@ -90,7 +90,7 @@ impl MailboxStore for MemoryStore {
 impl World {
     fn run(&mut self, limits: &Limits, now: UnixMillis, op: Op) -> Answer {
         match op {
-            Op::OpenMailbox { owner, first } => return self.open(limits, now, owner, first),
+            Op::OpenMailbox { owner } => return self.open(limits, now, owner),
             Op::Touch { owner } => {
                 if let Ok(mailbox) = self.mailbox(&owner) {
                     mailbox.visit(now);
@@ -158,16 +158,10 @@ impl World {
         mailbox.ok_or(ErrorCode::Denied)
     }
 
-    fn open(
-        &mut self,
-        limits: &Limits,
-        now: UnixMillis,
-        owner: IdentityKey,
-        first: Cursor,
-    ) -> Answer {
+    fn open(&mut self, limits: &Limits, now: UnixMillis, owner: IdentityKey) -> Answer {
         let open = self.mailboxes.values().filter(|m| m.open).count() as u64;
         let mailbox = self.mailboxes.entry(owner).or_insert_with(|| Mailbox {
-            next: first.get().max(1),
+            next: 1,
             ..Mailbox::default()
         });
         if !mailbox.open && open >= limits.mailboxes {

@@ -3,10 +3,18 @@
 
 use std::time::Duration;
 
-use sremp_client::view::{Command, EventKind, MessageKind, MessageView, Reply};
+use sremp_client::{
+    engine::Output,
+    view::{Command, EventKind, MessageKind, MessageView, Reply},
+};
 use sremp_core::{
+    channel::P2pMessage,
     id::{MsgId, SessionId},
-    session::content::Body,
+    session::{
+        content::{Body, Content, ProfileUpdate},
+        prekey::{EnvelopeKey, PrekeyId},
+    },
+    time::UnixMillis,
 };
 use sremp_net::LinkId;
 use sremp_sim::{Alone, Scripted, commands::send};
@@ -80,6 +88,19 @@ impl Pair {
 
     fn messages(&mut self) -> Vec<MessageView> {
         messages(&mut self.ben, "ann")
+    }
+
+    /// Every line of the conversation.
+    fn lines(&mut self) -> Vec<MessageView> {
+        let command = Command::History {
+            contact: "ann".to_owned(),
+            before: None,
+            limit: 100,
+        };
+        let Ok(Reply::Messages { messages }) = self.ben.command(command) else {
+            panic!("no history");
+        };
+        messages
     }
 
     fn refused(&mut self, cause: &str) -> u64 {
@@ -390,4 +411,89 @@ fn a_stranger_cannot_begin_with_any_of_these() {
         assert_eq!(ben.status().requests, 0);
         assert_eq!(ben.status().refused["stranger-without-request"], 1);
     }
+}
+
+impl Pair {
+    /// A profile with another key to which envelopes are to be sealed, made at that time.
+    fn profile(&mut self, rev: u64, made: UnixMillis) -> Body {
+        let id = PrekeyId::new(u32::try_from(rev).unwrap()).unwrap();
+        let key = EnvelopeKey::generate(&self.ann.identity, id, made, &mut self.ben.rng);
+        Body::ProfileUpdate(ProfileUpdate {
+            rev,
+            env: Some(*key.public_part().as_wire()),
+            ..ProfileUpdate::default()
+        })
+    }
+}
+
+/// Envelopes that go out to the contact.
+fn envelopes<'a>(done: impl IntoIterator<Item = &'a Output>) -> usize {
+    let envelope = |output: &&Output| match output {
+        Output::Send { message, .. } => {
+            matches!(P2pMessage::decode(message), Ok(P2pMessage::Envelope(_)))
+        }
+        _ => false,
+    };
+    done.into_iter().filter(envelope).count()
+}
+
+#[test]
+fn whoever_changes_the_key_with_each_message_is_sent_what_waits_four_times_a_minute() {
+    let mut pair = Pair::new();
+    pair.text("hello");
+    pair.ben.pass(Duration::from_secs(70));
+    for n in 0..5 {
+        pair.ben.command(send("ann", &format!("b{n}"))).unwrap();
+    }
+    let mut sent = Vec::new();
+    for rev in 2..30 {
+        let now = pair.ben.now().wall;
+        let profile = pair.profile(rev, now);
+        let content = pair.make(profile);
+        let (_, done) = pair
+            .ann
+            .send(&mut pair.ben, pair.link, &pair.session, &content);
+        sent.push(envelopes(&done));
+    }
+    // everything to the first key, and then to four more
+    let all = sent[0];
+    assert!(all >= 5, "{sent:?}");
+    assert_eq!(sent.iter().sum::<usize>(), 5 * all, "{sent:?}");
+    // and to the last one when the minute is over
+    let later = pair.ben.pass(Duration::from_secs(61));
+    assert!(envelopes(later.iter().map(|(_, output)| output)) >= all);
+}
+
+#[test]
+fn a_key_that_is_over_when_it_comes_is_none() {
+    let mut pair = Pair::new();
+    pair.text("hello");
+    let now = pair.ben.now().wall;
+    let long_ago = now.minus(Duration::from_secs(90 * 24 * 3600));
+    for (rev, made) in [(2, now), (3, long_ago)] {
+        let profile = pair.profile(rev, made);
+        pair.says(profile);
+    }
+    let (reply, done) = pair.ben.command_and_more(send("ann", "are you there?"));
+    reply.unwrap();
+    assert_eq!(envelopes(&done), 1);
+}
+
+#[test]
+fn a_text_under_the_id_of_a_line_for_what_is_missing_is_not_taken_away_with_it() {
+    let mut pair = Pair::new();
+    pair.text("first");
+    let late = pair.make(Body::Text("late".to_owned()));
+    pair.text("third");
+    let lines = pair.lines();
+    let gap = lines.iter().find(|line| line.kind == MessageKind::Notice);
+    let gap = gap.expect("a line for what is missing").msg_id.parse();
+    let bytes = pair.make(Body::Text("under the id of the gap".to_owned()));
+    let mut content = Content::decode_exact(&bytes).unwrap();
+    content.msg_id = gap.expect("an id");
+    pair.send(&content.encode().unwrap());
+    pair.send(&late);
+    let lines = pair.lines();
+    let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(texts, ["first", "late", "third", "under the id of the gap"]);
 }

@@ -1,6 +1,7 @@
 //! People who do not meet: a relay keeps what one writes until the other comes.
 
 mod left;
+mod places;
 
 use sremp_client::{
     config::{Direct, Strangers},
@@ -8,7 +9,7 @@ use sremp_client::{
 };
 use sremp_core::identity::Trust;
 use sremp_sim::{
-    Faults, World,
+    Faults, Malice, World,
     commands::{add, trust},
 };
 
@@ -561,5 +562,56 @@ fn after_a_change_of_the_network_what_waits_goes_out_at_once() {
             "seed {seed}: {}",
             world.dials() - dials
         );
+    }
+}
+
+#[test]
+fn what_lies_at_a_relay_that_died_comes_over_the_connection_also_after_something_newer() {
+    for seed in seeds(5) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let [ann, ben] = ["ann", "ben"].map(|name| world.join_at(name, &[relay]));
+        world.run(60_000);
+        world.introduce(ann, ben);
+        for (from, to) in [(ann, "ben"), (ben, "ann")] {
+            world.send(from, to, "hello");
+            world.run(60_000);
+        }
+        world.set_reachable(ann, false);
+        for n in 0..3 {
+            world.send(ben, "ann", &format!("b{n}"));
+            world.run(30_000);
+        }
+        assert_eq!(world.statuses(ben, "ann")[1..], [Status::AtRelay; 3]);
+        world.set_reachable(relay, false);
+        world.set_reachable(ann, true);
+        world.run(20_000);
+        world.send(ben, "ann", "newer");
+        world.run(3 * 60_000);
+        assert!(world.all_arrived(ben, "ann"), "seed {seed}");
+        let received = world.received(ann, "ben");
+        assert_eq!(
+            received,
+            ["hello", "b0", "b1", "b2", "newer"],
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn a_relay_whose_promise_is_over_when_it_is_made_has_kept_nothing() {
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let [bad, good] = ["bad", "good"].map(|name| world.open_relay(name));
+        let (ann, ben) = apart(&mut world, [&[good], &[bad, good]]);
+        world.relay(bad).malice = Malice::PromisesNothing;
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "hello");
+        world.run(60_000);
+        assert_eq!(world.statuses(ann, "ben"), [Status::AtRelay], "seed {seed}");
+        assert_eq!(world.relay(good).stored, 1, "seed {seed}");
+        world.run(DAY);
+        let tries = world.relay(bad).stored;
+        assert!(tries < 10, "seed {seed}: {tries}");
     }
 }

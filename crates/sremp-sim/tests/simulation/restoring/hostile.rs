@@ -313,3 +313,36 @@ fn a_relay_that_gives_out_again_what_was_shows_a_restored_home_nothing_twice() {
         }
     }
 }
+
+#[test]
+fn an_old_confirmation_that_comes_again_ends_nothing_that_a_restored_contact_lacks() {
+    for seed in seeds(5) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let (ann, ben) = apart(&mut world, [&[relay]; 2]);
+        for (from, to) in [(ann, "ben"), (ben, "ann")] {
+            world.send(from, to, "hello");
+            world.run(MINUTE);
+        }
+        let old = backup(&mut world, ben);
+        world.send(ann, "ben", "after the backup");
+        world.run(MINUTE);
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+        world.set_reachable(ann, false);
+        restore(&mut world, ben, old);
+        world.send(ben, "ann", "I was restored");
+        world.run(MINUTE);
+        // it takes nothing any more, and brings what Ben's lost home has confirmed
+        world.relay(relay).malice = Malice::RefusesAll;
+        world.set_reachable(ann, true);
+        world.run(MINUTE);
+        assert_eq!(world.received(ann, "ben").len(), 2, "seed {seed}");
+        world.relay(relay).confirm_again();
+        world.restart(ann);
+        world.run(MINUTE);
+        world.relay(relay).malice = Malice::None;
+        world.run(DAY);
+        let received = world.received(ben, "ann");
+        assert_eq!(received, ["hello", "after the backup"], "seed {seed}");
+    }
+}
