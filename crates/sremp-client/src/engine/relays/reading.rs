@@ -115,6 +115,8 @@ impl Engine {
         };
         let Some(plaintext) = self.open_envelope(sender, envelope) else {
             self.peers.put_back(peer);
+            // who writes to the state of before a restoration is told now
+            self.release(step, sender)?;
             return Ok(false);
         };
         let Some(mut peer) = peer else {

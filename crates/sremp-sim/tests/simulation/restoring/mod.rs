@@ -334,6 +334,30 @@ fn contacts_are_not_told_all_at_once() {
 }
 
 #[test]
+fn whoever_has_written_to_a_home_is_told_at_once_when_it_is_restored() {
+    for seed in seeds(5) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let (ann, ben) = apart(&mut world, [&[relay]; 2]);
+        for (from, to) in [(ann, "ben"), (ben, "ann")] {
+            world.send(from, to, "hello");
+            world.run(MINUTE);
+        }
+        let old = backup(&mut world, ben);
+        world.set_reachable(ben, false);
+        world.run(1_000);
+        world.send(ann, "ben", "are you there?");
+        world.run(1_000);
+        restore(&mut world, ben, old);
+        world.set_reachable(ben, true);
+        world.run(20_000);
+        let received = world.received(ben, "ann");
+        assert_eq!(received, ["hello", "are you there?"], "seed {seed}");
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+    }
+}
+
+#[test]
 fn what_waits_while_contacts_are_told_names_that_and_when_it_goes() {
     for seed in seeds(3) {
         let mut world = World::new(seed);
