@@ -156,7 +156,10 @@ impl Feed {
         let Some(serving) = feed.as_mut() else {
             return (0, false);
         };
-        let again = serving.progress == Progress::Reading { again: true };
+        // a subscription that came meanwhile begins where it says, not behind what was read for another
+        let Progress::Reading { again } = serving.progress else {
+            return (0, serving.wants_reading(now));
+        };
         let mut pushed = 0;
         let mut refused = false;
         for item in items {

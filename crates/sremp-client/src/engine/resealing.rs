@@ -25,8 +25,8 @@ pub(super) struct Resealed {
 impl Resealed {
     pub(super) fn deadline(&self) -> Option<Tick> {
         let at = self.owed.iter().filter_map(|contact| self.at.get(contact));
-        let first = at.filter_map(|at| at.first());
-        first.map(|at| at.plus(WITHIN)).min()
+        let room = at.filter_map(|at| at.get(at.len().saturating_sub(MOST)));
+        room.map(|at| at.plus(WITHIN)).min()
     }
 
     /// Whether it is done now; else it is owed.
@@ -46,8 +46,8 @@ impl Resealed {
     }
 
     fn due(&self, now: Tick) -> Vec<ContactId> {
-        let first = |contact: &ContactId| self.at.get(contact).and_then(|at| at.first());
-        let over = |contact: &&ContactId| first(contact).is_none_or(|at| now.since(*at) >= WITHIN);
+        let lately = |at: &Vec<Tick>| at.iter().filter(|at| now.since(**at) < WITHIN).count();
+        let over = |contact: &&ContactId| self.at.get(*contact).is_none_or(|at| lately(at) < MOST);
         self.owed.iter().filter(over).copied().collect()
     }
 }

@@ -38,9 +38,8 @@ impl Relay {
     /// The connection failed or ended: dialled again after a pause, if there is work.
     fn fall(&mut self, cause: String, least: Duration, both: Now, rng: &mut dyn CryptoRng) {
         let now = both.tick;
-        if matches!(self.phase, Phase::Dialling) && !self.outdated {
-            self.places.not_reached();
-        }
+        let failed = matches!(self.phase, Phase::Dialling) && !self.outdated;
+        let elsewhere = failed && !self.places.not_reached();
         let of_use = |s: &Session| s.proved || now.since(s.opened) >= LASTING;
         if let Some(session) = self.session() {
             self.reached = (session.granted && of_use(session)).then_some(now);
@@ -51,9 +50,12 @@ impl Relay {
         }
         let pause = match std::mem::take(&mut self.outdated) {
             true => least,
+            // another place has its own turn
+            false if elsewhere => RELAY_PAUSES.pause(0, rng).max(least),
             false => RELAY_PAUSES.pause(self.failures, rng).max(least),
         };
         self.failures = match least < REFUSED_PAUSE {
+            true if elsewhere => self.failures.max(1),
             true => self.failures.saturating_add(1),
             false => self.failures.max(GONE_AFTER),
         };

@@ -243,6 +243,7 @@ impl Relays {
         for relay in self.known.values_mut() {
             match relay.phase {
                 Phase::Down => {
+                    relay.places.begin_anew();
                     relay.failures = 0;
                     relay.due = relay.due.map(|due| due.min(now));
                 }

@@ -18,9 +18,6 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// Contacts whose words on one relay's place are kept.
-const MAX_TOLD: usize = 16;
-
 /// Where a relay is.
 pub(super) struct Places {
     /// Where it is dialled.
@@ -28,6 +25,8 @@ pub(super) struct Places {
     /// It was reached there, or the user says so: another place is dialled only when it is not to be had
     /// there any more.
     stands: bool,
+    /// Where it was reached last, or was first said to be.
+    kept: Endpoint,
     /// Where contacts say that it is.
     told: BTreeMap<ContactId, Endpoint>,
     /// Where it was reached in earlier runs counts already, or counts no more.
@@ -37,6 +36,7 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn new(endpoint: Endpoint, stands: bool) -> Self {
         Self {
+            kept: endpoint.clone(),
             endpoint,
             stands,
             told: BTreeMap::new(),
@@ -50,49 +50,45 @@ impl Places {
 
     /// A contact says where it is.
     pub(super) fn tell(&mut self, contact: ContactId, endpoint: &Endpoint) {
-        if self.told.len() >= MAX_TOLD && !self.told.contains_key(&contact) {
-            return;
-        }
         self.told.insert(contact, endpoint.clone());
-        if !self.stands && !self.is_told(&self.endpoint) {
+        if !self.stands && !self.told.values().any(|told| *told == self.endpoint) {
             self.endpoint = endpoint.clone();
         }
-    }
-
-    fn is_told(&self, endpoint: &Endpoint) -> bool {
-        self.told.values().any(|told| told == endpoint)
     }
 
     /// It has shown itself where it was dialled.
     pub(super) fn reached(&mut self) {
         self.stands = true;
         self.recalled = true;
+        self.kept = self.endpoint.clone();
     }
 
-    /// It is not to be had where it was dialled: the next place that a contact tells is, by turns.
-    pub(super) fn not_reached(&mut self) {
-        let places: BTreeSet<&Endpoint> = self.told.values().collect();
+    /// An earlier run has reached it there.
+    fn recall(&mut self, endpoint: &Endpoint) {
+        self.endpoint = endpoint.clone();
+        self.reached();
+    }
+
+    /// It is not to be had where it was dialled: the next place is, by turns. Whether all have had theirs.
+    pub(super) fn not_reached(&mut self) -> bool {
+        let places = self.all();
         let after = places.iter().find(|place| ***place > self.endpoint);
-        if let Some(next) = after.or_else(|| places.first()) {
-            let next = (*next).clone();
+        let next = after.or(places.first()).map(|next| (*next).clone());
+        let over = after.is_none();
+        if let Some(next) = next.filter(|next| *next != self.endpoint) {
             self.stands = false;
             self.endpoint = next;
         }
+        over
     }
 
-    /// An earlier run has reached it there, which counts if a contact still says so.
-    fn recall(&mut self, endpoint: &Endpoint) {
-        self.recalled = true;
-        if self.is_told(endpoint) {
-            self.endpoint = endpoint.clone();
-            self.stands = true;
-        }
+    /// The network is another one: that it was not reached says nothing of where it is.
+    pub(super) fn begin_anew(&mut self) {
+        self.endpoint = self.kept.clone();
     }
 
-    /// How many places there are to try.
-    fn count(&self) -> usize {
-        let places: BTreeSet<&Endpoint> = self.told.values().collect();
-        places.len().max(1)
+    fn all(&self) -> BTreeSet<&Endpoint> {
+        self.told.values().chain([&self.kept]).collect()
     }
 }
 
@@ -144,7 +140,7 @@ impl Engine {
         {
             relay.places.recall(&record.endpoint);
         }
-        for _ in 0..relay.places.count() {
+        for _ in 0..relay.places.all().len() {
             let Some(relay) = self.relays.known.get(key) else {
                 return Ok(());
             };
@@ -210,5 +206,69 @@ impl Engine {
             }
         }
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+    use sremp_core::{
+        identity::{SecretIdentity, Username},
+        time::UnixMillis,
+    };
+
+    fn contacts<const N: usize>() -> [ContactId; N] {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let name = Username::parse("somebody").unwrap();
+        [(); N].map(|()| SecretIdentity::generate(&name, UnixMillis::ZERO, &mut rng).id())
+    }
+
+    fn at(host: &str) -> Endpoint {
+        Endpoint::new(host, 4_000).unwrap()
+    }
+
+    #[test]
+    fn a_place_that_no_contact_tells_has_its_turn_beside_those_that_are_told() {
+        for reached in [false, true] {
+            let [eve] = contacts();
+            let mut places = Places::new(at("there"), false);
+            if reached {
+                places.reached();
+            }
+            places.tell(eve, &at("elsewhere"));
+            let mut dialled = BTreeSet::new();
+            for _ in 0..2 {
+                dialled.insert(places.endpoint().clone());
+                places.not_reached();
+            }
+            assert_eq!(dialled, [at("elsewhere"), at("there")].into(), "{reached}");
+        }
+    }
+
+    #[test]
+    fn a_round_is_over_when_every_place_has_had_its_turn() {
+        let [ann, ben, eve] = contacts();
+        let mut places = Places::new(at("a"), false);
+        assert!(places.not_reached(), "one place is a round of its own");
+        for (contact, host) in [(ann, "a"), (ben, "b"), (eve, "c")] {
+            places.tell(contact, &at(host));
+        }
+        let rounds = [(); 6].map(|()| places.not_reached());
+        assert_eq!(rounds, [false, false, true, false, false, true]);
+    }
+
+    #[test]
+    fn where_it_was_reached_it_is_dialled_first_in_the_next_run_and_on_the_next_network() {
+        let [ann, eve] = contacts();
+        let mut places = Places::new(at("nowhere"), false);
+        places.tell(eve, &at("nowhere"));
+        places.tell(ann, &at("there"));
+        places.recall(&at("there"));
+        assert_eq!(*places.endpoint(), at("there"));
+        places.not_reached();
+        assert_eq!(*places.endpoint(), at("nowhere"));
+        places.begin_anew();
+        assert_eq!(*places.endpoint(), at("there"));
     }
 }

@@ -235,7 +235,10 @@ impl Engine {
         claim: &ReceiptClaim,
         signature: Vec<u8>,
     ) -> Result<(), StoreError> {
-        if claim.expires_at <= step.now.wall {
+        // by the relay's own clock: the one here may be wrong
+        let relay = self.relays.known.get(key);
+        let there = relay.map(|relay| relay.time_there(step.now));
+        if there.is_some_and(|now| claim.expires_at <= now) {
             // it promises nothing
             let code = ErrorCode::BadProof;
             return self.store_refused(step, key, req_id, code, Duration::ZERO);

@@ -41,10 +41,18 @@ impl Relay {
         self.queue.contains_key(contact) || self.session().is_some_and(gives)
     }
 
+    /// What its calendar shows, or the one here if that is not known.
+    pub(super) fn time_there(&self, now: Now) -> UnixMillis {
+        match &self.clock {
+            Some(clock) => clock.wall.plus(now.tick.since(clock.tick)),
+            None => now.wall,
+        }
+    }
+
     /// How far the calendar here is ahead of its, in milliseconds.
     fn clock_ahead(&self, now: Now) -> Option<i64> {
-        let clock = self.clock?;
-        let theirs = clock.wall.plus(now.tick.since(clock.tick));
+        self.clock?;
+        let theirs = self.time_there(now);
         let millis = |time: UnixMillis| i64::try_from(time.get()).unwrap_or(i64::MAX);
         Some(millis(now.wall).saturating_sub(millis(theirs)))
     }

@@ -101,7 +101,7 @@ impl Engine {
         Ok(())
     }
 
-    /// After a key was renewed.
+    /// Hourly, and after a key was renewed.
     pub(in super::super::super) fn refresh_bundles(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -110,6 +110,15 @@ impl Engine {
         let up: Vec<ContactId> = up.map(|(key, _)| *key).collect();
         for key in up {
             self.put_bundle(step, &key)?;
+            let relay = self.relays.known.get(&key);
+            // what could not be supplied when the relay said so
+            if let Some(otps) = relay.and_then(|r| r.mailbox.as_ref()?.prekeys) {
+                let counts = PrekeyCounts {
+                    has_bundle: true,
+                    otps,
+                };
+                self.prekeys_left(step, &key, counts)?;
+            }
         }
         Ok(())
     }
