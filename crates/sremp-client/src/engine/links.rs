@@ -283,7 +283,7 @@ impl Engine {
                 progress: step.now.tick,
                 proved: false,
                 silence: Silence::new(step.now.tick),
-                doubtful: Doubt::No,
+                doubtful: self.doubts(&key, step.now.tick),
                 late: false,
                 welcome,
                 refused: 0,

@@ -5,7 +5,9 @@ use sremp_core::{
     constants::BUNDLE_REFETCH,
     error::ErrorCode,
     id::{ContactId, EnvelopeId},
+    route::SILENT_AFTER,
     session::prekey::PrekeyBundle,
+    time::Tick,
 };
 use sremp_net::LinkId;
 
@@ -56,6 +58,15 @@ impl Engine {
                 self.close(step, link, ErrorCode::ProtocolViolation);
                 self.redial_if_wanted(step, &peer)
             }
+        }
+    }
+
+    /// Who shows a newer identity may have been restored, and read nothing of what waits.
+    pub(super) fn doubts(&self, key: &ContactId, now: Tick) -> Doubt {
+        let changed = self.changed_lately.get(key);
+        match changed.is_some_and(|at| now.since(*at) < SILENT_AFTER) {
+            true => Doubt::Yes,
+            false => Doubt::No,
         }
     }
 
@@ -212,7 +223,10 @@ impl Engine {
         bundle: &PrekeyBundle,
     ) -> Result<bool, StoreError> {
         let now = step.now.wall;
-        if peer.book.can_send() && !peer.book.needs_new_session(now) {
+        // not of an older state than is known: a relay may serve an old bundle
+        let newest = peer.envelope_key.map(|key| key.id()) == Some(bundle.envelope_key().id());
+        let left_behind = newest && peer.book.is_left_behind_by(bundle);
+        if peer.book.can_send() && !peer.book.needs_new_session(now) && !left_behind {
             return Ok(true);
         }
         // thousands that wait sealed are not sealed again because the chain that sealed them is full

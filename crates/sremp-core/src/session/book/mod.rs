@@ -14,7 +14,7 @@ use self::limits::FailureDigest;
 pub use self::outcome::{BookChanges, Incoming, MessageKeyId, Outgoing};
 use super::{
     agreement,
-    ratchet::{Session, Sides},
+    ratchet::{Role, Session, Sides},
 };
 use crate::{
     constants::{
@@ -171,6 +171,17 @@ impl SessionBook {
     pub fn needs_new_session(&self, now: UnixMillis) -> bool {
         self.active_entry()
             .is_none_or(|entry| entry.session.is_worn(now))
+    }
+
+    /// Whether the session that sends was never answered and was begun with another state of the peer's
+    /// than this bundle is of: the peer was restored since, and cannot read it.
+    pub fn is_left_behind_by(&self, bundle: &PrekeyBundle) -> bool {
+        self.active_entry().is_some_and(|entry| {
+            let session = &entry.session;
+            session.role == Role::Initiator
+                && !session.is_confirmed()
+                && session.peer_dhk() != bundle.dhk
+        })
     }
 
     /// The session that sends.

@@ -358,6 +358,37 @@ fn whoever_has_written_to_a_home_is_told_at_once_when_it_is_restored() {
 }
 
 #[test]
+fn what_was_sealed_for_a_contact_who_never_answered_and_is_restored_is_read_at_once() {
+    for seed in seeds(5) {
+        let mut world = crate::people::ann_and_ben(seed);
+        let old = backup(&mut world, BEN);
+        world.send(ANN, "ben", "one");
+        let key = world.id(BEN);
+        let sealed = |world: &mut World| {
+            let found = world.node(ANN).store.transaction(|tx| {
+                let row = tx.contact_row(&key)?.expect("a contact");
+                tx.outbox(row, 0, 1)
+            });
+            found
+                .unwrap()
+                .first()
+                .is_some_and(|item| item.envelope.is_some())
+        };
+        let steps = (0..10_000).take_while(|_| {
+            world.run(1);
+            !sealed(&mut world)
+        });
+        assert!(steps.count() < 10_000, "seed {seed}");
+        world.set_reachable(BEN, false);
+        restore(&mut world, BEN, old);
+        world.set_reachable(BEN, true);
+        world.run(20_000);
+        assert_eq!(world.received(BEN, "ann"), ["one"], "seed {seed}");
+        assert!(world.all_arrived(ANN, "ben"), "seed {seed}");
+    }
+}
+
+#[test]
 fn what_waits_while_contacts_are_told_names_that_and_when_it_goes() {
     for seed in seeds(3) {
         let mut world = World::new(seed);
