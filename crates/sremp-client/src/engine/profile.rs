@@ -412,7 +412,9 @@ impl Engine {
                     .save_version_record(&key, &VersionRecord::of(identity))?;
                 let record = peer.edit();
                 record.identity = Some(identity.clone());
-                self.changed_lately.insert(key, step.now.tick);
+                if known.is_some() {
+                    self.changed_lately.insert(key, step.now.tick);
+                }
                 // what the user said of a fork was said of that version
                 if record.fork == Fork::Settled {
                     record.fork = Fork::None;
