@@ -253,6 +253,25 @@ impl Command {
         "doctor",
         "backup",
     ];
+
+    /// Whether it only asks what the client knows or finds out: it may be given again, and no room on the
+    /// disk is needed for its answer.
+    pub(crate) const fn is_question(&self) -> bool {
+        matches!(
+            self,
+            Self::Id
+                | Self::Invites
+                | Self::Contacts { .. }
+                | Self::Verify { number: None, .. }
+                | Self::Events { .. }
+                | Self::History { .. }
+                | Self::Search { .. }
+                | Self::Why { .. }
+                | Self::Status
+                | Self::Doctor
+                | Self::Servers
+        )
+    }
 }
 
 /// Unless said otherwise.

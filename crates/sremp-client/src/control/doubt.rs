@@ -106,26 +106,16 @@ fn doubt(command: &Command, else_: &str) -> String {
 
 /// Whether nothing is lost or done twice when the command is given again.
 const fn may_be_repeated(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Id
-            | Command::Invites
-            | Command::Contacts { .. }
-            | Command::Verify { number: None, .. }
-            | Command::Events { .. }
-            | Command::Subscribe { .. }
-            | Command::Unsubscribe
-            | Command::Ack { .. }
-            | Command::History { .. }
-            | Command::Search { .. }
-            | Command::Why { .. }
-            | Command::Status
-            | Command::Doctor
-            | Command::Find { .. }
-            | Command::Browse { .. }
-            | Command::Register { visibility: None }
-            | Command::Servers
-    )
+    command.is_question()
+        || matches!(
+            command,
+            Command::Subscribe { .. }
+                | Command::Unsubscribe
+                | Command::Ack { .. }
+                | Command::Find { .. }
+                | Command::Browse { .. }
+                | Command::Register { visibility: None }
+        )
 }
 
 /// The process that has the home, by its lock.

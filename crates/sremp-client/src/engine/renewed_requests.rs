@@ -18,17 +18,42 @@ use crate::{
     view::{Standing, Trust},
 };
 
-/// So often for one request.
+/// After a request was renewed, or so many things were tried, no more is opened for so long.
 const PAUSE: Duration = Duration::from_secs(60 * 60);
+const MOST_TRIES: u8 = 16;
 
-/// When requests that wait were made again.
+/// What came lately of those whose requests wait.
 #[derive(Debug, Default)]
-pub(super) struct RenewedRequests(BTreeMap<ContactId, Tick>);
+pub(super) struct RenewedRequests(BTreeMap<ContactId, Lately>);
+
+/// What came of one of them.
+#[derive(Debug)]
+struct Lately {
+    /// When the first was tried, or the request renewed.
+    since: Tick,
+    tries: u8,
+}
 
 impl RenewedRequests {
-    fn rests(&mut self, contact: &ContactId, now: Tick) -> bool {
-        self.0.retain(|_, at| now.since(*at) < PAUSE);
-        self.0.contains_key(contact)
+    /// Whether one thing more is opened, which then counts.
+    fn may_try(&mut self, contact: ContactId, now: Tick) -> bool {
+        self.0.retain(|_, lately| now.since(lately.since) < PAUSE);
+        let first = Lately {
+            since: now,
+            tries: 0,
+        };
+        let lately = self.0.entry(contact).or_insert(first);
+        let may = lately.tries < MOST_TRIES;
+        lately.tries += u8::from(may);
+        may
+    }
+
+    fn renewed(&mut self, contact: ContactId, now: Tick) {
+        let rests = Lately {
+            since: now,
+            tries: MOST_TRIES,
+        };
+        self.0.insert(contact, rests);
     }
 }
 
@@ -47,13 +72,13 @@ impl Engine {
             return Ok(false);
         }
         let key = peer.key();
+        if !self.renewed_requests.may_try(key, step.now.tick) {
+            return Ok(false);
+        }
         let opened = self.open_envelope(&key, envelope);
         let Some(plaintext) = opened.filter(|plaintext| plaintext.init().is_some()) else {
             return Ok(false);
         };
-        if self.renewed_requests.rests(&key, step.now.tick) {
-            return Ok(false);
-        }
         // in sessions of its own first: what is no request is to be read after the answer
         let mut apart = SessionBook::new(self.own.identity.id(), key);
         let Ok(incoming) = self.decrypt(step, &mut apart, &plaintext)? else {
@@ -68,7 +93,7 @@ impl Engine {
         let Ok(incoming) = self.decrypt(step, &mut peer.book, &plaintext)? else {
             return Ok(false);
         };
-        self.renewed_requests.0.insert(key, step.now.tick);
+        self.renewed_requests.renewed(key, step.now.tick);
         self.take_one_time_prekey(step, &key, &incoming)?;
         self.apply_request(step, peer, request)?;
         let record = peer.edit();

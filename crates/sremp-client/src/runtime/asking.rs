@@ -53,22 +53,11 @@ pub(super) fn question(ticket: Ticket, command: Command, store: &mut Store) -> I
     }
 }
 
-/// Whether a command changes nothing and is answered soon.
-const fn is_question(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Id
-            | Command::Invites
-            | Command::Contacts { .. }
-            | Command::Verify { number: None, .. }
-            | Command::Events { wait_ms: 0, .. }
-            | Command::History { .. }
-            | Command::Search { .. }
-            | Command::Why { .. }
-            | Command::Status
-            | Command::Doctor
-            | Command::Servers
-    )
+/// Whether a command is asked again after the disk failed: not what waits for events, as a face does that
+/// itself.
+const fn is_asked_again(command: &Command) -> bool {
+    let waits = matches!(command, Command::Events { wait_ms: 1.., .. });
+    command.is_question() && !waits
 }
 
 impl Runtime {
@@ -87,7 +76,7 @@ impl Runtime {
         let asker = Asker {
             face,
             respond,
-            question: is_question(&command).then(|| Box::new(command.clone())),
+            question: is_asked_again(&command).then(|| Box::new(command.clone())),
             tries: 0,
         };
         let _ = self.work.blocking_send(Work::Command(command, asker));

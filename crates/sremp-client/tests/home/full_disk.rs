@@ -1,11 +1,20 @@
 //! A whole client whose disk is full while it runs: nothing is sent or confirmed that was not kept,
 //! and it goes on by itself when there is room.
 
-use std::{fs::File, io::Write as _, net::TcpListener, path::Path, thread, time::Duration};
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use serde_json::json;
 
 use crate::support::small_disk::SmallDisk;
 use sremp_client::{
-    client::{Face, InitParams, StartOptions, init},
+    client::{Face, InitParams, StartOptions, connect, init},
     home::{Home, Passphrase},
     view::{Command, CommandError, ErrorKind, EventKind, MessageKind, Reply, Status, Wait},
 };
@@ -32,8 +41,13 @@ fn make_with(path: &Path, name: &str, relays: Vec<String>) -> Home {
 }
 
 fn start(home: &Home) -> Face {
+    start_with(home, false)
+}
+
+fn start_with(home: &Home, serve: bool) -> Face {
     let options = StartOptions {
         online: true,
+        serve,
         ..StartOptions::default()
     };
     Face::start(home, &Passphrase::None, &options).unwrap()
@@ -185,7 +199,8 @@ fn while_a_disk_is_full_what_changes_nothing_is_answered_and_status_says_that_it
     let relay = silent.local_addr().unwrap().to_string();
     let relay = RelayLink::new(key.parse().unwrap(), relay.parse().unwrap(), None).unwrap();
     let relays = vec![relay.to_string()];
-    let ben = start(&make_with(&small.path().join("ben"), "Ben", relays));
+    let bens_home = make_with(&small.path().join("ben"), "Ben", relays);
+    let ben = start_with(&bens_home, true);
     add(&ben, card(&ann), "ann");
     ann.stop();
     assert!(!warned(&ben));
@@ -197,16 +212,21 @@ fn while_a_disk_is_full_what_changes_nothing_is_answered_and_status_says_that_it
     while !refused() {}
     assert!(warned(&ben));
 
-    thread::scope(|scope| {
-        let doctor = scope.spawn(|| ben.call(&Command::Doctor));
-        thread::sleep(Duration::from_millis(100));
-        assert!(!doctor.is_finished(), "it waits for the relay");
-        assert!(refused());
-        let Reply::Doctor(view) = doctor.join().unwrap().unwrap() else {
-            panic!("no report");
-        };
-        assert!(view.checks.iter().any(|check| check.check == "relay"));
-    });
+    let mut other = BufReader::new(connect(&bens_home).unwrap());
+    for (id, method) in [(1, "doctor"), (2, "status")] {
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method});
+        writeln!(other.get_mut(), "{request}").unwrap();
+    }
+    let mut answer = || {
+        let mut line = String::new();
+        other.read_line(&mut line).unwrap();
+        serde_json::from_str::<serde_json::Value>(&line).unwrap()
+    };
+    assert_eq!(answer()["id"], 2, "the first waits for the relay");
+    assert!(refused());
+    let doctor = answer();
+    let checks = doctor["result"]["checks"].as_array().unwrap();
+    assert!(checks.iter().any(|check| check["check"] == "relay"));
 
     // what is asked for comes into the same step as what the disk refuses
     thread::scope(|scope| {

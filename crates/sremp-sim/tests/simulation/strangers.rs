@@ -26,6 +26,7 @@ use sremp_sim::{
 const STRANGERS: usize = 32;
 /// Time that each may stand.
 const STAY: Duration = Duration::from_secs(10 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 const REFUSED: Admission = Admission::Close(ErrorCode::Refused);
 
 fn strangers(ben: &mut Alone, n: usize) -> Vec<SecretIdentity> {
@@ -144,6 +145,34 @@ fn after_its_request_a_stranger_is_not_heard_and_goes_after_three_tries() {
     }
     assert_eq!(ben.status().requests, 1);
     assert_eq!(ben.status().refused["request-pending"], 3);
+}
+
+#[test]
+fn a_request_that_waits_is_renewed_but_not_looked_for_in_all_that_follows_it() {
+    const TRIES: u64 = 16;
+    let mut ben = Alone::new("ben");
+    let mut eve = Scripted::unknown_to(&mut ben, "eve");
+    let mut begins_with = |ben: &mut Alone, body: Option<Body>| {
+        let link = ben.connect(eve.identity.identity());
+        let session = eve.start_session(ben, link);
+        let content = match body {
+            Some(body) => eve.content(ben, body),
+            None => eve.request_to(ben, "may I?"),
+        };
+        eve.send(ben, link, &session, &content);
+        ben.cut(link);
+        ben.refused("request-pending")
+    };
+    assert_eq!(begins_with(&mut ben, None), 0);
+    for n in 1..=TRIES {
+        let text = Body::Text(format!("{n}"));
+        assert_eq!(begins_with(&mut ben, Some(text)), n);
+    }
+    assert_eq!(begins_with(&mut ben, None), TRIES + 1);
+    ben.pass(HOUR);
+    assert_eq!(begins_with(&mut ben, None), TRIES + 1, "it is renewed");
+    assert_eq!(begins_with(&mut ben, None), TRIES + 2, "once an hour");
+    assert_eq!(ben.status().requests, 1);
 }
 
 #[test]
