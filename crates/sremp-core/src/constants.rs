@@ -224,7 +224,9 @@ pub const MAX_SKIPPED_KEYS: usize = 2_000;
 pub const SKIPPED_KEY_AGE: Duration = Duration::from_secs(35 * 24 * 60 * 60);
 /// Receiving chains that a session remembers, the current one included.
 pub const MAX_RECEIVING_CHAINS: usize = 5;
-/// Older receiving chains of which a session remembers that they existed: what comes late on them
+/// Older receiving chains that it remembers for the messages of them that have not come.
+pub const MAX_LATE_CHAINS: usize = 64;
+/// Older receiving chains of which a session remembers that they were read whole: what comes of them
 /// is a replay, not a failure.
 pub const MAX_FORGOTTEN_CHAINS: usize = 64;
 /// Messages in one sending chain without an answer before a new session is started.

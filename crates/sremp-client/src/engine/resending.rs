@@ -9,12 +9,12 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use sremp_core::{
     id::{ContactId, MsgId},
-    session::content::Body,
+    session::content::{Body, Content},
     time::{Tick, UnixMillis},
 };
 
 use super::{Engine, Step, peers::Peer, restoring::Said, sending::OUTBOX_AGE};
-use crate::store::{MessageRecord, OwnReaction, Room, StoreError, Tx};
+use crate::store::{ContactRow, MessageRecord, OwnReaction, Room, StoreError, Tx};
 
 /// Messages that go out again at the most, the newest.
 const MOST: u32 = 5_000;
@@ -22,6 +22,8 @@ const MOST: u32 = 5_000;
 const MOST_CHANGES: u32 = 500;
 /// Bytes of text that go out again at the most, the newest: they pass through one step's memory.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
+/// Items of an outbox that are looked at in one go.
+const PAGE: u32 = 64;
 /// A contact gets them once in this time. Whoever asks again, having been restored again, gets them when it
 /// is over.
 const PAUSE: Duration = Duration::from_secs(60 * 60);
@@ -170,14 +172,7 @@ fn lost(
     };
     let changed = step.tx.changed_after(row, last_seq, since, &mut rest)?;
     let waiting: BTreeSet<MsgId> = step.tx.outbox_ids(row)?;
-    let mut first = Vec::new();
-    if let Some(timer) = step.tx.timer(row)? {
-        let seconds = timer.seconds;
-        let body = Body::Timer { seconds };
-        let msg_id = id_of(b"timer", &seconds.to_le_bytes(), timer.sent);
-        first.push(Said::new(msg_id, timer.sent, body));
-    }
-    first.extend(messages.into_iter().filter_map(again));
+    let mut first = with_timers(step, row, messages)?;
     first.extend(changed.into_iter().filter_map(change_of));
     let (reactions, more) = step
         .tx
@@ -185,6 +180,90 @@ fn lost(
     first.extend(reactions.into_iter().map(reaction_again));
     first.retain(|said| !waiting.contains(said.msg_id()));
     Ok((first, room.full || rest.full || more))
+}
+
+/// Messages again, each behind the timer that it was written under: the contact's holds for what comes
+/// after it. In the end the one that holds now, unless it waits to be told anyway.
+fn with_timers(
+    step: &mut Step<'_, '_>,
+    row: ContactRow,
+    messages: Vec<MessageRecord>,
+) -> Result<Vec<Said>, StoreError> {
+    let Some(now) = step.tx.timer(row)? else {
+        return Ok(messages.into_iter().filter_map(again).collect());
+    };
+    let waiting = Waiting::of(step, row)?;
+    let mut again: Vec<_> = messages
+        .into_iter()
+        .map(|line| (timer_of(&line), again(line)))
+        .collect();
+    again.extend(waiting.first.map(|seconds| (seconds, None)));
+    // each is later than the one before it: the last as it was set, or before the next that waits
+    let (end, mut later) = match waiting.timer {
+        Some(next) => (next, 1),
+        None => {
+            again.push((now.seconds, None));
+            (now.sent, 0)
+        }
+    };
+    let changes = again.chunk_by(|(one, _), (next, _)| one == next).count();
+    later += u64::try_from(changes.saturating_sub(1)).unwrap_or(u64::MAX);
+    let mut said = Vec::new();
+    let mut holds = None;
+    for (seconds, message) in again {
+        if holds.replace(seconds) != Some(seconds) {
+            let sent = end.minus(Duration::from_millis(later));
+            later = later.saturating_sub(1);
+            let msg_id = id_of(b"timer", &seconds.to_le_bytes(), sent);
+            said.push(Said::new(msg_id, sent, Body::Timer { seconds }));
+        }
+        said.extend(message);
+    }
+    Ok(said)
+}
+
+/// The timer that a message was written under; 0: none.
+fn timer_of(line: &MessageRecord) -> u32 {
+    line.expiry.map_or(0, |expiry| expiry.seconds)
+}
+
+/// What is to be known of timers in an outbox.
+#[derive(Default)]
+struct Waiting {
+    /// The timer of the first message that waits, if no other timer is told before it.
+    first: Option<u32>,
+    /// When the first timer that waits to be told was set.
+    timer: Option<UnixMillis>,
+}
+
+impl Waiting {
+    fn of(step: &mut Step<'_, '_>, row: ContactRow) -> Result<Self, StoreError> {
+        let mut found = Self::default();
+        let mut after = 0;
+        loop {
+            let items = step.tx.outbox(row, after, PAGE)?;
+            let Some(last) = items.last() else {
+                return Ok(found);
+            };
+            after = last.id;
+            for item in items {
+                let Ok(content) = Content::decode_exact(&item.content) else {
+                    continue;
+                };
+                match content.body {
+                    Body::Timer { .. } => {
+                        found.timer = Some(content.sent);
+                        return Ok(found);
+                    }
+                    Body::Text(_) | Body::Reply { .. } if found.first.is_none() => {
+                        let line = step.tx.message(Some(row), &item.msg_id)?;
+                        found.first = Some(line.as_ref().map_or(0, timer_of));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
 }
 
 /// The id of a change that goes out again, the same each time.

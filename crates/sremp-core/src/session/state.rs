@@ -1,4 +1,5 @@
-//! The stored form of a session: at most 3.4 KB without skipped keys.
+//! The stored form of a session: at most 3.4 KB without skipped keys, and 137 bytes more for each older
+//! chain of which something has not come.
 
 use std::collections::VecDeque;
 
@@ -14,7 +15,7 @@ use super::{
     root::RootKey,
 };
 use crate::{
-    constants::{MAX_FORGOTTEN_CHAINS, MAX_RECEIVING_CHAINS, MAX_SKIPPED_KEYS},
+    constants::{MAX_FORGOTTEN_CHAINS, MAX_LATE_CHAINS, MAX_RECEIVING_CHAINS, MAX_SKIPPED_KEYS},
     id::SessionId,
     signature::Signature,
 };
@@ -58,7 +59,7 @@ impl Session {
             w.bytes(chain.key_sig.as_bytes());
             w.u32(chain.epoch);
             w.u32(chain.n);
-            w.bool(chain.ck.is_some());
+            w.u8(u8::from(chain.ck.is_some()) | (u8::from(chain.lossy) << 1));
             if let Some(ck) = &chain.ck {
                 w.bytes(ck.expose());
             }
@@ -101,7 +102,7 @@ impl Session {
         };
         let (sent_keys, pn) = (r.u32()?, r.u32()?);
         let mut receiving = Vec::with_capacity(MAX_RECEIVING_CHAINS + 1);
-        for _ in 0..r.len(MAX_RECEIVING_CHAINS)? {
+        for _ in 0..r.len(MAX_RECEIVING_CHAINS + MAX_LATE_CHAINS)? {
             receiving.push(read_receiving(&mut r)?);
         }
         let received_keys = r.u32()?;
@@ -152,10 +153,16 @@ impl Session {
             .sending
             .as_ref()
             .is_none_or(|chain| chain.epoch.checked_add(1) == Some(self.sent_keys));
-        let newest_first = self.receiving.iter().rev();
-        let received = newest_first.zip(1..).all(|(chain, back)| {
-            self.received_keys.checked_sub(back) == Some(chain.epoch)
-                && chain.ck.is_some() == (back == 1)
+        let mut later = self.received_keys;
+        let received = self.receiving.iter().rev().all(|chain| {
+            let newest = later == self.received_keys;
+            let next = chain.epoch.checked_add(1);
+            let follows = match newest {
+                true => next == Some(later),
+                false => next.is_some_and(|next| next <= later),
+            };
+            later = chain.epoch;
+            follows && chain.ck.is_some() == newest
         });
         let answered = match self.receiving.last() {
             Some(chain) => chain.dh_pub == self.peer_key,
@@ -183,15 +190,23 @@ fn read_sending(r: &mut Reader<'_>) -> Result<SendingChain, BadState> {
 }
 
 fn read_receiving(r: &mut Reader<'_>) -> Result<ReceivingChain, BadState> {
+    let dh_pub = RatchetPublicKey::new(*r.array()?);
+    let key_sig = Signature::new(*r.array()?);
+    let (epoch, n) = (r.u32()?, r.u32()?);
+    let (open, lossy) = match r.u8()? {
+        flags @ 0..=3 => (flags & 1 != 0, flags & 2 != 0),
+        _ => return Err(BadState),
+    };
+    let ck = match open {
+        true => Some(ChainKey::new(Zeroizing::new(*r.array()?))),
+        false => None,
+    };
     Ok(ReceivingChain {
-        dh_pub: RatchetPublicKey::new(*r.array()?),
-        key_sig: Signature::new(*r.array()?),
-        epoch: r.u32()?,
-        n: r.u32()?,
-        ck: if r.bool()? {
-            Some(ChainKey::new(Zeroizing::new(*r.array()?)))
-        } else {
-            None
-        },
+        dh_pub,
+        key_sig,
+        epoch,
+        n,
+        ck,
+        lossy,
     })
 }

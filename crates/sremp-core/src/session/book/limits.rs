@@ -136,7 +136,7 @@ impl SessionBook {
             let Some((_, entry)) = oldest else {
                 return;
             };
-            entry.session.skipped.pop_front();
+            entry.session.lose_oldest_skipped();
             entry.changed = true;
             count -= 1;
         }

@@ -5,7 +5,7 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
 use super::*;
 use crate::{
-    constants::{MAX_RECEIVING_CHAINS, MAX_SKIP},
+    constants::{MAX_LATE_CHAINS, MAX_RECEIVING_CHAINS, MAX_SKIP, SKIPPED_KEY_AGE},
     identity::Username,
     session::{
         DecryptError,
@@ -439,23 +439,57 @@ fn a_session_state_fits_in_3400_bytes() {
 }
 
 #[test]
-fn keys_of_a_forgotten_chain_go_with_it() {
+fn what_has_not_come_is_read_however_many_turns_later_and_a_copy_of_it_is_a_replay() {
     let mut pair = Pair::talking();
-    let lost = pair.a_sends();
-    for _ in 0..MAX_RECEIVING_CHAINS {
-        pair.a_says().unwrap();
-        pair.b_says().unwrap();
-    }
-    assert_eq!(pair.session_b().skipped.len(), 1);
-    pair.a_says().unwrap();
-    assert!(pair.session_b().skipped.is_empty());
-    // a late copy is no failure, or copies from a relay would lead to a RESET
-    assert_eq!(pair.b_gets(&lost), Err(DecryptError::Replay));
-    assert!(pair.book_b.failures.is_empty());
+    let read = pair.a_sends();
+    pair.b_gets(&read).unwrap();
+    let late = pair.a_sends();
     for _ in 0..100 {
-        pair.b_says().unwrap();
         pair.a_says().unwrap();
+        pair.b_says().unwrap();
     }
+    assert_eq!(pair.session_b().receiving.len(), MAX_RECEIVING_CHAINS + 1);
+    let bytes = pair.session_b().to_bytes();
+    let (own, peer) = (pair.b.identity.id(), pair.a.identity.id());
+    let sides = Sides {
+        own: &own,
+        peer: &peer,
+    };
+    assert_eq!(
+        Session::from_bytes(&sides, &bytes).unwrap().to_bytes(),
+        bytes
+    );
+    pair.b_gets(&late).unwrap();
+    assert_eq!(pair.session_b().receiving.len(), MAX_RECEIVING_CHAINS);
+    // a late copy is no failure, or copies from a relay would lead to a RESET
+    assert_eq!(pair.b_gets(&late).unwrap_err(), DecryptError::Replay);
+    assert!(pair.book_b.failures.is_empty());
     let state = pair.session_b().to_bytes();
     assert!(state.len() <= 3_400, "{} bytes", state.len());
+}
+
+#[test]
+fn what_is_given_up_unread_is_no_replay() {
+    // a message lacks in each of more chains than are remembered
+    let mut pair = Pair::talking();
+    let first = pair.a_sends();
+    for _ in 0..MAX_RECEIVING_CHAINS + MAX_LATE_CHAINS {
+        pair.a_says().unwrap();
+        pair.b_says().unwrap();
+        let _lost = pair.a_sends();
+    }
+    pair.a_says().unwrap();
+    assert_eq!(
+        pair.session_b().receiving.len(),
+        MAX_RECEIVING_CHAINS + MAX_LATE_CHAINS
+    );
+    assert_eq!(pair.b_gets(&first).unwrap_err(), DecryptError::Decrypt);
+
+    // its key was deleted for its age
+    let mut pair = Pair::talking();
+    let late = pair.a_sends();
+    pair.a_says().unwrap();
+    let then = NOW.plus(SKIPPED_KEY_AGE);
+    assert!(pair.session_b().prune(then));
+    assert_eq!(pair.b_gets(&late).unwrap_err(), DecryptError::Decrypt);
 }

@@ -65,6 +65,8 @@ pub(in crate::session) struct ReceivingChain {
     pub(in crate::session) n: u32,
     /// `None` when a newer chain has closed this one: only its skipped keys are left.
     pub(in crate::session) ck: Option<ChainKey>,
+    /// Skipped keys of it were deleted unused: a message without a key may never have been read.
+    pub(in crate::session) lossy: bool,
 }
 
 /// The key of a message that has not come yet, by chain and number (MKSKIPPED).
@@ -93,12 +95,14 @@ pub(in crate::session) struct Session {
     pub(in crate::session) sent_keys: u32,
     /// Length of the previous sending chain.
     pub(in crate::session) pn: u32,
-    /// The peer's chains, oldest first; the last is open.
+    /// The peer's chains, oldest first; the last is open. Before the newest only those of which
+    /// something is still to come.
     pub(in crate::session) receiving: Vec<ReceivingChain>,
     /// The peer's ratchet keys accepted so far: the next one's epoch.
     pub(in crate::session) received_keys: u32,
-    /// The first eight bytes of the keys of chains before those, oldest first. A late copy of their
-    /// messages (by relay, after days of direct talk) must not look like a broken session.
+    /// The first eight bytes of the keys of chains that are gone and were read whole, oldest first. A
+    /// copy of their messages (by relay, after days of direct talk) must not look like a broken
+    /// session.
     pub(in crate::session) forgotten: VecDeque<[u8; 8]>,
     /// Oldest first.
     pub(in crate::session) skipped: VecDeque<SkippedKey>,
@@ -248,9 +252,22 @@ impl Session {
 
     /// Deletes skipped keys that are too old; whether there were any.
     pub(in crate::session) fn prune(&mut self, now: UnixMillis) -> bool {
-        let before = self.skipped.len();
-        self.skipped
-            .retain(|key| now.since(key.at) < SKIPPED_KEY_AGE);
-        self.skipped.len() != before
+        let is_old = |key: &SkippedKey| now.since(key.at) >= SKIPPED_KEY_AGE;
+        let mut gone: Vec<u32> = self
+            .skipped
+            .iter()
+            .filter(|key| is_old(key))
+            .map(|key| key.epoch)
+            .collect();
+        if gone.is_empty() {
+            return false;
+        }
+        self.skipped.retain(|key| !is_old(key));
+        gone.dedup();
+        for epoch in gone {
+            self.mark_lossy(epoch);
+        }
+        self.forget_old_chains();
+        true
     }
 }

@@ -4,7 +4,10 @@ use zeroize::Zeroizing;
 
 use super::{ReceivingChain, Session, SkippedKey, signed_key};
 use crate::{
-    constants::{DHLEN, MAX_FORGOTTEN_CHAINS, MAX_RECEIVING_CHAINS, MAX_SKIP, MAX_SKIPPED_KEYS},
+    constants::{
+        DHLEN, MAX_FORGOTTEN_CHAINS, MAX_LATE_CHAINS, MAX_RECEIVING_CHAINS, MAX_SKIP,
+        MAX_SKIPPED_KEYS,
+    },
     id::ContactId,
     key::diffie_hellman,
     session::{
@@ -72,7 +75,11 @@ impl Session {
         }
         let epoch = chain.epoch;
         if message.n < chain.n {
-            return self.decrypt_skipped(epoch, message);
+            let gone = match chain.lossy {
+                true => DecryptError::Decrypt,
+                false => DecryptError::Replay,
+            };
+            return self.decrypt_skipped(epoch, message, gone);
         }
         // beyond the end that the peer's next key has announced for this chain
         let ck = chain.ck.as_ref().ok_or(DecryptError::Decrypt)?;
@@ -92,19 +99,19 @@ impl Session {
         Ok(content)
     }
 
+    /// `gone` is what it means that the key is not there.
     fn decrypt_skipped(
         &mut self,
         epoch: u32,
         message: &RatchetMessage<'_>,
+        gone: DecryptError,
     ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
-        let index = self
-            .skipped
-            .iter()
-            .position(|key| key.epoch == epoch && key.n == message.n)
-            .ok_or(DecryptError::Replay)?;
-        let skipped = self.skipped.get(index).ok_or(DecryptError::Replay)?;
+        let of_message = |key: &SkippedKey| key.epoch == epoch && key.n == message.n;
+        let index = self.skipped.iter().position(of_message).ok_or(gone)?;
+        let skipped = self.skipped.get(index).ok_or(gone)?;
         let content = self.open(&skipped.key, message)?;
         self.skipped.remove(index);
+        self.forget_old_chains();
         Ok(content)
     }
 
@@ -158,6 +165,7 @@ impl Session {
             epoch,
             n: next_n,
             ck: Some(next),
+            lossy: false,
         });
         self.pn = self.sending.take().map_or(0, |chain| chain.n);
         self.keep_skipped(epoch, 0, skipped, now);
@@ -175,15 +183,41 @@ impl Session {
                 key,
             }));
         while self.skipped.len() > MAX_SKIPPED_KEYS {
-            self.skipped.pop_front();
+            self.lose_oldest_skipped();
         }
     }
 
-    fn forget_old_chains(&mut self) {
-        while self.receiving.len() > MAX_RECEIVING_CHAINS {
+    /// Deletes the oldest skipped key, whose message cannot be read any more.
+    pub(in crate::session) fn lose_oldest_skipped(&mut self) {
+        if let Some(key) = self.skipped.pop_front() {
+            self.mark_lossy(key.epoch);
+        }
+    }
+
+    pub(super) fn mark_lossy(&mut self, epoch: u32) {
+        let chain = self.receiving.iter_mut().find(|chain| chain.epoch == epoch);
+        if let Some(chain) = chain {
+            chain.lossy = true;
+        }
+    }
+
+    /// Forgets the chains before the newest of which everything has come. A chain of which something is
+    /// lost is not remembered: its messages are no replays.
+    pub(super) fn forget_old_chains(&mut self) {
+        let mut old = self.receiving.len().saturating_sub(MAX_RECEIVING_CHAINS);
+        let (skipped, forgotten) = (&self.skipped, &mut self.forgotten);
+        self.receiving.retain(|chain| {
+            let is_old = old > 0;
+            old = old.saturating_sub(1);
+            let stays = !is_old || skipped.iter().any(|key| key.epoch == chain.epoch);
+            if !stays && !chain.lossy {
+                forgotten.extend(chain.dh_pub.as_bytes().first_chunk());
+            }
+            stays
+        });
+        while self.receiving.len() > MAX_RECEIVING_CHAINS + MAX_LATE_CHAINS {
             let gone = self.receiving.remove(0);
             self.skipped.retain(|key| key.epoch != gone.epoch);
-            self.forgotten.extend(gone.dh_pub.as_bytes().first_chunk());
         }
         while self.forgotten.len() > MAX_FORGOTTEN_CHAINS {
             self.forgotten.pop_front();

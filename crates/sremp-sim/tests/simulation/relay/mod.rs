@@ -599,6 +599,42 @@ fn what_lies_at_a_relay_that_died_comes_over_the_connection_also_after_something
 }
 
 #[test]
+fn what_a_relay_gives_out_after_a_quick_talk_past_it_is_read_before_it_is_confirmed() {
+    for seed in seeds(5) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let [ann, ben] = ["ann", "ben"].map(|name| world.join_at(name, &[relay]));
+        world.run(60_000);
+        world.introduce(ann, ben);
+        for (from, to) in [(ann, "ben"), (ben, "ann")] {
+            world.send(from, to, "hello");
+            world.run(60_000);
+        }
+        world.set_reachable(ann, false);
+        world.send(ben, "ann", "late");
+        world.run(30_000);
+        assert_eq!(world.statuses(ben, "ann")[1..], [Status::AtRelay]);
+        world.set_reachable(relay, false);
+        world.set_reachable(ann, true);
+        for n in 0..8 {
+            for (from, to) in [(ann, "ben"), (ben, "ann")] {
+                world.send(from, to, &format!("quick {n}"));
+                world.run(700);
+            }
+        }
+        let talked = world.received(ann, "ben");
+        assert_eq!(talked.len(), 9, "seed {seed}: {talked:?}");
+        assert!(!talked.contains(&"late".to_owned()), "seed {seed}");
+        world.set_reachable(relay, true);
+        world.run(5 * 60_000);
+        assert!(world.all_arrived(ben, "ann"), "seed {seed}");
+        let received = world.received(ann, "ben");
+        assert!(received.contains(&"late".to_owned()), "seed {seed}");
+        assert_eq!(received.len(), 10, "seed {seed}: {received:?}");
+    }
+}
+
+#[test]
 fn a_relay_whose_promise_is_over_when_it_is_made_has_kept_nothing() {
     for seed in seeds(1) {
         let mut world = World::new(seed);

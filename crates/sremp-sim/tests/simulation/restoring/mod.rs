@@ -621,3 +621,66 @@ fn who_is_restored_again_within_the_hour_gets_what_is_lacking_when_it_is_over() 
         assert!(world.all_arrived(ANN, "ben"), "seed {seed}");
     }
 }
+
+fn timer(contact: &str, seconds: u32) -> Command {
+    act(Action::Timer {
+        contact: contact.to_owned(),
+        seconds,
+    })
+}
+
+/// What was said of timers and messages: the text, and whether it disappears.
+fn timed(world: &mut World, node: usize, contact: &str) -> Vec<(String, bool)> {
+    let lines = world.history(node, contact).into_iter();
+    lines
+        .filter(|line| line.kind != MessageKind::Notice)
+        .map(|line| (line.text, line.disappears_at.is_some()))
+        .collect()
+}
+
+#[test]
+fn what_comes_again_disappears_if_it_was_to_and_stays_if_not() {
+    for seed in seeds(10) {
+        let mut world = ann_and_ben(seed);
+        world.command(ANN, timer("ben", u32::from(seed % 2 == 0) * 86_400));
+        world.run(MINUTE);
+        let old = backup(&mut world, BEN);
+        // what is beyond this waits at her home when his comes back
+        let waits = usize::try_from(seed % 8).unwrap();
+        for (n, seconds) in [0, 0, 86_400, 3_600, 0, 3_600, 3_600]
+            .into_iter()
+            .enumerate()
+        {
+            if n == waits {
+                world.leave(BEN);
+            }
+            world.command(ANN, timer("ben", seconds));
+            world.send(ANN, "ben", &format!("{n} for {seconds}"));
+            world.run(10_000);
+        }
+        world.set_reachable(BEN, true);
+        let timed_there = timed(&mut world, ANN, "ben");
+        restore(&mut world, BEN, old);
+        world.run(20 * MINUTE);
+        let timed_here = timed(&mut world, BEN, "ann");
+        let of_now = |all: &[(String, bool)]| -> Vec<(String, bool)> {
+            let mut all: Vec<_> = all
+                .iter()
+                .filter(|(text, _)| text.contains(" for "))
+                .cloned()
+                .collect();
+            all.sort();
+            all
+        };
+        let expected = of_now(&timed_there);
+        assert_eq!(expected.len(), 7, "seed {seed}");
+        assert_eq!(of_now(&timed_here), expected, "seed {seed}");
+        // and both hold the same timer
+        world.send(BEN, "ann", "at last");
+        world.run(MINUTE);
+        for (node, other) in [(ANN, "ben"), (BEN, "ann")] {
+            let last = timed(&mut world, node, other).pop();
+            assert_eq!(last, Some(("at last".to_owned(), true)), "seed {seed}");
+        }
+    }
+}
