@@ -2,6 +2,7 @@
 
 use sremp_core::{
     contact_card::{CardError, ContactCard},
+    id::ContactId,
     text,
 };
 use sremp_net::clock::wall;
@@ -36,6 +37,12 @@ pub struct CardView {
 pub fn looks_like_one(text: &str) -> bool {
     let scheme = text.trim_start().get(..6);
     scheme.is_some_and(|s| s.eq_ignore_ascii_case("sremp:"))
+}
+
+/// Whether a text is as long as an id and cannot be one: half of all slips are found so.
+pub fn is_broken_id(text: &str) -> bool {
+    let digits = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    digits && text.parse::<ContactId>().is_err()
 }
 
 /// Reads a card, URI or QR text.

@@ -147,6 +147,8 @@ fn fix_port(listen: &str) -> Result<String, CommandError> {
 pub struct StartOptions {
     /// Listens here instead of where the config says.
     pub listen: Option<String>,
+    /// Listens nowhere, whatever the config says.
+    pub deaf: bool,
     /// Uses the network; else only the store.
     pub online: bool,
     /// Opens the socket for other faces.
@@ -207,6 +209,7 @@ impl Face {
         let state = options.state.as_deref().filter(|_| screen.is_none());
         let epoch = EpochKeeper::check(&mut store, state)?;
         let listen = options.listen.clone().or_else(|| config.listen.clone());
+        let listen = listen.filter(|_| !options.deaf);
         let mode = match (options.online, options.serve || options.resident) {
             (false, _) => Mode::Offline,
             (true, false) => Mode::Visiting,

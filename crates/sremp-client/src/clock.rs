@@ -45,9 +45,14 @@ impl<'de> Deserialize<'de> for Rfc3339 {
     }
 }
 
-/// A number of seconds in the largest unit that fits, `1 day`, `90 minutes`.
+/// So many of a unit say little.
+const MANY: u32 = 1_000;
+
+/// A number of seconds in the largest unit that fits, `1 day`, `90 minutes`; if that are very many, in
+/// the largest unit of all and the next, rounded down, `1 day and 3 hours`.
 pub fn period(seconds: u32) -> String {
-    const UNITS: [(u32, &str); 5] = [
+    const UNITS: [(u32, &str); 6] = [
+        (365 * 24 * 60 * 60, "year"),
         (7 * 24 * 60 * 60, "week"),
         (24 * 60 * 60, "day"),
         (60 * 60, "hour"),
@@ -56,7 +61,23 @@ pub fn period(seconds: u32) -> String {
     ];
     let fits = |(unit, _): &&(u32, &str)| seconds >= *unit && seconds.is_multiple_of(*unit);
     let (unit, name) = UNITS.iter().find(fits).copied().unwrap_or((1, "second"));
-    match seconds / unit {
+    if seconds / unit < MANY {
+        return counted(seconds / unit, name);
+    }
+    let mut rest = seconds;
+    let parts = UNITS.iter().map(|(unit, name)| {
+        let count = rest / unit;
+        rest %= unit;
+        (count, *name)
+    });
+    let parts = parts.skip_while(|(count, _)| *count == 0).take(2);
+    let parts = parts.filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts.map(|(count, name)| counted(count, name)).collect();
+    parts.join(" and ")
+}
+
+fn counted(count: u32, name: &str) -> String {
+    match count {
         1 => format!("1 {name}"),
         n => format!("{n} {name}s"),
     }
@@ -68,16 +89,30 @@ mod tests {
 
     #[test]
     fn periods_are_said_in_the_largest_unit_that_fits() {
-        let said = [0, 1, 30, 90, 5_400, 86_400, 1_209_600, u32::MAX].map(period);
+        let said = [0, 1, 30, 90, 999, 5_400, 86_400, 1_209_600, 31_536_000].map(period);
         let expected = [
             "0 seconds",
             "1 second",
             "30 seconds",
             "90 seconds",
+            "999 seconds",
             "90 minutes",
             "1 day",
             "2 weeks",
-            "4294967295 seconds",
+            "1 year",
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn a_period_of_very_many_units_is_said_in_the_two_largest() {
+        let said = [1_001, 5_000, 3_600_060, 31_536_001, u32::MAX].map(period);
+        let expected = [
+            "16 minutes and 41 seconds",
+            "1 hour and 23 minutes",
+            "5 weeks and 6 days",
+            "1 year",
+            "136 years and 10 weeks",
         ];
         assert_eq!(said, expected);
     }

@@ -16,6 +16,7 @@ pub mod engine;
 pub mod home;
 pub mod mailbox;
 mod runtime;
+pub mod shell;
 pub mod store;
 pub mod view;
 

@@ -168,11 +168,14 @@ fn command(method: &str, params: Map<String, Value>) -> Result<Command, RpcError
         let message = format!("there is no method {method}; `sremp rpc --openrpc` names them");
         return Err(RpcError::usage(METHOD_NOT_FOUND, message));
     }
-    // a command without parameters has no params in its decoder
-    if params.is_empty()
-        && let Ok(command) = serde_json::from_value(json!({ "method": method }))
-    {
-        return Ok(command);
+    // a command without parameters has no params in its decoder, which would say so in words of Rust
+    match serde_json::from_value(json!({ "method": method })) {
+        Ok(command) if params.is_empty() => return Ok(command),
+        Ok(_) => {
+            let message = format!("{method} takes no parameters; leave params out");
+            return Err(RpcError::usage(INVALID_PARAMS, message));
+        }
+        Err(_) => {}
     }
     serde_json::from_value(json!({ "method": method, "params": params }))
         .map_err(|error| RpcError::usage(INVALID_PARAMS, format!("{method}: {error}")))

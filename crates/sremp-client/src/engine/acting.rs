@@ -242,7 +242,7 @@ fn is_possible(action: &Action) -> Result<(), CommandError> {
             "there is no text; to take the message back: `sremp delete`".to_owned()
         }
         Action::Edit { text, .. } if text.len() > MAX_TEXT => {
-            "the text is longer than 58 KiB; shorten it".to_owned()
+            "the text is longer than 58 KiB with its header; shorten it".to_owned()
         }
         Action::React { reaction, .. } if reaction.len() > MAX_REACTION => {
             format!("a reaction has at most {MAX_REACTION} bytes; give one emoji or a word")

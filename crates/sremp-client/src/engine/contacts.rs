@@ -133,8 +133,9 @@ impl Engine {
             && peer.record.trust == Trust::Rejected
         {
             let message = format!(
-                "this card is of {0}, whom you have rejected; undo that with `sremp trust {0}` first",
-                peer.name()
+                "this card is of {}, whom you have rejected; undo that with `sremp trust {}` first",
+                peer.name(),
+                crate::shell::word(&peer.name())
             );
             self.peers.put_back(known);
             return refuse(ErrorKind::Card, message);

@@ -102,6 +102,19 @@ pub(super) struct Dialling {
 }
 
 impl Dialling {
+    /// Contacts whose own identity was proved, and who said that they know a newer one of this home.
+    pub(super) fn who_know_newer(&self) -> impl Iterator<Item = &ContactId> {
+        let stale = ErrorCode::StaleIdentity.to_u16();
+        let says = move |attempt: &Attempt| match &attempt.failure {
+            Some(CloseReason::Peer(close)) => attempt.pinned && close.code == stale,
+            _ => false,
+        };
+        let attempts = self.attempts.iter();
+        attempts
+            .filter(move |(_, attempt)| says(attempt))
+            .map(|(contact, _)| contact)
+    }
+
     /// Something waits for this contact: it is dialled when its pause is over.
     pub(super) fn want(&mut self, contact: ContactId, now: Tick) {
         let attempt = self.attempts.entry(contact).or_default();

@@ -7,16 +7,20 @@ use std::time::Duration;
 use sremp_core::{error::ErrorCode, id::ContactId};
 
 use super::{Engine, Step, peers::Peer};
-use crate::store::{Fork, StoreError};
+use crate::{
+    shell::word,
+    store::{Fork, StoreError},
+};
 
 /// What is forked, why nothing goes out, and what the user can do. The number cannot tell the two
 /// apart: it is of the key, which they share.
 pub(super) fn go_on(name: &str) -> String {
+    let word = word(name);
     format!(
         "two different identities carry the key and version of {name}: {name} runs or restored it \
          twice, or somebody else holds the key, and nothing is sent until you decide. Ask {name} by \
-         another way, comparing numbers with `sremp verify {name}`; then `sremp trust {name}` to go \
-         on, or `sremp reject {name}`"
+         another way, comparing numbers with `sremp verify {word}`; then `sremp trust {word}` to go \
+         on, or `sremp reject {word}`"
     )
 }
 
@@ -25,14 +29,38 @@ const UNDER_WAY: Duration = Duration::from_secs(60);
 
 /// What an older identity means and what the user can do.
 fn older(name: &str) -> String {
+    let word = word(name);
     format!(
         "an older identity of {name} was shown than the one that is known, and refused: {name} went back \
          to an old copy of a home, or somebody else holds old keys of {name}. Ask {name} by another way, \
-         comparing numbers with `sremp verify {name}`"
+         comparing numbers with `sremp verify {word}`"
     )
 }
 
+/// What to do where contacts know a newer identity of one's own.
+pub(super) const NEWER_ELSEWHERE: &str = "Go on with the newer home and end this one. If that one is lost, make this one \
+     the newest: `sremp backup FILE`, then `sremp --home ANOTHER restore FILE`.";
+
 impl Engine {
+    /// That contacts refuse this home because they know a newer one of the same identity.
+    pub(super) fn newer_elsewhere(
+        &self,
+        step: &mut Step<'_, '_>,
+    ) -> Result<Option<String>, StoreError> {
+        let mut names = Vec::new();
+        for key in self.dialling.who_know_newer() {
+            names.extend(step.tx.contact_by_key(key)?.map(|record| record.name()));
+        }
+        names.sort_unstable();
+        Ok((!names.is_empty()).then(|| {
+            format!(
+                "{} will not talk to this home: a newer home of your identity was seen, restored or \
+                 moved elsewhere, and this one is an old copy",
+                names.join(", ")
+            )
+        }))
+    }
+
     /// An identity was shown that is older than version `seen`.
     pub(super) fn note_rollback(
         &mut self,

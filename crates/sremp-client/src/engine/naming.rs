@@ -21,6 +21,24 @@ pub(super) enum NameClash {
     Confusable(String),
 }
 
+/// Digits of an id that name a contact, at the least.
+const FEWEST_DIGITS: usize = 6;
+/// Digits by which several are told apart.
+const DIGITS: usize = 16;
+
+/// What of a contact a name looks like, if anything: an alias, the contact's own name, or the first digits
+/// of its id, by which users name it too.
+pub(super) fn likeness(other: &ContactName, name: &str) -> Option<&'static str> {
+    let mut names = other.alias.iter().chain(&other.username);
+    if names.any(|n| confusable(n, name)) {
+        return Some("that of");
+    }
+    let length = name.chars().count();
+    let id = other.key.to_string();
+    let digits = id.get(..length).filter(|_| length >= FEWEST_DIGITS)?;
+    confusable(digits, name).then_some("the id of")
+}
+
 impl Engine {
     /// Whether another contact has this name, or one that looks like it (D2.4: blocking).
     pub(super) fn name_clash(
@@ -39,18 +57,15 @@ impl Engine {
                 "you have a contact {name} already, with another key"
             )));
         }
-        let looks_like = |other: &&ContactName| {
-            let mut names = other.alias.iter().chain(&other.username);
-            names.any(|n| confusable(n, name))
-        };
-        let clash = others.iter().find(looks_like).map(|other| {
-            format!(
-                "the name {} looks like that of your contact {} but belongs to another key ({}); \
+        let clash = others.iter().find_map(|other| {
+            let what = likeness(other, name)?;
+            Some(format!(
+                "the name {} looks like {what} your contact {} but belongs to another key ({}); \
                  it may be somebody posing: compare keys over another way",
                 text::isolate(&text::clean_line(name)),
                 other.shown(),
                 key.short(),
-            )
+            ))
         });
         Ok(clash.map_or(NameClash::None, NameClash::Confusable))
     }
@@ -59,15 +74,19 @@ impl Engine {
     pub(super) fn find_contact(&mut self, step: &mut Step<'_, '_>, who: &str) -> Answer<Box<Peer>> {
         let names = step.tx.contact_names()?;
         let digits = who.to_ascii_lowercase();
-        let is_prefix = digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        let is_prefix =
+            digits.len() >= FEWEST_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit());
         let accepted = |n: &ContactName| n.standing == Standing::Accepted;
         let called = |n: &ContactName| n.username.as_deref() == Some(who);
         let has_prefix = |n: &ContactName| is_prefix && n.key.to_string().starts_with(&digits);
-        // What the user chose comes first. A name that somebody gave himself never comes before an
-        // id: he could choose the digits of another's. A stranger's name counts last.
+        let has_alias = |n: &ContactName| n.alias.as_deref() == Some(who);
+        let is_alias = names.iter().any(has_alias);
+        // What the user chose comes first, unless it is also how the id of another contact begins. A name
+        // that somebody gave himself never comes before an id: he could choose the digits of another's.
+        // A stranger's name counts last.
         let tests: [&dyn Fn(&ContactName) -> bool; 3] = [
-            &|n| n.alias.as_deref() == Some(who),
-            &|n| has_prefix(n) || (accepted(n) && called(n)),
+            &|n| has_alias(n) || (is_alias && accepted(n) && has_prefix(n)),
+            &|n| has_prefix(n) || n.shown() == who || (accepted(n) && called(n)),
             &called,
         ];
         let found = tests
@@ -95,8 +114,8 @@ impl Engine {
                     text::clean_line(who),
                     several
                         .iter()
-                        .map(|n| n.key.short())
-                        .collect::<Vec<_>>()
+                        .map(|n| n.key.to_string().chars().take(DIGITS).collect())
+                        .collect::<Vec<String>>()
                         .join(", ")
                 ),
             ),

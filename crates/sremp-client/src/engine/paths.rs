@@ -71,17 +71,18 @@ impl Engine {
 
     /// What keeps a contact from being dialled, and what the user can do about it.
     pub(super) fn why_not_dialled(&self, bar: Bar, name: &str) -> String {
+        let word = crate::shell::word(name);
         match (bar, self.config.direct) {
             (Bar::Choice, _) => format!(
-                "direct connections with {name} are off: `sremp direct {name} default` allows them"
+                "direct connections with {name} are off: `sremp direct {word} default` allows them"
             ),
             (Bar::Setting, Direct::Trusted) => format!(
-                "direct connections are for trusted contacts only: `sremp verify {name}`, or \
-                 `sremp direct {name} on`"
+                "direct connections are for trusted contacts only: `sremp verify {word}`, or \
+                 `sremp direct {word} on`"
             ),
             (Bar::Setting, _) => format!(
                 "direct connections are off: `sremp config direct accepted` allows them, or for \
-                 {name} alone `sremp direct {name} on`"
+                 {name} alone `sremp direct {word} on`"
             ),
             (Bar::OwnWish, _) => {
                 "you wish to be reached by relays alone (`prefers_async`)".to_owned()

@@ -99,7 +99,7 @@ impl Engine {
         if text.len() > MAX_TEXT {
             let error = CommandError::new(
                 ErrorKind::Usage,
-                "the text is longer than 58 KiB; send it in parts",
+                "the text is longer than 58 KiB with its header; send it in parts",
             );
             return Ok(Err(error));
         }
@@ -391,14 +391,15 @@ pub(super) fn line_up(
 pub(super) fn may_write(peer: &Peer) -> Result<(), CommandError> {
     use sremp_core::identity::Trust;
     let name = peer.name();
+    let word = crate::shell::word(&name);
     let refusal = if peer.record.trust == Trust::Rejected {
-        format!("{name} is rejected; undo that with `sremp trust {name}` before you write")
+        format!("{name} is rejected; undo that with `sremp trust {word}` before you write")
     } else if peer.record.is_withdrawn() {
         format!("{name} has withdrawn this identity for good; ask for a new card")
     } else if peer.record.is_held() {
         super::forks::go_on(&name)
     } else if !peer.is_accepted() {
-        format!("{name} asks to be a contact; accept with `sremp add {name}` before you write")
+        format!("{name} asks to be a contact; accept with `sremp add {word}` before you write")
     } else {
         return Ok(());
     };

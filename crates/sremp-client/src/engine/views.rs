@@ -1,8 +1,8 @@
 //! What faces are shown: plain data, peer text cleaned.
 
-use sremp_core::{id::MsgId, identity::confusable, route::Choice, text};
+use sremp_core::{id::MsgId, route::Choice, text};
 
-use super::{Engine, Step, disappearing::is_over, peers::Peer};
+use super::{Engine, Step, disappearing::is_over, naming::likeness, peers::Peer};
 use crate::{
     clock::Rfc3339,
     store::{ContactName, ContactRow, Fork, MessageRecord, StoreError},
@@ -184,6 +184,7 @@ impl Engine {
         let inside = inside.filter_map(|key| names.iter().find(|n| n.key == *key));
         let mut warnings = self.relay_warnings(step.now);
         warnings.extend(inside.map(|name| inside_a_network(&name.shown())));
+        warnings.extend(self.newer_elsewhere(step)?);
         warnings.extend(self.mapping_warning());
         warnings.extend(self.keeping_warning());
         warnings.extend(self.screen_state().map(|(_, words)| words));
@@ -267,18 +268,15 @@ fn warnings(peer: &Peer, username: &str, names: &[ContactName]) -> Vec<String> {
     if record.is_withdrawn() {
         warnings.push("the owner has withdrawn this identity for good".to_owned());
     }
-    let looks_like = |other: &&ContactName| {
-        let names = || other.alias.iter().chain(&other.username);
-        other.key != record.key
-            && other.standing == Standing::Accepted
-            && names().any(|n| confusable(n, username))
-    };
-    if !username.is_empty()
-        && let Some(other) = names.iter().find(looks_like)
-    {
+    let others = names
+        .iter()
+        .filter(|other| other.key != record.key && other.standing == Standing::Accepted);
+    let likeness = others
+        .filter(|_| !username.is_empty())
+        .find_map(|other| Some((likeness(other, username)?, other.shown())));
+    if let Some((what, other)) = likeness {
         warnings.push(format!(
-            "the name looks like that of your contact {}, whose key is another",
-            other.shown()
+            "the name looks like {what} your contact {other}, whose key is another"
         ));
     }
     warnings

@@ -327,7 +327,8 @@ fn turned_away(peer: &Peer) -> Option<Reason> {
         return Some((Waits::Withdrawn, words));
     }
     if peer.record.trust == Trust::Rejected {
-        let words = format!("{name} is rejected; undo that with `sremp trust {name}`");
+        let word = crate::shell::word(&name);
+        let words = format!("{name} is rejected; undo that with `sremp trust {word}`");
         return Some((Waits::Rejected, words));
     }
     let held = peer.record.is_held();

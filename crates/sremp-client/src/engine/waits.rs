@@ -62,6 +62,15 @@ fn too_many_waits() -> CommandError {
     )
 }
 
+/// A face was at an event that this home has not told yet.
+fn not_yet(wanted: u64, last: u64) -> CommandError {
+    let message = format!(
+        "there is no event {wanted} yet, the last is {last}: this home is another one, or was restored; \
+         ask for what comes after {last} at most"
+    );
+    CommandError::new(ErrorKind::Usage, message)
+}
+
 impl Engine {
     /// Answers a `send`: at once, or when its message has come as far as asked.
     pub(super) fn wait_for_message(
@@ -134,6 +143,10 @@ impl Engine {
             Some(after) => after,
             None => step.tx.acknowledged()?,
         };
+        if after > self.last_event {
+            step.reply(ticket, Err(not_yet(after, self.last_event)));
+            return Ok(());
+        }
         if wait_ms > 0 && self.waits.is_full() {
             step.reply(ticket, Err(too_many_waits()));
             return Ok(());
@@ -156,11 +169,7 @@ impl Engine {
         let acknowledged = step.tx.acknowledged()?;
         let (wanted, last) = (after.unwrap_or(acknowledged), self.last_event);
         if wanted > last {
-            let message = format!(
-                "there is no event {wanted} yet, the last is {last}: this home is another one, or \
-                 was restored; subscribe after {last} at most"
-            );
-            return Ok(Err(CommandError::new(ErrorKind::Usage, message)));
+            return Ok(Err(not_yet(wanted, last)));
         }
         let kept_after = acknowledged.saturating_sub(EVENTS_KEPT);
         Ok(Ok(Reply::Subscribed(SubscribedView {

@@ -82,8 +82,8 @@ impl Home {
     /// has the name is written over.
     ///
     /// # Errors
-    /// [`HomeError::BackupExists`] if there is a file of this name, or what the disk said; nothing is
-    /// left behind.
+    /// [`HomeError::BackupExists`] if there is a file of this name, [`HomeError::BackupInHome`],
+    /// [`HomeError::LongName`], or what the disk said; nothing is left behind.
     pub(crate) fn copy_for_backup<R: CryptoRng + ?Sized>(
         &self,
         store: &Store,
@@ -91,6 +91,9 @@ impl Home {
         over: bool,
         rng: &mut R,
     ) -> Result<Copied, HomeError> {
+        if self.would_hold(to) {
+            return Err(HomeError::BackupInHome(to.to_owned()));
+        }
         let key = store.key().ok_or(HomeError::Damaged("the key"))?.clone();
         let key_file = self.key_file()?;
         let config = self.config_text()?;
@@ -109,6 +112,14 @@ impl Home {
         Ok(copied)
     }
 
+    /// Whether a file would be in the home, by whatever links: there are names that the home takes for
+    /// its own, and what lies there is lost with it.
+    fn would_hold(&self, file: &Path) -> bool {
+        let place = fs::canonicalize(create::parent(file));
+        let home = fs::canonicalize(&self.path);
+        matches!((place, home), (Ok(place), Ok(home)) if place.starts_with(&home))
+    }
+
     /// Removes copies that a process left which did not end well.
     pub(super) fn remove_copies(&self) {
         let Ok(entries) = fs::read_dir(&self.path) else {
@@ -125,9 +136,10 @@ impl Home {
     /// of epochs tells. All of it is durable when this returns; after an error nothing is left behind.
     ///
     /// # Errors
-    /// [`HomeError::NoBackup`], [`HomeError::WrongPassphrase`], [`HomeError::Exists`],
-    /// [`HomeError::Occupied`], [`HomeError::OriginalInUse`], [`HomeError::NewerVersion`],
-    /// [`HomeError::Damaged`], or what the disk said.
+    /// [`HomeError::NoFile`], [`HomeError::NoBackup`], [`HomeError::WrongBackupPassphrase`],
+    /// [`HomeError::Exists`], [`HomeError::Occupied`], [`HomeError::NoDirectory`],
+    /// [`HomeError::OriginalInUse`], [`HomeError::NewerVersion`], [`HomeError::DamagedBackup`], or what
+    /// the disk said.
     pub fn restore<R: CryptoRng + ?Sized>(
         &self,
         from: &Path,
@@ -181,20 +193,19 @@ impl Home {
         then: impl FnOnce(&mut Store, &str, &mut R) -> Result<(), HomeError>,
     ) -> Result<(), HomeError> {
         let mut file = File::open(from).map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => HomeError::NoBackup(from.to_owned()),
-            _ => HomeError::io("reading", from, e),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                HomeError::NoFile(from.to_owned())
+            }
+            _ => HomeError::reading(from, e),
         })?;
         let key_text = read_head(&mut file, from)?;
-        let key = key_file::read(&key_text, passphrase)?;
+        let key = key_file::read(&key_text, passphrase).map_err(|e| e.reading_backup(from))?;
         create::in_one_step(&self.path, rng, |draft, rng| {
             create::file(&draft.join(KEY), key_text.as_bytes())?;
             let database = draft.join(DATABASE);
             copy_rest(&mut file, &database)?;
-            let (mut store, config) =
-                finish(&database, &key).map_err(|e| match HomeError::store(&database, e) {
-                    HomeError::Damaged(_) => HomeError::DamagedBackup(from.to_owned()),
-                    error => error,
-                })?;
+            let (mut store, config) = finish(&database, &key)
+                .map_err(|e| HomeError::store(&database, e).reading_backup(from))?;
             then(&mut store, &config, rng)?;
             create::file(&draft.join(super::CONFIG), config.as_bytes())
         })
@@ -211,8 +222,9 @@ impl Copied {
         let stripped = Store::open(copy, &self.key).and_then(|mut copy| copy.strip(&self.config));
         stripped.map_err(|e| HomeError::store(copy, e))?;
         let written = self.write_part();
-        let bytes = written.map_err(|e| HomeError::io("writing", &self.part.path, e))?;
         let part = self.part;
+        let bytes = written
+            .map_err(|e| HomeError::io("writing", &part.path, e).writing_backup(&part.to))?;
         Ok(Written { part, bytes })
     }
 
@@ -237,10 +249,12 @@ impl Written {
     /// nothing is left behind.
     pub(crate) fn place(mut self) -> Result<u64, HomeError> {
         let (path, to) = (&self.part.path, &self.part.to);
-        match self.part.over {
-            true => create::move_over(path, to)?,
-            false if create::move_to_free(path, to)? => {}
-            false => return Err(HomeError::BackupExists(to.clone())),
+        let moved = match self.part.over {
+            true => create::move_over(path, to).map(|()| true),
+            false => create::move_to_free(path, to),
+        };
+        if !moved.map_err(|e| e.writing_backup(to))? {
+            return Err(HomeError::BackupExists(to.clone()));
         }
         self.part.moved = true;
         Ok(self.bytes)
@@ -253,14 +267,13 @@ impl Part {
         let mut path = to.as_os_str().to_owned();
         path.push(".part");
         let path = PathBuf::from(path);
-        let failed = |e| HomeError::io("making", &path, e);
         if exists() {
             return Err(HomeError::BackupExists(to.to_owned()));
         }
         let left = remove_left(&path)?;
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(&path);
-        let file = file.map_err(failed)?;
+        let file = file.map_err(|e| not_made(&path, e))?;
         lock(&file, &path)?;
         drop(left);
         // another may have been finished since
@@ -283,14 +296,23 @@ impl Part {
 fn remove_left(path: &Path) -> Result<Option<File>, HomeError> {
     match path.symlink_metadata() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(not_made(path, e)),
         Ok(meta) if meta.is_file() => {}
-        _ => return Err(HomeError::BackupExists(path.to_owned())),
+        Ok(_) => return Err(HomeError::BackupExists(path.to_owned())),
     }
-    let failed = |e| HomeError::io("making", path, e);
+    let failed = |e| not_made(path, e);
     let file = File::open(path).map_err(failed)?;
     lock(&file, path)?;
     fs::remove_file(path).map_err(failed)?;
     Ok(Some(file))
+}
+
+/// Why there is no part: its name is longer than that of the backup, for which there may be room.
+fn not_made(path: &Path, cause: io::Error) -> HomeError {
+    match cause.kind() {
+        io::ErrorKind::InvalidFilename => HomeError::LongName(path.to_owned()),
+        _ => HomeError::io("making", path, cause).writing_backup(path),
+    }
 }
 
 fn lock(file: &File, path: &Path) -> Result<(), HomeError> {
@@ -324,15 +346,21 @@ fn is_backup_with(path: &Path, key_file: &str) -> bool {
 fn read_head(file: &mut File, from: &Path) -> Result<Zeroizing<String>, HomeError> {
     let failed = |otherwise: HomeError, e: io::Error| match e.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => otherwise,
-        _ => HomeError::io("reading", from, e),
+        _ => HomeError::reading(from, e),
     };
-    let mut magic = [0; MAGIC.len()];
-    file.read_exact(&mut magic)
-        .map_err(|e| failed(HomeError::NoBackup(from.to_owned()), e))?;
-    if magic != *MAGIC {
+    let damaged = || HomeError::DamagedBackup(from.to_owned());
+    let mut magic = Vec::with_capacity(MAGIC.len());
+    Read::by_ref(file)
+        .take(MAGIC.len() as u64)
+        .read_to_end(&mut magic)
+        .map_err(|e| HomeError::reading(from, e))?;
+    if !MAGIC.starts_with(&magic) {
         return Err(HomeError::NoBackup(from.to_owned()));
     }
-    let damaged = || HomeError::DamagedBackup(from.to_owned());
+    // a disk that was full, or a copy that was broken off, leaves as little as nothing
+    if magic.len() < MAGIC.len() {
+        return Err(damaged());
+    }
     let mut length = [0; 4];
     file.read_exact(&mut length)
         .map_err(|e| failed(damaged(), e))?;
@@ -416,6 +444,35 @@ mod tests {
         assert!(matches!(Part::take(&to, false), Err(HomeError::BackupExists(path)) if path == to));
         assert_eq!(fs::read(&to).unwrap(), b"a whole one");
         assert!(!directory.path().join("backup.part").exists());
+    }
+
+    #[test]
+    fn a_name_that_leaves_no_room_for_the_end_of_its_part_is_told_as_too_long() {
+        let directory = tempfile::tempdir().unwrap();
+        for length in [251, 252, 256] {
+            let made = Part::take(&directory.path().join("b".repeat(length)), false);
+            assert!(matches!(made, Err(HomeError::LongName(_))), "{length}");
+        }
+        assert!(Part::take(&directory.path().join("b".repeat(250)), false).is_ok());
+    }
+
+    #[test]
+    fn a_name_in_the_home_is_known_by_whatever_way_it_is_given() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("home");
+        let link = directory.path().join("link");
+        fs::create_dir_all(path.join("below")).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for home in [Home::at(&path), Home::at(&link)] {
+            for inside in ["home", "home/below", "link", "home/below/..", "link/below"] {
+                let file = directory.path().join(inside).join(super::super::MAILBOX);
+                assert!(home.would_hold(&file), "{}", file.display());
+            }
+            for outside in ["", "home/..", "home/nowhere"] {
+                let file = directory.path().join(outside).join("home-2026");
+                assert!(!home.would_hold(&file), "{}", file.display());
+            }
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(super) fn in_one_step<R: CryptoRng + ?Sized>(
     sync_directory(parent)
 }
 
-fn parent(path: &Path) -> &Path {
+pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -76,9 +76,10 @@ fn refuse_occupied(place: &Path) -> Result<(), HomeError> {
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
-            Err(HomeError::Occupied(place.to_owned()))
+            let file = place.ancestors().find(|path| path.exists());
+            Err(HomeError::NoDirectory(file.unwrap_or(place).to_owned()))
         }
-        Err(e) => Err(HomeError::io("reading", place, e)),
+        Err(e) => Err(HomeError::reading(place, e)),
     }
 }
 

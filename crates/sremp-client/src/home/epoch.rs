@@ -56,7 +56,7 @@ impl Witness {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             // not what was written, whatever it is
             Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(Some(String::new())),
-            Err(e) => Err(HomeError::io("reading", &self.path, e)),
+            Err(e) => Err(HomeError::reading(&self.path, e)),
         }
     }
 

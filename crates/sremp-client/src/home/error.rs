@@ -17,6 +17,8 @@ pub enum HomeError {
     Exists(PathBuf),
     /// There is something else there.
     Occupied(PathBuf),
+    /// What is there, or above it, is no directory.
+    NoDirectory(PathBuf),
     /// Another process has locked the home.
     InUse {
         /// That process, if it left its number.
@@ -34,6 +36,9 @@ pub enum HomeError {
     },
     /// The passphrase is not the one of this home, or the key file was changed.
     WrongPassphrase,
+    /// The passphrase is not the one of the home that this backup was made of, or its key file was
+    /// changed.
+    WrongBackupPassphrase(PathBuf),
     /// The home has a passphrase and none was given.
     PassphraseNeeded,
     /// A passphrase of no characters is none.
@@ -51,14 +56,24 @@ pub enum HomeError {
     Damaged(&'static str),
     /// No room is left on the disk.
     DiskFull,
+    /// No room is left on the disk that this backup was to be written on.
+    BackupDiskFull(PathBuf),
+    /// The file may not be read by this user.
+    Unreadable(PathBuf),
     /// The home or the place for it cannot be written.
     ReadOnly(PathBuf),
     /// The identity has moved elsewhere with the backup in this file.
     Moved(String),
     /// There is a file where a backup was to be written.
     BackupExists(PathBuf),
-    /// The file is no backup, or not there.
+    /// A backup was to be written into the home itself.
+    BackupInHome(PathBuf),
+    /// The name of the file that a backup is written into first is too long.
+    LongName(PathBuf),
+    /// The file is no backup.
     NoBackup(PathBuf),
+    /// There is no such file.
+    NoFile(PathBuf),
     /// The backup is not as it was written.
     DamagedBackup(PathBuf),
     /// The home noted no changes that a screen of it could follow.
@@ -98,6 +113,11 @@ impl std::fmt::Display for HomeError {
                 "{} holds other files: name an empty or new directory with --home",
                 path.display()
             ),
+            Self::NoDirectory(path) => write!(
+                f,
+                "{} is a file and not a directory: name an empty or new directory with --home",
+                path.display()
+            ),
             Self::CopyInUse { pid } => {
                 f.write_str("another home of the same identity is in use")?;
                 if let Some(pid) = pid {
@@ -124,6 +144,11 @@ impl std::fmt::Display for HomeError {
             Self::WrongPassphrase => f.write_str(
                 "the passphrase does not open this home: try again, with attention to case and keyboard layout",
             ),
+            Self::WrongBackupPassphrase(path) => write!(
+                f,
+                "the passphrase does not open the backup {}: try again with the one that the home had when it was made, or take another backup if this one may be damaged",
+                path.display()
+            ),
             Self::PassphraseNeeded => f.write_str(
                 "the home has a passphrase: give it in SREMP_PASSPHRASE, with --passphrase-file, or at the prompt",
             ),
@@ -141,6 +166,16 @@ impl std::fmt::Display for HomeError {
             Self::DiskFull => f.write_str(
                 "the disk is full, nothing was saved: make room on the disk of the home and try again",
             ),
+            Self::BackupDiskFull(path) => write!(
+                f,
+                "the backup could not be written, no room is left on the disk of {}: free space there or choose another place",
+                path.display()
+            ),
+            Self::Unreadable(path) => write!(
+                f,
+                "{} cannot be read by this user: change its permissions and try again",
+                path.display()
+            ),
             Self::ReadOnly(path) => write!(
                 f,
                 "{} cannot be written: make its disk and permissions writable and try again",
@@ -153,6 +188,21 @@ impl std::fmt::Display for HomeError {
             Self::BackupExists(path) => write!(
                 f,
                 "{} is there already and is left as it is: give another name",
+                path.display()
+            ),
+            Self::BackupInHome(path) => write!(
+                f,
+                "{} would be in the home itself, which may remove it and is lost with it: give a place outside of the home",
+                path.display()
+            ),
+            Self::LongName(path) => write!(
+                f,
+                "the name {} is too long for a file, and a backup is written under it first: give a name of at most 250 bytes",
+                path.display()
+            ),
+            Self::NoFile(path) => write!(
+                f,
+                "there is no file {}: name the one that `sremp backup` wrote",
                 path.display()
             ),
             Self::NoBackup(path) => write!(
@@ -199,6 +249,32 @@ impl HomeError {
         }
     }
 
+    /// The error of reading a file.
+    pub(super) fn reading(path: &std::path::Path, cause: io::Error) -> Self {
+        match cause.kind() {
+            io::ErrorKind::PermissionDenied => Self::Unreadable(path.to_owned()),
+            _ => Self::io("reading", path, cause),
+        }
+    }
+
+    /// The error, when what could not be written was this backup: its disk may be another one than the
+    /// home's.
+    pub(super) fn writing_backup(self, path: &std::path::Path) -> Self {
+        match self {
+            Self::DiskFull => Self::BackupDiskFull(path.to_owned()),
+            error => error,
+        }
+    }
+
+    /// The error, when what was read was in this backup: of a home there is nothing to put back.
+    pub(super) fn reading_backup(self, path: &std::path::Path) -> Self {
+        match self {
+            Self::Damaged(_) => Self::DamagedBackup(path.to_owned()),
+            Self::WrongPassphrase => Self::WrongBackupPassphrase(path.to_owned()),
+            error => error,
+        }
+    }
+
     /// The error of opening the store at a path.
     pub(super) fn store(path: &std::path::Path, error: StoreError) -> Self {
         match error {
@@ -220,20 +296,27 @@ impl From<HomeError> for CommandError {
     fn from(error: HomeError) -> Self {
         let kind = match &error {
             HomeError::WrongPassphrase
+            | HomeError::WrongBackupPassphrase(_)
             | HomeError::PassphraseNeeded
             | HomeError::EmptyPassphrase => ErrorKind::Passphrase,
-            HomeError::DiskFull | HomeError::ReadOnly(_) | HomeError::Io { .. } => {
-                ErrorKind::Storage
-            }
+            HomeError::DiskFull
+            | HomeError::BackupDiskFull(_)
+            | HomeError::Unreadable(_)
+            | HomeError::ReadOnly(_)
+            | HomeError::Io { .. } => ErrorKind::Storage,
             HomeError::Config(..)
             | HomeError::BackupExists(_)
+            | HomeError::BackupInHome(_)
+            | HomeError::LongName(_)
             | HomeError::NoBackup(_)
+            | HomeError::NoFile(_)
             | HomeError::NoScreen
             | HomeError::Nowhere => ErrorKind::Usage,
             HomeError::Store(store) => return store.clone().into(),
             HomeError::NotFound(_)
             | HomeError::Exists(_)
             | HomeError::Occupied(_)
+            | HomeError::NoDirectory(_)
             | HomeError::InUse { .. }
             | HomeError::CopyInUse { .. }
             | HomeError::OriginalInUse { .. }
@@ -243,5 +326,26 @@ impl From<HomeError> for CommandError {
             | HomeError::Damaged(_) => ErrorKind::Home,
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_read_is_not_told_as_what_cannot_be_written() {
+        let path = Path::new("/backup");
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let told = CommandError::from(HomeError::reading(path, denied()));
+        assert_eq!(told.kind, ErrorKind::Storage);
+        assert!(told.message.starts_with("/backup cannot be read"), "{told}");
+        let told = CommandError::from(HomeError::io("making", path, denied()));
+        assert!(
+            told.message.starts_with("/backup cannot be written"),
+            "{told}"
+        );
     }
 }

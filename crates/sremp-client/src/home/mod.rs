@@ -136,8 +136,8 @@ impl Home {
     /// nothing is left behind. Takes about 0.2 s and 64 MiB of memory with a passphrase.
     ///
     /// # Errors
-    /// [`HomeError::Exists`], [`HomeError::Occupied`], [`HomeError::EmptyPassphrase`], or what the
-    /// disk said.
+    /// [`HomeError::Exists`], [`HomeError::Occupied`], [`HomeError::NoDirectory`],
+    /// [`HomeError::EmptyPassphrase`], or what the disk said.
     pub fn create<R: CryptoRng + ?Sized>(
         &self,
         passphrase: &Passphrase,
@@ -208,7 +208,7 @@ impl Home {
                 };
                 Err(HomeError::Config(path, fault))
             }
-            Err(e) => Err(HomeError::io("reading", &path, e)),
+            Err(e) => Err(HomeError::reading(&path, e)),
         }
     }
 
@@ -222,7 +222,7 @@ impl Home {
         match read(&path, MAX_CONFIG) {
             Ok(text) => Ok(text.to_string()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            Err(e) => Err(HomeError::io("reading", &path, e)),
+            Err(e) => Err(HomeError::reading(&path, e)),
         }
     }
 
@@ -250,7 +250,7 @@ impl Home {
             {
                 Err(HomeError::Damaged("the key file"))
             }
-            Err(e) => Err(HomeError::io("reading", &path, e)),
+            Err(e) => Err(HomeError::reading(&path, e)),
         }
     }
 }

@@ -303,6 +303,31 @@ impl Tx<'_> {
         self.list(sql, params, read)
     }
 
+    /// Messages of one's own that are erased here, still wait for their contact and whose id begins so, at
+    /// most `limit`: between two ids inclusive.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn erased_that_wait(
+        &mut self,
+        lowest: &MsgId,
+        highest: &MsgId,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM ",
+            lines!(),
+            " JOIN outbox ON outbox.contact = m.contact AND outbox.msg_id = m.msg_id
+              WHERE m.msg_id BETWEEN ?1 AND ?2 AND m.erased = 1 AND m.kind = ?3
+              ORDER BY m.msg_id, m.contact LIMIT ?4"
+        );
+        let kind = MessageKind::Sent.code();
+        let params = params![lowest.as_bytes(), highest.as_bytes(), kind, limit];
+        self.list(sql, params, read)
+    }
+
     /// The latest `limit` lines of a conversation before a place, oldest first.
     ///
     /// # Errors

@@ -242,3 +242,23 @@ fn while_a_disk_is_full_what_changes_nothing_is_answered_and_status_says_that_it
     assert!(!warned(&ben));
     send(&ben, "ann", "room", Wait::Outbox, 0).unwrap();
 }
+
+#[test]
+fn a_backup_onto_a_full_disk_names_that_disk_and_leaves_nothing_there() {
+    let (roomy, small) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let Some(_disk) = SmallDisk::mount(small.path(), "size=8k") else {
+        return;
+    };
+    let face = start(&make(&roomy.path().join("home"), "Ann"));
+    let file = small.path().join("backup").display().to_string();
+    let backup = Command::Backup {
+        file: file.clone(),
+        retire: false,
+    };
+    let told = face.call(&backup).unwrap_err();
+    assert_eq!(told.kind, ErrorKind::Storage);
+    assert!(told.message.contains(&file), "{told}");
+    assert!(told.message.contains("choose another place"), "{told}");
+    assert_eq!(std::fs::read_dir(small.path()).unwrap().count(), 0);
+    face.stop();
+}

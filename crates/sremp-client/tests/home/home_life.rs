@@ -135,17 +135,19 @@ fn an_existing_home_and_foreign_files_are_left_alone() {
     let other = directory.path().join("other");
     fs::create_dir(&other).unwrap();
     make(&Home::at(&other), &Passphrase::None).expect("an empty directory is as good as none");
-    for place in ["file", "directory"] {
-        let place = directory.path().join(place);
-        if place.ends_with("file") {
-            fs::write(&place, "mine").unwrap();
-        } else {
-            fs::create_dir(&place).unwrap();
-            fs::write(place.join("mine"), "mine").unwrap();
-        }
-        let error = make(&Home::at(&place), &Passphrase::None).unwrap_err();
-        assert!(sentence(error, ErrorKind::Home).contains("holds other files"));
+    let (file, full) = (directory.path().join("file"), directory.path().join("full"));
+    fs::write(&file, "mine").unwrap();
+    fs::create_dir(&full).unwrap();
+    fs::write(full.join("mine"), "mine").unwrap();
+    let told = |place: &Path| {
+        let error = make(&Home::at(place), &Passphrase::None).unwrap_err();
+        sentence(error, ErrorKind::Home)
+    };
+    assert!(told(&full).contains("full holds other files"));
+    for place in [&file, &file.join("below")] {
+        assert!(told(place).contains("file is a file and not a directory"));
     }
+    assert_eq!(fs::read(&file).unwrap(), b"mine");
 }
 
 #[test]

@@ -50,6 +50,14 @@ fn whoever_asks_for_what_is_forgotten_is_told_where_it_goes_on() {
         after: Some(LAST + 1),
     };
     assert_eq!(face.call(&ahead).unwrap_err().kind, ErrorKind::Usage);
+    for wait_ms in [0, 60_000] {
+        let ahead = Command::Events {
+            after: Some(LAST + 1),
+            limit: 1,
+            wait_ms,
+        };
+        assert_eq!(face.call(&ahead).unwrap_err().kind, ErrorKind::Usage);
+    }
     face.stop();
 }
 

@@ -193,6 +193,13 @@ pub(crate) fn a_one_time_prekey_is_given_once_and_one_an_hour_to_each<B: Backend
         backend.run(at(0), put_prekeys(BOB, Some(9), 0..3)),
         Outcome::Prekeys(counts)
     );
+    // put again because its answer was lost, each is there once
+    let again = Op::PutPrekeys {
+        owner: somebody(BOB),
+        bundle: None,
+        one_time: [0, 1, 2, 2].map(|n| vec![n; 50]).to_vec(),
+    };
+    assert_eq!(backend.run(at(0), again), Outcome::Prekeys(counts));
     let first = given(&mut backend, 0, ANN, None);
     assert_eq!(
         (first.bundle, first.one_time, first.left),
@@ -222,7 +229,7 @@ pub(crate) fn a_one_time_prekey_is_given_once_and_one_an_hour_to_each<B: Backend
         backend.store().reader().prekeys(&somebody(BOB)).unwrap(),
         counts
     );
-    let much = put_prekeys(BOB, None, 0..MAX_ONE_TIME_PREKEYS as u8);
+    let much = put_prekeys(BOB, None, 0..MAX_ONE_TIME_PREKEYS as u8 + 1);
     assert_eq!(backend.run(at(0), much), Outcome::Refused(ErrorCode::Quota));
 }
 

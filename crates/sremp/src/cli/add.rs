@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use sremp_client::{
     card::{self, CardView},
+    shell::word,
     view::{Command, ContactView, ErrorKind},
 };
 
@@ -37,6 +38,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Ending {
+        refuse_what_is_none(&self.who)?;
         if card::looks_like_one(&self.who) && !self.yes && terminal::present() {
             let card = card::read(&self.who)?;
             show(&mut io::stderr().lock(), &card)?;
@@ -56,6 +58,31 @@ impl Args {
         context.out.one(&contact, |to| added(to, &contact))?;
         Ok(DONE)
     }
+}
+
+/// Says of what can be neither a card, nor a contact, nor an id what it is instead.
+fn refuse_what_is_none(who: &str) -> Result<(), Failure> {
+    let who = who.trim();
+    let relay = who
+        .get(..12)
+        .is_some_and(|s| s.eq_ignore_ascii_case("sremp-relay:"));
+    let (kind, message) = match who {
+        "" => (
+            ErrorKind::Usage,
+            "nothing was given to add; give a card, an id, or who asks: `sremp contacts --requests`",
+        ),
+        _ if relay => (
+            ErrorKind::Card,
+            "this is the link of a relay and no card; for your own relays it is `sremp config relays \
+             LINK`, a card is what the other's `sremp id` shows",
+        ),
+        _ if card::is_broken_id(who) => (
+            ErrorKind::Contact,
+            "these 64 digits are nobody's id: one of them is wrong; ask for it again, or for a card",
+        ),
+        _ => return Ok(()),
+    };
+    Err(Failure::new(kind, message))
 }
 
 /// What a card says, before anything is done with it.
@@ -94,6 +121,7 @@ fn added(to: &mut dyn Write, contact: &ContactView) -> io::Result<()> {
     }
     writeln!(
         to,
-        "Write with `sremp chat {alias}`; make sure who it is with `sremp verify {alias}`."
+        "Write with `sremp chat {0}`; make sure who it is with `sremp verify {0}`.",
+        word(&alias)
     )
 }

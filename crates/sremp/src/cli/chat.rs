@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use super::{
-    DONE, Ending,
+    Ending,
     context::Context,
     conversation::{Conversation, Happening},
     signals::{self, Hangup},
@@ -16,7 +16,8 @@ Examples:
   sremp chat ben
   printf 'one\\ntwo\\n' | sremp chat ben
 
-Marks: … queued, ✓ at the relay, ✓✓ on the contact's device. --plain says them in words.")]
+Marks: … queued, ✓ at the relay, ✓✓ on the contact's device. --plain says them in words.
+From a pipe, the exit code is that of the first line that was refused; the others are sent.")]
 pub(crate) struct Args {
     /// Alias, unique name, or at least 6 digits of the id
     contact: String,
@@ -35,8 +36,7 @@ impl Args {
             if client.ours {
                 talk.see_off(&heard)?;
             }
-            Ok(())
-        })?;
-        Ok(DONE)
+            Ok(talk.code())
+        })
     }
 }

@@ -75,7 +75,7 @@ impl Context {
             state: self.state.clone(),
             ..StartOptions::default()
         };
-        self.with(&options, work)
+        self.with(|passphrase| self.start(passphrase, &options), work)
     }
 
     /// Does work with the running client, or else runs one in this process. `serve` lets other
@@ -88,27 +88,53 @@ impl Context {
         serve: bool,
         work: impl FnOnce(&Client) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let options = StartOptions {
-            listen: None,
+        let options = self.for_a_while(serve);
+        self.with(|passphrase| self.start(passphrase, &options), work)
+    }
+
+    /// The same, although nothing can listen where the settings say; the second result is why not.
+    ///
+    /// # Errors
+    /// Those of attaching, opening and of the work.
+    pub(crate) fn online_although_deaf<T>(
+        &self,
+        work: impl FnOnce(&Client) -> Result<T, Failure>,
+    ) -> Result<(T, Option<CommandError>), Failure> {
+        let mut deaf = None;
+        let done = self.with(
+            |passphrase| {
+                let mut options = self.for_a_while(false);
+                let started = self.start(passphrase, &options);
+                match started {
+                    Err(error) if error.kind == ErrorKind::Network => deaf = Some(error),
+                    started => return started,
+                }
+                options.deaf = true;
+                self.start(passphrase, &options)
+            },
+            work,
+        )?;
+        Ok((done, deaf))
+    }
+
+    fn for_a_while(&self, serve: bool) -> StartOptions {
+        StartOptions {
             online: true,
             serve,
-            resident: false,
             state: self.state.clone(),
             allow_private_addresses: private_addresses_allowed(),
-        };
-        self.with(&options, work)
+            ..StartOptions::default()
+        }
     }
 
     fn with<T>(
         &self,
-        options: &StartOptions,
+        start: impl FnMut(&Passphrase) -> Result<Client, CommandError>,
         work: impl FnOnce(&Client) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let client = match self.running()? {
             Some(face) => Client { face, ours: false },
-            None => self
-                .unlock
-                .open(&self.home, |passphrase| self.start(passphrase, options))?,
+            None => self.unlock.open(&self.home, start)?,
         };
         let result = work(&client);
         client.face.stop();
@@ -126,16 +152,18 @@ impl Context {
     /// Waits for a process that has the home and cannot be asked: it may be about to end.
     ///
     /// # Errors
-    /// [`ErrorKind::Home`] if it still has the home after a while.
+    /// [`ErrorKind::Home`] if it still has the home after a while, or there is none.
     pub(crate) fn wait_until_free(&self) -> Result<(), CommandError> {
         let end = Instant::now() + OTHERS_TURN;
-        while let Err(error @ HomeError::InUse { .. }) = self.home.lock() {
-            if Instant::now() > end {
-                return Err(error.into());
+        loop {
+            match self.home.lock() {
+                Err(HomeError::InUse { .. }) if Instant::now() <= end => thread::sleep(GLANCE),
+                Err(error @ (HomeError::InUse { .. } | HomeError::NotFound(_))) => {
+                    return Err(error.into());
+                }
+                _ => return Ok(()),
             }
-            thread::sleep(GLANCE);
         }
-        Ok(())
     }
 
     /// Starts a client. Another verb that has the home for a moment is waited for, and a client that

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    io::{self, BufRead, IsTerminal as _, Write as _},
     sync::{
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, Sender},
@@ -13,13 +13,14 @@ use std::{
 
 use sremp_client::{
     client::Face,
+    shell::word,
     view::{
         Command, CommandError, ContactView, ErrorKind, Event, EventKind, SentView, Status,
         StatusView, Wait,
     },
 };
 
-use super::{Failure, Out, contacts::named, failure::tell, history, out, peer, words};
+use super::{DONE, Failure, Out, contacts::named, failure::tell, history, out, peer, words};
 use crate::ask::Ask as _;
 
 /// Lines of the conversation that are shown at the start.
@@ -37,6 +38,8 @@ const HELP: &str = "Type a line and press Enter to send it; /quit or Ctrl-D leav
 pub(crate) enum Happening {
     /// A line was typed.
     Line(String),
+    /// A line came that is no text.
+    NoText(CommandError),
     /// No more lines will be typed.
     End,
     /// The process is asked to end.
@@ -61,6 +64,8 @@ pub(crate) struct Conversation<'a> {
     shown: HashSet<String>,
     /// Messages written here that have not arrived yet.
     pending: HashSet<String>,
+    /// What the first line that was not sent was refused for.
+    refused: Option<ErrorKind>,
 }
 
 impl<'a> Conversation<'a> {
@@ -80,7 +85,8 @@ impl<'a> Conversation<'a> {
             Failure::new(
                 ErrorKind::Contact,
                 format!(
-                    "{contact:?} is no contact yet; accept the request first: sremp add {contact}"
+                    "{contact:?} is no contact yet; accept the request first: sremp add {}",
+                    word(contact)
                 ),
             )
         })?;
@@ -93,6 +99,7 @@ impl<'a> Conversation<'a> {
             since: status.last_event,
             shown: before.iter().map(|m| m.msg_id.clone()).collect(),
             pending: HashSet::new(),
+            refused: None,
         };
         if chat.live {
             let mut to = io::stdout().lock();
@@ -138,6 +145,7 @@ impl<'a> Conversation<'a> {
                     writeln!(io::stdout(), "{HELP}")?;
                 }
                 Happening::Line(line) => self.write(line),
+                Happening::NoText(error) => self.refuse(&error),
                 Happening::Event(event) => self.show(&event)?,
                 Happening::Lost(error) => return Err(error.into()),
                 Happening::End | Happening::Cut => break,
@@ -165,7 +173,20 @@ impl<'a> Conversation<'a> {
                     self.pending.insert(sent.msg_id);
                 }
             }
-            Err(error) => tell(&error, self.out.json),
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    fn refuse(&mut self, error: &CommandError) {
+        tell(error, self.out.json);
+        self.refused.get_or_insert(error.kind);
+    }
+
+    /// The exit code: a person has seen what was refused, a script has only this.
+    pub(crate) fn code(&self) -> u8 {
+        match self.refused {
+            Some(kind) if !io::stdin().is_terminal() => kind.exit_code(),
+            _ => DONE,
         }
     }
 
@@ -230,7 +251,8 @@ impl<'a> Conversation<'a> {
             _ if !self.live => None,
             EventKind::Message { alias, .. } => {
                 let alias = peer::line(alias);
-                Some(format!("- {alias} wrote; see `sremp chat {alias}`"))
+                let chat = word(&alias);
+                Some(format!("- {alias} wrote; see `sremp chat {chat}`"))
             }
             EventKind::Status { status, path, .. } if here => Some(format!(
                 "      {}{}",
@@ -298,14 +320,33 @@ impl<'a> Conversation<'a> {
 /// Reads standard input on a thread that lives as long as the process: a read cannot be called off.
 fn read_lines(tell: Sender<Happening>) {
     thread::spawn(move || {
-        for line in io::stdin().lock().lines() {
-            let Ok(line) = line else { break };
-            if tell.send(Happening::Line(line)).is_err() {
+        let mut input = io::stdin().lock();
+        while let Some(line) = next_line(&mut input) {
+            if tell.send(line).is_err() {
                 return;
             }
         }
         let _ = tell.send(Happening::End);
     });
+}
+
+/// The next line without its end. Bytes that are no text spoil their own line alone.
+fn next_line(input: &mut impl BufRead) -> Option<Happening> {
+    let mut line = Vec::new();
+    if input.read_until(b'\n', &mut line).ok()? == 0 {
+        return None;
+    }
+    if line.pop_if(|last| *last == b'\n').is_some() {
+        let _ = line.pop_if(|last| *last == b'\r');
+    }
+    Some(match String::from_utf8(line) {
+        Ok(line) => Happening::Line(line),
+        Err(error) => {
+            let message =
+                format!("a line of standard input is no text: {error}; send it again as UTF-8");
+            Happening::NoText(CommandError::new(ErrorKind::Usage, message))
+        }
+    })
 }
 
 /// Tells every event until it is over.
@@ -334,4 +375,25 @@ fn events(face: &Face, since: u64) -> Result<Vec<Event>, CommandError> {
         limit: 256,
         wait_ms: u64::try_from(SLICE.as_millis()).unwrap_or(u64::MAX),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_no_text_does_not_end_those_after_it() {
+        let mut input = &b"one\r\nb\xffad\n\nlast\r"[..];
+        let lines = std::iter::from_fn(|| next_line(&mut input));
+        let lines: Vec<_> = lines
+            .map(|happening| match happening {
+                Happening::Line(line) => line,
+                Happening::NoText(error) => error.message,
+                _ => "neither".to_owned(),
+            })
+            .collect();
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert!(lines[1].contains("standard input is no text"), "{lines:?}");
+        assert_eq!([&lines[0], &lines[2], &lines[3]], ["one", "", "last\r"]);
+    }
 }

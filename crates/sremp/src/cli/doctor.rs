@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use sremp_client::view::{CheckView, Command, DoctorView, Outcome};
+use sremp_client::view::{CheckView, Command, CommandError, DoctorView, Outcome};
 
 use super::{DONE, Ending, context::Context, peer};
 use crate::ask::Ask as _;
@@ -27,14 +27,34 @@ pub(crate) struct Args {}
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Ending {
-        let found: DoctorView =
-            context.online(false, |client| Ok(client.face.ask(&Command::Doctor)?))?;
+        let (found, deaf): (DoctorView, _) =
+            context.online_although_deaf(|client| Ok(client.face.ask(&Command::Doctor)?))?;
         let mut checks = context.home.examine();
         checks.extend(found.checks);
+        if let Some(why) = deaf {
+            put_in(&mut checks, cannot_listen(&why));
+        }
         let found = DoctorView { checks };
         context.out.one(&found, |to| show(to, &found))?;
         let ill = found.checks.iter().any(|c| c.outcome == Outcome::Fail);
         Ok(if ill { ILL } else { DONE })
+    }
+}
+
+/// What is said of a listener that could not be opened. The advice of the error names an option of
+/// `up`: it is left off.
+fn cannot_listen(why: &CommandError) -> CheckView {
+    let words = why.message.split(';').next().unwrap_or_default();
+    CheckView::new("listening", Outcome::Fail, words).remedy(
+        "End the program that has the place, or choose another: `sremp config listen ADDR:PORT`.",
+    )
+}
+
+/// Puts a check in the place of the one of the same name, which knows less.
+fn put_in(checks: &mut Vec<CheckView>, check: CheckView) {
+    match checks.iter_mut().find(|other| other.check == check.check) {
+        Some(other) => *other = check,
+        None => checks.push(check),
     }
 }
 

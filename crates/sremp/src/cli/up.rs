@@ -95,6 +95,7 @@ impl Args {
             serve: true,
             state: context.state.clone(),
             allow_private_addresses: private_addresses_allowed(),
+            ..StartOptions::default()
         };
         let client = context.unlock.open(&context.home, |passphrase| {
             context.start(passphrase, &options)

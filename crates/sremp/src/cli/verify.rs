@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use sremp_client::{
     card,
+    shell::word,
     view::{Command, ErrorKind, VerifyView},
 };
 
@@ -18,7 +19,9 @@ const DIGITS: usize = 60;
 #[command(after_help = "\
 Examples:
   sremp verify ben                             show the number; read it to each other
-  sremp verify ben 24644 03752 14453 56130 95279 21617 50766 15029 48916 16064 44656 04635")]
+  sremp verify ben 24644 03752 14453 56130 95279 21617 50766 15029 48916 16064 44656 04635
+
+Spaces, hyphens and dots between the digits do not matter.")]
 pub(crate) struct Args {
     /// Alias, unique name, or at least 6 digits of the id
     contact: String,
@@ -29,15 +32,17 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The number without spaces, or the text of the other's code, if one was given.
+    /// The digits of the number, or the text of the other's code, if one was given.
     fn number(&self) -> Result<Option<String>, Failure> {
         if self.number.is_empty() {
             return Ok(None);
         }
-        let digits: String = self.number.concat().split_whitespace().collect();
-        if card::looks_like_one(&digits) {
-            return Ok(Some(digits));
+        let code: String = self.number.concat().split_whitespace().collect();
+        if card::looks_like_one(&code) {
+            return Ok(Some(code));
         }
+        // as people write it down
+        let digits = code.replace(['-', '.'], "");
         if digits.len() == DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit()) {
             return Ok(Some(digits));
         }
@@ -88,7 +93,11 @@ fn show(to: &mut dyn Write, view: &VerifyView) -> io::Result<()> {
                 to,
                 "Read it to each other over a call or side by side. If it is the same, enter"
             )?;
-            writeln!(to, "the digits you heard: sremp verify {alias} NUMBER")
+            writeln!(
+                to,
+                "the digits you heard: sremp verify {} NUMBER",
+                word(&alias)
+            )
         }
     }
 }

@@ -75,6 +75,20 @@ fn cards_that_are_no_good_are_refused_with_7() {
 }
 
 #[test]
+fn what_is_no_card_is_told_by_what_it_is() {
+    let ann = Home::of("Ann");
+    ann.run(&["add", ""]).refused(2, "nothing was given");
+    ann.run(&["add", "sremp-relay:1#AQGKiOPd"])
+        .refused(7, "the link of a relay");
+    // no point of the curve
+    let broken = format!("02{}", "0".repeat(62));
+    ann.run(&["add", &broken]).refused(8, "nobody's id");
+    ann.ok(&["config", "rendezvous", "--none"]);
+    ann.run(&["add", &Home::of("Ben").id()])
+        .refused(2, "no rendezvous server is set");
+}
+
+#[test]
 fn white_space_that_a_mail_program_put_into_a_card_does_no_harm() {
     let (ann, ben) = (Home::of("Ann"), Home::of("Ben"));
     let card = ben.card();
@@ -104,6 +118,16 @@ fn equal_numbers_verify_and_different_ones_do_not() {
     );
     assert_eq!(ann.objects(&["contacts"])[0]["trust"], "unknown");
     ann.run(&["verify", "ben", "12345"]).refused(2, "60 digits");
+
+    // As people write it down; that it is compared at all says that it has its 60 digits.
+    for mark in ["-", ".", " - "] {
+        let written = number.replace(' ', mark);
+        assert_eq!(
+            ann.run(&["verify", "ben", &wrong.replace(' ', mark)]).code,
+            1
+        );
+        assert_eq!(ben.json(&["verify", "ann", &written])["matches"], true);
+    }
 
     // As one argument or as twelve.
     let mut args = vec!["verify", "ben"];

@@ -152,6 +152,24 @@ fn a_chat_through_pipes_sends_lines_and_prints_what_comes() {
 }
 
 #[test]
+fn a_chat_from_a_pipe_goes_past_lines_that_cannot_be_sent_and_ends_with_the_code_of_the_first() {
+    let (ann, ben) = acquainted();
+    let _ben_up = ben.up();
+    let chat = |input: &[u8]| ann.run_with_input(&["chat", "ben"], input);
+    let no_text = chat(b"one\nb\xffad\ntwo\n");
+    assert_eq!(no_text.code, 2, "{no_text:?}");
+    assert!(
+        no_text.stderr.contains("standard input is no text"),
+        "{no_text:?}"
+    );
+    let long = [&[b'x'; 70_000][..], b"\nthree\n"].concat();
+    let too_long = chat(&long);
+    assert_eq!(too_long.code, 2, "{too_long:?}");
+    assert!(too_long.stderr.contains("58 KiB"), "{too_long:?}");
+    assert_eq!(ann.texts("ben", "sent"), ["one", "two", "three"]);
+}
+
+#[test]
 fn a_chat_that_runs_the_client_lets_other_verbs_use_it() {
     let (ann, ben) = acquainted();
     let _ben_up = ben.up();
@@ -185,6 +203,9 @@ fn a_stranger_is_heard_once_and_answered_by_hand() {
     assert_eq!(waiting.len(), 1);
     assert_eq!(waiting[0]["standing"], "request");
     assert_eq!(ben.objects(&["contacts"]).len(), 0);
+    // with the name that is shown, which nobody has chosen
+    let shown = text(&waiting[0], "alias");
+    assert_eq!(ben.json(&["verify", &shown])["alias"], *shown);
 
     let watcher = eve.start(&["recv", "--json", "--follow"]);
     let accepted = ben.json(&["add", &eve.id()[..8], "--as", "eve"]);

@@ -1,6 +1,6 @@
 //! `doctor` with real disks, sockets, relays.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::{net::TcpListener, os::unix::fs::PermissionsExt as _};
 
 use serde_json::Value;
 
@@ -70,4 +70,22 @@ fn doctor_tells_of_an_open_key_and_of_a_relay_that_is_gone() {
             .lines()
             .all(|line| line.chars().count() <= 80 || !line.contains("  "))
     );
+}
+
+#[test]
+fn doctor_tells_of_a_port_that_another_program_has_and_checks_the_rest() {
+    let home = Home::of("Ann");
+    let listen = home.json(&["config"])["listen"].clone();
+    let _other = TcpListener::bind(listen.as_str().unwrap()).unwrap();
+    let (code, found) = doctor(&home);
+    assert_eq!(code, 1, "{found}");
+    let listening = check(&found, "listening");
+    assert_eq!(listening["outcome"], "fail");
+    let (words, remedy) = (&listening["words"], &listening["remedy"]);
+    assert!(words.as_str().unwrap().contains("in use"), "{words}");
+    assert!(!words.as_str().unwrap().contains("--listen"), "{words}");
+    assert!(remedy.as_str().unwrap().contains("sremp config listen"));
+    assert_eq!(check(&found, "store")["outcome"], "ok");
+    let checks = found["checks"].as_array().unwrap().iter();
+    assert_eq!(checks.filter(|c| c["check"] == "listening").count(), 1);
 }

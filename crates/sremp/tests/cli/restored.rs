@@ -159,7 +159,7 @@ fn a_backup_needs_the_passphrase_of_its_home() {
     let made = with("right", &["backup", &file]);
     assert_eq!((made.code, made.stderr.as_str()), (0, ""), "{made:?}");
     std::fs::rename(ann.path(), ann.beside().join("lost")).unwrap();
-    with("wrong", &["restore", &file]).refused(4, "passphrase");
+    with("wrong", &["restore", &file]).refused(4, "does not open the backup");
     ann.run(&["restore", &file]).refused(4, "passphrase");
     assert!(!ann.path().exists());
     assert_eq!(with("right", &["restore", &file]).code, 0);
@@ -179,9 +179,11 @@ fn a_file_that_is_no_whole_backup_restores_nothing() {
 
     let whole = std::fs::read(&file).unwrap();
     let mut cases = vec![
-        (Vec::new(), 2, "is no backup"),
+        (b"letter to Ben".to_vec(), 2, "is no backup"),
         (b"SREMP backup 02\n".repeat(100), 2, "is no backup"),
-        (whole[..15].to_vec(), 2, "is no backup"),
+        (Vec::new(), 5, "cut off or damaged"),
+        (whole[..1].to_vec(), 5, "cut off or damaged"),
+        (whole[..15].to_vec(), 5, "cut off or damaged"),
         (whole[..16].to_vec(), 5, "cut off or damaged"),
         (whole[..30].to_vec(), 5, "cut off or damaged"),
         ([&whole[..16], &[0xff; 4]].concat(), 5, "cut off or damaged"),
@@ -192,7 +194,8 @@ fn a_file_that_is_no_whole_backup_restores_nothing() {
             "cut off or damaged",
         ),
     ];
-    for place in [5_000, whole.len() / 2, whole.len() - 100] {
+    // the key file is text: what does not fit into it is damage of the backup, not of a home
+    for place in [20, 40, 100, 5_000, whole.len() / 2, whole.len() - 100] {
         let mut flipped = whole.clone();
         flipped[place] ^= 1;
         cases.push((flipped, 5, "cut off or damaged"));
@@ -203,7 +206,41 @@ fn a_file_that_is_no_whole_backup_restores_nothing() {
         assert!(!ann.path().exists());
     }
     ann.run(&["restore", "/no/such/file"])
-        .refused(2, "is no backup");
+        .refused(2, "there is no file /no/such/file");
     std::fs::write(&file, whole).unwrap();
     ann.ok(&["restore", &file]);
+}
+
+#[test]
+fn a_backup_is_not_written_into_the_home_under_whatever_name() {
+    let ann = Home::of("Ann");
+    let link = ann.beside().join("link");
+    std::os::unix::fs::symlink(ann.path(), &link).unwrap();
+    for place in [ann.path().join("mailbox.db"), link.join("mine")] {
+        for verb in ["backup", "move"] {
+            ann.run(&[verb, place.to_str().unwrap()])
+                .refused(2, "outside of the home");
+            assert!(!place.exists());
+        }
+    }
+    ann.ok(&["id"]);
+}
+
+#[test]
+fn a_backup_whose_name_is_too_long_is_refused_as_that() {
+    let ann = Home::of("Ann");
+    let file = ann.beside().join("b".repeat(252));
+    ann.run(&["backup", file.to_str().unwrap()])
+        .refused(2, "at most 250 bytes");
+}
+
+#[test]
+fn nothing_is_restored_in_the_place_of_a_file() {
+    let ann = Home::of("Ann");
+    let (file, place) = (ann.backup_file(), ann.file("place", "mine"));
+    ann.ok(&["backup", &file]);
+    let home = place.to_str().unwrap();
+    ann.run(&["restore", &file, "--home", home])
+        .refused(5, "is a file and not a directory");
+    assert_eq!(std::fs::read(&place).unwrap(), b"mine");
 }

@@ -190,3 +190,10 @@ fn a_client_that_is_stopped_is_named_by_every_verb_and_goes_on_where_it_was() {
     // it was asked to end
     assert_eq!(up.end(), (0, String::new()));
 }
+
+#[test]
+fn there_is_nothing_to_stop_where_there_is_no_home() {
+    let none = Home::none();
+    none.run(&["up", "--stop"]).refused(5, "sremp init");
+    assert_eq!(Home::of("Ann").json(&["up", "--stop"])["stopped"], false);
+}

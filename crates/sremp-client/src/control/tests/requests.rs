@@ -136,6 +136,17 @@ fn faults_are_told_apart_and_the_connection_goes_on() {
 }
 
 #[test]
+fn a_method_without_parameters_says_so_of_every_parameter() {
+    let stage = Stage::set();
+    let mut face = stage.face();
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"id","params":{"x":1}}"#;
+    let answer = face.ask(request);
+    assert_eq!(refusal(&answer), (-32_602, &json!(1)));
+    let told = "id takes no parameters; leave params out";
+    assert_eq!(answer["error"]["message"], told);
+}
+
+#[test]
 fn what_a_command_leaves_open_may_be_left_out_with_params_or_without() {
     let stage = Stage::set();
     let mut face = stage.face();

@@ -27,8 +27,9 @@ impl Engine {
         }
         for name in off.iter().filter(|_| !relay) {
             let words = "direct connections are off, and you have no relay: no way leads to you";
+            let word = crate::shell::word(name);
             let remedy = format!(
-                "Set a relay: `sremp config relays LINK`; or `sremp direct {name} default`."
+                "Set a relay: `sremp config relays LINK`; or `sremp direct {word} default`."
             );
             let check = CheckView::new("paths", Outcome::Warn, words).of(name);
             checks.push(check.remedy(remedy));

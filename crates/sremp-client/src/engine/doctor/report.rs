@@ -5,7 +5,7 @@ use std::time::Duration;
 use sremp_core::{constants::CLOCK_SKEW, rendezvous::address::may_be_public};
 
 use super::{
-    super::{Engine, Step, waiting::about},
+    super::{Engine, Step, forks::NEWER_ELSEWHERE, waiting::about},
     Examination, StoreMeasure, Trip,
 };
 use crate::{
@@ -269,9 +269,10 @@ impl Engine {
             let name = contact.name();
             if contact.is_held() {
                 let words = "two different identities carry this key and version; nothing is sent";
+                let word = crate::shell::word(&name);
                 let remedy = format!(
-                    "Ask {name} by another way whether both are theirs, then `sremp trust {name}` to \
-                     go on, or `sremp reject {name}`."
+                    "Ask {name} by another way whether both are theirs, then `sremp trust {word}` to \
+                     go on, or `sremp reject {word}`."
                 );
                 let check = CheckView::new("contact", Outcome::Warn, words).of(name);
                 checks.push(check.remedy(remedy));
@@ -288,6 +289,10 @@ impl Engine {
         for warning in self.relay_warnings(step.now) {
             let check = CheckView::new("identity", Outcome::Fail, warning);
             checks.push(check.remedy("End the other client that runs with this identity."));
+        }
+        if let Some(words) = self.newer_elsewhere(step)? {
+            let check = CheckView::new("identity", Outcome::Fail, words);
+            checks.push(check.remedy(NEWER_ELSEWHERE));
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Prekeys: put by their owner, a one-time one given to one asker and never again (D3.2, D6.3).
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension as _};
 use sremp_core::{
     error::ErrorCode,
@@ -37,7 +39,13 @@ impl Batch<'_> {
                 .map_err(vendor)?;
         }
         let had = self.prekey_counts(mailbox.id)?;
-        if had.one_time as usize + one_time.len() > MAX_ONE_TIME_PREKEYS as usize {
+        let mut new = BTreeSet::new();
+        for bytes in one_time {
+            if !self.has_one_time(mailbox.id, bytes)? {
+                new.insert(bytes);
+            }
+        }
+        if had.one_time as usize + new.len() > MAX_ONE_TIME_PREKEYS as usize {
             return Ok(Outcome::Refused(ErrorCode::Quota));
         }
         if let Some(bytes) = bundle {
@@ -45,7 +53,7 @@ impl Batch<'_> {
                 .and_then(|mut s| s.execute((mailbox.id, bytes)))
                 .map_err(vendor)?;
         }
-        for bytes in one_time {
+        for bytes in one_time.iter().filter(|bytes| new.remove(*bytes)) {
             tx.prepare_cached("INSERT INTO one_time (mailbox, bytes) VALUES (?1, ?2)")
                 .and_then(|mut s| s.execute((mailbox.id, bytes)))
                 .map_err(vendor)?;
@@ -140,6 +148,14 @@ impl Batch<'_> {
             .and_then(|mut s| s.execute((mailbox, name, now)))
             .map_err(vendor)
             .map(drop)
+    }
+
+    /// Whether this one is there already: put twice, it would be given to two.
+    fn has_one_time(&self, mailbox: PartyId, bytes: &[u8]) -> Result<bool, StoreError> {
+        self.tx
+            .prepare_cached("SELECT 1 FROM one_time WHERE mailbox = ?1 AND bytes = ?2")
+            .and_then(|mut s| s.exists((mailbox, bytes)))
+            .map_err(vendor)
     }
 
     fn take_one(&self, mailbox: PartyId) -> Result<Option<Vec<u8>>, StoreError> {

@@ -149,11 +149,17 @@ impl Mailbox {
         {
             self.one_time.clear();
         }
-        if self.one_time.len() + one_time.len() > MAX_ONE_TIME_PREKEYS as usize {
+        let mut new = Vec::new();
+        for bytes in one_time {
+            if !self.one_time.contains(&bytes) && !new.contains(&bytes) {
+                new.push(bytes);
+            }
+        }
+        if self.one_time.len() + new.len() > MAX_ONE_TIME_PREKEYS as usize {
             return Err(ErrorCode::Quota);
         }
         self.bundle = bundle.or(self.bundle.take());
-        self.one_time.extend(one_time);
+        self.one_time.extend(new);
         Ok(Outcome::Prekeys(self.counts()))
     }
 

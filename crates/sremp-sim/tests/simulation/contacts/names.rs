@@ -7,7 +7,7 @@ use sremp_core::{
 };
 use sremp_sim::{
     Alone, Scripted,
-    commands::{add, trust},
+    commands::{add, send, trust},
 };
 
 use super::{asked, refuses};
@@ -154,4 +154,40 @@ fn a_declined_stranger_under_a_contacts_name_is_taken_back_as_the_refusal_says()
         assert_eq!((added.alias.as_str(), added.trust), ("pam", Trust::Unknown));
         ben.command(trust("pam", Trust::Trusted)).unwrap();
     }
+}
+
+#[test]
+fn a_name_of_the_digits_of_a_contacts_id_leads_nobody_to_somebody_else() {
+    let mut ben = Alone::new("ben");
+    let ann = Scripted::known_to(&mut ben, "ann");
+    let id = ann.identity.id().to_string();
+    for digits in [&id[..6], &id[..8], &id[..20]] {
+        let posing = ben.somebody(digits);
+        refuses(
+            ben.command(add(&card_of(&posing), None)),
+            "looks like the id of your contact",
+        );
+        // at the user's word the name means both, and the digits that are told mean one
+        let despite = Command::Add {
+            who: card_of(&posing),
+            alias: Some(digits.to_owned()),
+            despite_confusable: true,
+        };
+        ben.command(despite).unwrap();
+        let error = ben.command(send(digits, "for ann")).unwrap_err();
+        assert!(error.message.contains("2 contacts"), "{error}");
+        let [first, second] = [&id, &posing.id().to_string()].map(|id| id[..16].to_owned());
+        assert!(error.message.contains(&first) && error.message.contains(&second));
+        ben.command(send(&posing.id().to_string(), "for who poses"))
+            .unwrap();
+        if digits.len() < 16 {
+            ben.command(send(&first, "for ann")).unwrap();
+        }
+    }
+    asked(&mut ben, &id[..9]);
+    let warnings = &ben.requests()[0].warnings;
+    assert!(
+        warnings[0].contains("the id of your contact"),
+        "{warnings:?}"
+    );
 }

@@ -1,12 +1,18 @@
 //! Identities that were replaced and are shown again.
 
-use sremp_client::view::{EventKind, Trust};
+use sremp_client::{
+    engine::Input,
+    view::{Command, EventKind, Reply, Trust},
+};
 use sremp_core::{
-    channel::Admission,
+    channel::{Admission, PeerClose, Service},
+    error::ErrorCode,
+    id::ContactId,
     session::content::{Body, ProfileUpdate},
 };
+use sremp_net::CloseReason;
 use sremp_sim::{
-    Alone,
+    Alone, Scripted,
     commands::{send, trust},
 };
 
@@ -105,4 +111,49 @@ fn nothing_is_told_of_the_older_identities_of_people_who_are_no_contacts() {
         assert_eq!(told_of_rollbacks(&mut f.ann, "ben"), [0; 2]);
         assert_eq!(f.ann.refused("STALE_IDENTITY"), 1);
     }
+}
+
+#[test]
+fn an_old_copy_of_a_home_is_told_that_contacts_know_a_newer_one() {
+    let (mut ben, link) = {
+        let mut ben = Alone::new("ben");
+        let (_, link) = Scripted::connected_to(&mut ben, "ann");
+        (ben, link)
+    };
+    let ann = ben.contacts()[0].id.parse::<ContactId>().unwrap();
+    ben.cut(link);
+    let told = |ben: &mut Alone| {
+        let warnings = ben.status().warnings.into_iter();
+        warnings
+            .filter(|w| w.contains("ann will not talk to this home"))
+            .count()
+    };
+    let refuse = |ben: &mut Alone, code: ErrorCode| {
+        let link = ben.new_link();
+        ben.give(Input::Closed {
+            link,
+            service: Service::P2p,
+            dialled: Some(ann),
+            reason: CloseReason::Peer(PeerClose {
+                code: code.to_u16(),
+                text: String::new(),
+            }),
+        });
+    };
+    // whoever was not proved to be she says nothing
+    refuse(&mut ben, ErrorCode::StaleIdentity);
+    assert_eq!(told(&mut ben), 0);
+    ben.command(send("ann", "hello")).unwrap();
+    ben.pass(2 * MINUTE);
+    refuse(&mut ben, ErrorCode::Busy);
+    assert_eq!(told(&mut ben), 0);
+    refuse(&mut ben, ErrorCode::StaleIdentity);
+    assert_eq!(told(&mut ben), 1);
+    let done = ben.command(Command::Doctor);
+    let Ok(Reply::Doctor(view)) = done else {
+        panic!("{done:?}");
+    };
+    let check = view.checks.iter().find(|check| check.check == "identity");
+    let remedy = check.and_then(|check| check.remedy.as_deref());
+    assert!(remedy.unwrap().contains("the newer home"), "{remedy:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sremp_client::view::{ErrorKind, EventKind, MessageKind, Status};
+use sremp_client::view::{Command, ErrorKind, EventKind, MessageKind, Status};
 use sremp_core::session::content::Body;
 use sremp_sim::{Faults, World};
 
@@ -280,6 +280,33 @@ fn many_that_are_due_are_shown_no_more_and_erased_little_by_little() {
     );
     world.run(10 * SECOND);
     assert_eq!(left(&mut world), 0);
+}
+
+#[test]
+fn why_tells_of_what_is_erased_here_until_it_has_arrived() {
+    let mut world = ann_and_ben(1);
+    world.set_reachable(1, false);
+    world.command(0, timer("ben", 60));
+    for text in ["soon over", "not for me"] {
+        say(&mut world, 0, "ben", text);
+    }
+    let lines = world.history(0, "ben").into_iter();
+    let written = lines.filter(|line| line.kind == MessageKind::Sent);
+    let ids: Vec<_> = written.map(|line| line.msg_id).collect();
+    let msg_id = ids[1].clone();
+    world.command(0, Command::Erase { msg_id });
+    world.run(2 * MINUTE);
+    assert!(world.found(0, "over").is_empty());
+    for id in &ids {
+        assert_eq!(world.why(0, id).status, Some(Status::Queued));
+        assert!(world.why(0, id).waits_for.is_some());
+    }
+    world.set_reachable(1, true);
+    world.run(HOUR);
+    assert_eq!(world.received(1, "ann"), ["soon over", "not for me"]);
+    let msg_id = ids[0].clone();
+    let gone = world.try_command(0, Command::Why { msg_id });
+    assert!(gone.is_err(), "{gone:?}");
 }
 
 #[test]
