@@ -235,9 +235,10 @@ impl Engine {
         claim: &ReceiptClaim,
         signature: Vec<u8>,
     ) -> Result<(), StoreError> {
-        // by the relay's own clock: the one here may be wrong
+        // by the relay's own clock: the one here may be wrong, and what is known of the relay's is late by
+        // the way of its word
         let relay = self.relays.known.get(key);
-        let there = relay.map(|relay| relay.time_there(step.now));
+        let there = relay.map(|relay| relay.time_there(step.now).max(claim.stored_at));
         if there.is_some_and(|now| claim.expires_at <= now) {
             // it promises nothing
             let code = ErrorCode::BadProof;
