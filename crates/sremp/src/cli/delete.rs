@@ -14,8 +14,9 @@ Examples:
   sremp delete 5f0c2a7e --wait device
   sremp delete 5f0c2a7e --here             also a message of the contact's; only you lose it
 
-A message that is taken back loses its text on both sides; its place stays. A contact whose client
-does not know of this, or who has copied the text, keeps it.")]
+A message that is taken back loses its text on both sides; its place stays. One that still waits is
+delivered first and taken back then: who looks on may see it. A contact whose client does not know
+of this, or who has copied the text, keeps it.")]
 pub(crate) struct Args {
     /// The message's id, or at least 6 of its first digits
     #[arg(value_name = "MSG_ID")]
