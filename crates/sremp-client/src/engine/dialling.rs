@@ -102,11 +102,14 @@ pub(super) struct Dialling {
 }
 
 impl Dialling {
-    /// Contacts whose own identity was proved, and who said that they know a newer one of this home.
+    /// Contacts whose noise key was proved, and who say that they know a newer identity of this home.
     pub(super) fn who_know_newer(&self) -> impl Iterator<Item = &ContactId> {
         let stale = ErrorCode::StaleIdentity.to_u16();
         let says = move |attempt: &Attempt| match &attempt.failure {
-            Some(CloseReason::Peer(close)) => attempt.pinned && close.code == stale,
+            // while another dial is under way, `pinned` is of that one
+            Some(CloseReason::Peer(close)) => {
+                attempt.pinned && !attempt.in_progress && close.code == stale
+            }
             _ => false,
         };
         let attempts = self.attempts.iter();

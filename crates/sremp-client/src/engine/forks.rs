@@ -37,28 +37,36 @@ fn older(name: &str) -> String {
     )
 }
 
-/// What to do where contacts know a newer identity of one's own.
-pub(super) const NEWER_ELSEWHERE: &str = "Go on with the newer home and end this one. If that one is lost, make this one \
-     the newest: `sremp backup FILE`, then `sremp --home ANOTHER restore FILE`.";
+/// What to do where contacts say that they know a newer identity of one's own.
+pub(super) const NEWER_ELSEWHERE: &str = "If you restored or moved your home, go on with the newer one and end this one; if that is lost, make \
+     this one the newest: `sremp backup FILE`, then `sremp --home ANOTHER restore FILE`. If you know of \
+     none, ask them by another way first: somebody may hold your keys, or it may not be true.";
+
+/// That contacts of these names know a newer identity of one's own; `None` without any.
+pub(super) fn newer_elsewhere(names: &[String]) -> Option<String> {
+    let says = match names {
+        [] => return None,
+        [_] => "says that it knows",
+        _ => "say that they know",
+    };
+    let names = names.join(", ");
+    Some(format!(
+        "{names} {says} a newer home of your identity, and will not talk to this one, as to an old copy"
+    ))
+}
 
 impl Engine {
-    /// That contacts refuse this home because they know a newer one of the same identity.
-    pub(super) fn newer_elsewhere(
+    /// Contacts who refuse this home and say that they know a newer identity of its owner, by name.
+    pub(super) fn who_know_newer(
         &self,
         step: &mut Step<'_, '_>,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Vec<String>, StoreError> {
         let mut names = Vec::new();
         for key in self.dialling.who_know_newer() {
             names.extend(step.tx.contact_by_key(key)?.map(|record| record.name()));
         }
         names.sort_unstable();
-        Ok((!names.is_empty()).then(|| {
-            format!(
-                "{} will not talk to this home: a newer home of your identity was seen, restored or \
-                 moved elsewhere, and this one is an old copy",
-                names.join(", ")
-            )
-        }))
+        Ok(names)
     }
 
     /// An identity was shown that is older than version `seen`.

@@ -81,11 +81,11 @@ impl Engine {
         let has_prefix = |n: &ContactName| is_prefix && n.key.to_string().starts_with(&digits);
         let has_alias = |n: &ContactName| n.alias.as_deref() == Some(who);
         let is_alias = names.iter().any(has_alias);
-        // What the user chose comes first, unless it is also how the id of another contact begins. A name
+        // What the user chose comes first, unless it is also how the id of somebody else begins. A name
         // that somebody gave himself never comes before an id: he could choose the digits of another's.
         // A stranger's name counts last.
         let tests: [&dyn Fn(&ContactName) -> bool; 3] = [
-            &|n| has_alias(n) || (is_alias && accepted(n) && has_prefix(n)),
+            &|n| has_alias(n) || (is_alias && has_prefix(n)),
             &|n| has_prefix(n) || n.shown() == who || (accepted(n) && called(n)),
             &called,
         ];

@@ -183,7 +183,7 @@ fn lost(
 }
 
 /// Messages again, each behind the timer that it was written under: the contact's holds for what comes
-/// after it. In the end the one that holds now, unless it waits to be told anyway.
+/// after it. In the end the one that holds now, unless that waits to be told anyway.
 fn with_timers(
     step: &mut Step<'_, '_>,
     row: ContactRow,
@@ -197,11 +197,14 @@ fn with_timers(
         .into_iter()
         .map(|line| (timer_of(&line), again(line)))
         .collect();
-    again.extend(waiting.first.map(|seconds| (seconds, None)));
-    // each is later than the one before it: the last as it was set, or before the next that waits
-    let (end, mut later) = match waiting.timer {
-        Some(next) => (next, 1),
-        None => {
+    // each is later than the one before it: the last as it was set, or before the first that waits
+    let (end, mut later) = match waiting.timers {
+        Some((next, last)) if last >= now.sent => {
+            again.extend(waiting.first.map(|seconds| (seconds, None)));
+            (next, 1)
+        }
+        // one of the contact's own may hold, later than all that wait
+        _ => {
             again.push((now.seconds, None));
             (now.sent, 0)
         }
@@ -232,8 +235,8 @@ fn timer_of(line: &MessageRecord) -> u32 {
 struct Waiting {
     /// The timer of the first message that waits, if no other timer is told before it.
     first: Option<u32>,
-    /// When the first timer that waits to be told was set.
-    timer: Option<UnixMillis>,
+    /// When the first and the last timer that wait to be told were set.
+    timers: Option<(UnixMillis, UnixMillis)>,
 }
 
 impl Waiting {
@@ -250,16 +253,19 @@ impl Waiting {
                 let Ok(content) = Content::decode_exact(&item.content) else {
                     continue;
                 };
-                match content.body {
+                let is_message = match content.body {
                     Body::Timer { .. } => {
-                        found.timer = Some(content.sent);
-                        return Ok(found);
+                        let first = found.timers.map_or(content.sent, |(first, _)| first);
+                        found.timers = Some((first, content.sent));
+                        continue;
                     }
-                    Body::Text(_) | Body::Reply { .. } if found.first.is_none() => {
-                        let line = step.tx.message(Some(row), &item.msg_id)?;
-                        found.first = Some(line.as_ref().map_or(0, timer_of));
-                    }
-                    _ => {}
+                    Body::ContactRequest(request) => !request.text.is_empty(),
+                    Body::Text(_) | Body::Reply { .. } => true,
+                    _ => false,
+                };
+                if is_message && found.first.is_none() && found.timers.is_none() {
+                    let seconds = step.tx.seconds_of_waiting(row, &item.msg_id)?;
+                    found.first = Some(seconds.unwrap_or(0));
                 }
             }
         }

@@ -2,7 +2,9 @@
 
 use sremp_core::{id::MsgId, route::Choice, text};
 
-use super::{Engine, Step, disappearing::is_over, naming::likeness, peers::Peer};
+use super::{
+    Engine, Step, disappearing::is_over, forks::newer_elsewhere, naming::likeness, peers::Peer,
+};
 use crate::{
     clock::Rfc3339,
     store::{ContactName, ContactRow, Fork, MessageRecord, StoreError},
@@ -184,7 +186,7 @@ impl Engine {
         let inside = inside.filter_map(|key| names.iter().find(|n| n.key == *key));
         let mut warnings = self.relay_warnings(step.now);
         warnings.extend(inside.map(|name| inside_a_network(&name.shown())));
-        warnings.extend(self.newer_elsewhere(step)?);
+        warnings.extend(newer_elsewhere(&self.who_know_newer(step)?));
         warnings.extend(self.mapping_warning());
         warnings.extend(self.keeping_warning());
         warnings.extend(self.screen_state().map(|(_, words)| words));

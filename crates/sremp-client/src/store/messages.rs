@@ -319,13 +319,18 @@ impl Tx<'_> {
             columns!(),
             " FROM ",
             lines!(),
-            " JOIN outbox ON outbox.contact = m.contact AND outbox.msg_id = m.msg_id
-              WHERE m.msg_id BETWEEN ?1 AND ?2 AND m.erased = 1 AND m.kind = ?3
-              ORDER BY m.msg_id, m.contact LIMIT ?4"
+            " WHERE m.msg_id BETWEEN ?1 AND ?2 AND m.erased = 1 AND m.kind = ?3
+                AND m.status IN (?4, ?5)
+              ORDER BY m.msg_id, m.contact LIMIT ?6"
         );
         let kind = MessageKind::Sent.code();
-        let params = params![lowest.as_bytes(), highest.as_bytes(), kind, limit];
-        self.list(sql, params, read)
+        let (queued, kept) = (Status::Queued.code(), Status::AtRelay.code());
+        let (lowest, highest) = (lowest.as_bytes(), highest.as_bytes());
+        self.list(
+            sql,
+            params![lowest, highest, kind, queued, kept, limit],
+            read,
+        )
     }
 
     /// The latest `limit` lines of a conversation before a place, oldest first.
@@ -381,14 +386,23 @@ impl Tx<'_> {
     /// [`StoreError`] if it cannot be written.
     pub fn erase_message(&mut self, id: i64) -> Result<bool> {
         self.index()?;
+        let sent = MessageKind::Sent.code();
+        let (queued, kept) = (Status::Queued.code(), Status::AtRelay.code());
         for sql in [
             "DELETE FROM reaction WHERE message = ?1",
             "DELETE FROM message_reply WHERE message = ?1",
             "DELETE FROM message_change WHERE message = ?1",
-            "DELETE FROM message_expiry WHERE message = ?1",
         ] {
             self.execute(sql, [id])?;
         }
+        // what waits comes to its reader under the timer that it was written under (3.10)
+        self.execute(
+            "UPDATE message_expiry SET at = NULL WHERE message = ?1",
+            [id],
+        )?;
+        let sql = "DELETE FROM message_expiry WHERE message = ?1 AND NOT EXISTS
+                     (SELECT 1 FROM message WHERE id = ?1 AND kind = ?2 AND status IN (?3, ?4))";
+        self.execute(sql, params![id, sent, queued, kept])?;
         let sql = concat!(
             "UPDATE message SET erased = 1, text = ",
             blank!(),

@@ -1,12 +1,13 @@
 //! Messages that disappear: the timer of each conversation, and when each message goes.
 
 use rusqlite::params;
-use sremp_core::time::UnixMillis;
+use sremp_core::{id::MsgId, time::UnixMillis};
 
 use super::{
     ContactRow, StoreError, Tx,
-    column::{Cells as _, saturating, time},
+    column::{Cells as _, Code as _, saturating, time},
 };
+use crate::view::MessageKind;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -103,6 +104,23 @@ impl Tx<'_> {
         let sql = "UPDATE message_expiry SET at = ?2 WHERE message = ?1 AND at IS NULL";
         self.execute(sql, params![message, time(at)])?;
         Ok(())
+    }
+
+    /// After how many seconds a message of one's own that waits for its contact was to disappear, also
+    /// if it has here; `None`: it was to stay.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn seconds_of_waiting(
+        &mut self,
+        contact: ContactRow,
+        msg_id: &MsgId,
+    ) -> Result<Option<u32>> {
+        let sql = "SELECT x.seconds FROM message m JOIN message_expiry x ON x.message = m.id
+                   WHERE m.msg_id = ?1 AND m.contact = ?2 AND m.kind = ?3";
+        let kind = MessageKind::Sent.code();
+        let params = params![msg_id.as_bytes(), contact.0, kind];
+        self.get(sql, params, |row| row.small(0))
     }
 
     /// When the next message is to go.

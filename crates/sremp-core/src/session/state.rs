@@ -198,7 +198,7 @@ fn read_receiving(r: &mut Reader<'_>) -> Result<ReceivingChain, BadState> {
         _ => return Err(BadState),
     };
     let ck = match open {
-        true => Some(ChainKey::new(Zeroizing::new(*r.array()?))),
+        true => Some(Box::new(ChainKey::new(Zeroizing::new(*r.array()?)))),
         false => None,
     };
     Ok(ReceivingChain {

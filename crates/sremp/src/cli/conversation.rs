@@ -38,7 +38,7 @@ const HELP: &str = "Type a line and press Enter to send it; /quit or Ctrl-D leav
 pub(crate) enum Happening {
     /// A line was typed.
     Line(String),
-    /// A line came that is no text.
+    /// A line came that is no text, or the input cannot be read.
     NoText(CommandError),
     /// No more lines will be typed.
     End,
@@ -321,9 +321,14 @@ impl<'a> Conversation<'a> {
 fn read_lines(tell: Sender<Happening>) {
     thread::spawn(move || {
         let mut input = io::stdin().lock();
-        while let Some(line) = next_line(&mut input) {
-            if tell.send(line).is_err() {
-                return;
+        loop {
+            let (happening, goes_on) = match next_line(&mut input) {
+                Ok(Some(line)) => (line, true),
+                Ok(None) => break,
+                Err(error) => (unread(&error), false),
+            };
+            if tell.send(happening).is_err() || !goes_on {
+                break;
             }
         }
         let _ = tell.send(Happening::End);
@@ -331,22 +336,27 @@ fn read_lines(tell: Sender<Happening>) {
 }
 
 /// The next line without its end. Bytes that are no text spoil their own line alone.
-fn next_line(input: &mut impl BufRead) -> Option<Happening> {
+fn next_line(input: &mut impl BufRead) -> io::Result<Option<Happening>> {
     let mut line = Vec::new();
-    if input.read_until(b'\n', &mut line).ok()? == 0 {
-        return None;
+    if input.read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
     }
     if line.pop_if(|last| *last == b'\n').is_some() {
         let _ = line.pop_if(|last| *last == b'\r');
     }
-    Some(match String::from_utf8(line) {
+    Ok(Some(match String::from_utf8(line) {
         Ok(line) => Happening::Line(line),
         Err(error) => {
             let message =
                 format!("a line of standard input is no text: {error}; send it again as UTF-8");
             Happening::NoText(CommandError::new(ErrorKind::Usage, message))
         }
-    })
+    }))
+}
+
+fn unread(error: &io::Error) -> Happening {
+    let message = format!("standard input cannot be read: {error}; give a file or a pipe");
+    Happening::NoText(CommandError::new(ErrorKind::Usage, message))
 }
 
 /// Tells every event until it is over.
@@ -384,7 +394,7 @@ mod tests {
     #[test]
     fn a_line_that_is_no_text_does_not_end_those_after_it() {
         let mut input = &b"one\r\nb\xffad\n\nlast\r"[..];
-        let lines = std::iter::from_fn(|| next_line(&mut input));
+        let lines = std::iter::from_fn(|| next_line(&mut input).unwrap());
         let lines: Vec<_> = lines
             .map(|happening| match happening {
                 Happening::Line(line) => line,

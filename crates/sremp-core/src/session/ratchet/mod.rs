@@ -63,8 +63,9 @@ pub(in crate::session) struct ReceivingChain {
     pub(in crate::session) epoch: u32,
     /// Number of the next message; the number of all messages once the chain is closed.
     pub(in crate::session) n: u32,
-    /// `None` when a newer chain has closed this one: only its skipped keys are left.
-    pub(in crate::session) ck: Option<ChainKey>,
+    /// `None` when a newer chain has closed this one: only its skipped keys are left. Boxed: a chain that
+    /// moves within its list leaves no copy of it behind.
+    pub(in crate::session) ck: Option<Box<ChainKey>>,
     /// Skipped keys of it were deleted unused: a message without a key may never have been read.
     pub(in crate::session) lossy: bool,
 }

@@ -92,7 +92,7 @@ impl Session {
         let content = self.open(&key, message)?;
 
         if let Some(chain) = self.receiving.get_mut(index) {
-            chain.ck = Some(next);
+            chain.ck = Some(Box::new(next));
             chain.n = next_n;
         }
         self.keep_skipped(epoch, first, skipped, now);
@@ -164,7 +164,7 @@ impl Session {
             key_sig: message.key_sig,
             epoch,
             n: next_n,
-            ck: Some(next),
+            ck: Some(Box::new(next)),
             lossy: false,
         });
         self.pn = self.sending.take().map_or(0, |chain| chain.n);

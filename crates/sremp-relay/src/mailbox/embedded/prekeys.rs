@@ -39,10 +39,11 @@ impl Batch<'_> {
                 .map_err(vendor)?;
         }
         let had = self.prekey_counts(mailbox.id)?;
-        let mut new = BTreeSet::new();
-        for bytes in one_time {
-            if !self.has_one_time(mailbox.id, bytes)? {
-                new.insert(bytes);
+        // put twice, one would be given to two
+        let mut new: BTreeSet<&[u8]> = one_time.iter().map(Vec::as_slice).collect();
+        if !new.is_empty() {
+            for bytes in self.one_time(mailbox.id)? {
+                new.remove(bytes.as_slice());
             }
         }
         if had.one_time as usize + new.len() > MAX_ONE_TIME_PREKEYS as usize {
@@ -53,7 +54,7 @@ impl Batch<'_> {
                 .and_then(|mut s| s.execute((mailbox.id, bytes)))
                 .map_err(vendor)?;
         }
-        for bytes in one_time.iter().filter(|bytes| new.remove(*bytes)) {
+        for bytes in one_time.iter().filter(|bytes| new.remove(bytes.as_slice())) {
             tx.prepare_cached("INSERT INTO one_time (mailbox, bytes) VALUES (?1, ?2)")
                 .and_then(|mut s| s.execute((mailbox.id, bytes)))
                 .map_err(vendor)?;
@@ -150,11 +151,10 @@ impl Batch<'_> {
             .map(drop)
     }
 
-    /// Whether this one is there already: put twice, it would be given to two.
-    fn has_one_time(&self, mailbox: PartyId, bytes: &[u8]) -> Result<bool, StoreError> {
+    fn one_time(&self, mailbox: PartyId) -> Result<Vec<Vec<u8>>, StoreError> {
         self.tx
-            .prepare_cached("SELECT 1 FROM one_time WHERE mailbox = ?1 AND bytes = ?2")
-            .and_then(|mut s| s.exists((mailbox, bytes)))
+            .prepare_cached("SELECT bytes FROM one_time WHERE mailbox = ?1")
+            .and_then(|mut s| s.query_map([mailbox], |row| row.get(0))?.collect())
             .map_err(vendor)
     }
 

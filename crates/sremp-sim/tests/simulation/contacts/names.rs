@@ -10,7 +10,7 @@ use sremp_sim::{
     commands::{add, send, trust},
 };
 
-use super::{asked, refuses};
+use super::{ask, asked, refuses};
 use crate::seeds;
 
 #[test]
@@ -190,4 +190,28 @@ fn a_name_of_the_digits_of_a_contacts_id_leads_nobody_to_somebody_else() {
         warnings[0].contains("the id of your contact"),
         "{warnings:?}"
     );
+}
+
+#[test]
+fn a_contact_of_the_digits_of_a_strangers_id_is_not_taken_for_the_stranger() {
+    let mut ben = Alone::new("ben");
+    let mut vic = Scripted::unknown_to(&mut ben, "vic");
+    let id = vic.identity.id().to_string();
+    // whoever poses knows the id before its owner asks
+    Scripted::known_to(&mut ben, &id[..8]);
+    let link = ben.connect(vic.identity.identity());
+    ask(&mut ben, &mut vic, link);
+    for decide in [
+        add(&id[..8], Some("vic")),
+        trust(&id[..8], Trust::Trusted),
+        send(&id[..8], "for vic"),
+    ] {
+        refuses(ben.command(decide), "2 contacts");
+    }
+    ben.command(add(&id[..16], Some("vic"))).unwrap();
+    let mut names: Vec<String> = ben.contacts().into_iter().map(|c| c.alias).collect();
+    names.sort();
+    let mut expected = [id[..8].to_owned(), "vic".to_owned()];
+    expected.sort();
+    assert_eq!(names, expected);
 }

@@ -2,7 +2,7 @@
 
 use sremp_client::{
     engine::Input,
-    view::{Command, EventKind, Reply, Trust},
+    view::{Command, EventKind, Outcome, Reply, Trust},
 };
 use sremp_core::{
     channel::{Admission, PeerClose, Service},
@@ -125,7 +125,7 @@ fn an_old_copy_of_a_home_is_told_that_contacts_know_a_newer_one() {
     let told = |ben: &mut Alone| {
         let warnings = ben.status().warnings.into_iter();
         warnings
-            .filter(|w| w.contains("ann will not talk to this home"))
+            .filter(|w| w.contains("ann says that it knows a newer home"))
             .count()
     };
     let refuse = |ben: &mut Alone, code: ErrorCode| {
@@ -154,6 +154,11 @@ fn an_old_copy_of_a_home_is_told_that_contacts_know_a_newer_one() {
         panic!("{done:?}");
     };
     let check = view.checks.iter().find(|check| check.check == "identity");
+    assert_eq!(
+        check.unwrap().outcome,
+        Outcome::Warn,
+        "it is her word alone"
+    );
     let remedy = check.and_then(|check| check.remedy.as_deref());
-    assert!(remedy.unwrap().contains("the newer home"), "{remedy:?}");
+    assert!(remedy.unwrap().contains("the newer one"), "{remedy:?}");
 }

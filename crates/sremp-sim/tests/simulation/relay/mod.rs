@@ -565,18 +565,24 @@ fn after_a_change_of_the_network_what_waits_goes_out_at_once() {
     }
 }
 
+/// Two people at one relay who have greeted each other, and talk directly.
+fn who_talk_directly(seed: u64) -> (World, [usize; 3]) {
+    let mut world = World::new(seed);
+    let relay = world.open_relay("relay");
+    let [ann, ben] = ["ann", "ben"].map(|name| world.join_at(name, &[relay]));
+    world.run(60_000);
+    world.introduce(ann, ben);
+    for (from, to) in [(ann, "ben"), (ben, "ann")] {
+        world.send(from, to, "hello");
+        world.run(60_000);
+    }
+    (world, [ann, ben, relay])
+}
+
 #[test]
 fn what_lies_at_a_relay_that_died_comes_over_the_connection_also_after_something_newer() {
     for seed in seeds(5) {
-        let mut world = World::new(seed);
-        let relay = world.open_relay("relay");
-        let [ann, ben] = ["ann", "ben"].map(|name| world.join_at(name, &[relay]));
-        world.run(60_000);
-        world.introduce(ann, ben);
-        for (from, to) in [(ann, "ben"), (ben, "ann")] {
-            world.send(from, to, "hello");
-            world.run(60_000);
-        }
+        let (mut world, [ann, ben, relay]) = who_talk_directly(seed);
         world.set_reachable(ann, false);
         for n in 0..3 {
             world.send(ben, "ann", &format!("b{n}"));
@@ -601,15 +607,7 @@ fn what_lies_at_a_relay_that_died_comes_over_the_connection_also_after_something
 #[test]
 fn what_a_relay_gives_out_after_a_quick_talk_past_it_is_read_before_it_is_confirmed() {
     for seed in seeds(5) {
-        let mut world = World::new(seed);
-        let relay = world.open_relay("relay");
-        let [ann, ben] = ["ann", "ben"].map(|name| world.join_at(name, &[relay]));
-        world.run(60_000);
-        world.introduce(ann, ben);
-        for (from, to) in [(ann, "ben"), (ben, "ann")] {
-            world.send(from, to, "hello");
-            world.run(60_000);
-        }
+        let (mut world, [ann, ben, relay]) = who_talk_directly(seed);
         world.set_reachable(ann, false);
         world.send(ben, "ann", "late");
         world.run(30_000);

@@ -10,6 +10,7 @@ use sremp_client::{
 use sremp_core::{
     id::MsgId,
     session::content::{Body, Content, ContentHash, ResetReason},
+    time::UnixMillis,
 };
 use sremp_sim::{
     Alone, Malice, Scripted, World,
@@ -345,4 +346,66 @@ fn an_old_confirmation_that_comes_again_ends_nothing_that_a_restored_contact_lac
         let received = world.received(ben, "ann");
         assert_eq!(received, ["hello", "after the backup"], "seed {seed}");
     }
+}
+
+/// Under which timer a reader who holds none comes to have each text of what waits, and which holds then.
+fn read_in_order(contents: &[Content]) -> (Vec<(&str, u32)>, u32) {
+    let mut holds = (UnixMillis::ZERO, 0);
+    let mut texts = Vec::new();
+    for content in contents {
+        match &content.body {
+            Body::Timer { seconds } => holds = holds.max((content.sent, *seconds)),
+            Body::Text(text) => texts.push((text.as_str(), holds.1)),
+            Body::ContactRequest(request) if !request.text.is_empty() => {
+                texts.push((request.text.as_str(), holds.1));
+            }
+            _ => {}
+        }
+    }
+    (texts, holds.1)
+}
+
+fn set_timer(ben: &mut Alone, seconds: u32) {
+    let timer = act(Action::Timer {
+        contact: "ann".to_owned(),
+        seconds,
+    });
+    ben.command(timer).unwrap();
+    ben.pass(Duration::from_secs(1));
+}
+
+#[test]
+fn the_timer_that_holds_is_told_though_an_older_one_waits() {
+    let (mut ben, mut ann, link) = ben_and_scripted_ann(1);
+    have_confirmed(&mut ben, &ann, ["long ago".to_owned()]);
+    set_timer(&mut ben, 3_600);
+    // hers is later
+    let session = ann.start_session(&mut ben, link);
+    let hers = ann.content(&mut ben, Body::Timer { seconds: 86_400 });
+    assert!(ann.send(&mut ben, link, &session, &hers).0);
+    ben.cut(link);
+    assert!(claims(&mut ben, &mut ann, 0));
+    let contents = waiting(&mut ben, &ann);
+    assert_eq!(read_in_order(&contents), (vec![("long ago", 0)], 86_400));
+}
+
+#[test]
+fn what_is_erased_here_and_waits_comes_under_the_timer_that_it_was_written_under() {
+    let (mut ben, mut ann, link) = ben_and_scripted_ann(1);
+    let session = ann.start_session(&mut ben, link);
+    let hers = ann.content(&mut ben, Body::Timer { seconds: 60 });
+    assert!(ann.send(&mut ben, link, &session, &hers).0);
+    ben.cut(link);
+    // the first goes with the request
+    for text in ["first", "soon over"] {
+        ben.command(send("ann", text)).unwrap();
+    }
+    ben.pass(Duration::from_secs(120));
+    assert!(lines(&mut ben).iter().all(|(_, text)| text != "soon over"));
+    set_timer(&mut ben, 0);
+    ben.command(send("ann", "for ever")).unwrap();
+    assert!(claims(&mut ben, &mut ann, 0));
+    let contents = waiting(&mut ben, &ann);
+    let expected = vec![("first", 60), ("soon over", 60), ("for ever", 0)];
+    assert_eq!(read_in_order(&contents), (expected, 0));
 }
