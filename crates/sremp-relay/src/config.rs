@@ -62,9 +62,7 @@ pub struct MailboxLimits {
     /// Largest envelope, bytes.
     #[serde(deserialize_with = "bucket")]
     pub max_message_size: u32,
-    /// Retention unless the sender asks for less, seconds.
-    pub retention: u32,
-    /// The longest that a sender may ask for, seconds.
+    /// A message is kept as long as its sender asks for, at most so long, seconds.
     pub max_retention: u32,
     /// Items of a mailbox.
     pub max_items: u32,
@@ -168,7 +166,6 @@ impl Default for MailboxLimits {
         const DAY: u32 = 24 * 60 * 60;
         Self {
             max_message_size: 61_440,
-            retention: 14 * DAY,
             max_retention: 30 * DAY,
             max_items: 10_000,
             max_bytes: 64 * 1024 * 1024,
@@ -262,18 +259,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the line and what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|e| ConfigError {
+        toml::from_str(text).map_err(|e: toml::de::Error| ConfigError {
             line: e.span().map(|span| line_of(text, span.start)),
             message: e.message().trim_end().replace('\n', ", "),
-        })?;
-        let limits = config.mailbox;
-        if limits.retention > limits.max_retention {
-            return Err(ConfigError {
-                line: None,
-                message: "`retention` is longer than `max_retention`".to_owned(),
-            });
-        }
-        Ok(config)
+        })
     }
 
     /// The limits on connections that are not open yet.
@@ -394,7 +383,5 @@ mod tests {
         assert!(error("allow = [\"12\"]").contains("is no id"));
         assert!(error("[mailbox]\nmax_message_size = 5000").starts_with("line 2: "));
         assert!(error("[guards]\ndisk_full = 0").contains("between 1 and 100"));
-        let retention = error("[mailbox]\nretention = 9\nmax_retention = 8");
-        assert!(retention.contains("longer than"), "{retention}");
     }
 }

@@ -39,7 +39,7 @@ pub enum HomeError {
     /// The passphrase is not the one of the home that this backup was made of, or its key file was
     /// changed.
     WrongBackupPassphrase(PathBuf),
-    /// The home has a passphrase and none was given.
+    /// The home or the backup has a passphrase and none was given.
     PassphraseNeeded,
     /// A passphrase of no characters is none.
     EmptyPassphrase,
@@ -150,7 +150,7 @@ impl std::fmt::Display for HomeError {
                 path.display()
             ),
             Self::PassphraseNeeded => f.write_str(
-                "the home has a passphrase: give it in SREMP_PASSPHRASE, with --passphrase-file, or at the prompt",
+                "a passphrase is needed: give it in SREMP_PASSPHRASE, with --passphrase-file, or at the prompt",
             ),
             Self::EmptyPassphrase => f.write_str(
                 "an empty passphrase protects nothing: choose one, or say --no-passphrase",
