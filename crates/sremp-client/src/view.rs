@@ -135,7 +135,8 @@ pub enum Command {
     },
     /// Erases a message here, and only here.
     Erase {
-        /// The message's id, 32 hex digits, or at least 6 of the first.
+        /// The message's id, 32 hex digits, or at least 6 of the first; `ID@CONTACT` where several contacts
+        /// gave one id.
         msg_id: String,
     },
     /// Events after a number, oldest first; waits for the first if there is none yet.
@@ -181,7 +182,8 @@ pub enum Command {
     },
     /// The way of one message.
     Why {
-        /// The message's id, 32 hex digits, or at least 6 of the first.
+        /// The message's id, 32 hex digits, or at least 6 of the first; `ID@CONTACT` where several contacts
+        /// gave one id.
         msg_id: String,
     },
     /// What the client is doing.

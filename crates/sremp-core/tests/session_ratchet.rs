@@ -80,20 +80,36 @@ fn case_16_one_init_makes_one_session_and_one_message() {
 }
 
 #[test]
-fn an_init_that_names_a_spent_or_deleted_prekey_is_dropped() {
+fn an_init_that_names_a_spent_or_deleted_prekey_is_dropped_and_a_new_session_wanted() {
     let mut pair = Pair::strangers(4);
     let bundle = pair.b.bundle_with_otp(NOW);
     pair.a.start(&mut pair.book_a, &bundle);
     let init = pair.a_sends(b"hello");
-    let before = state(&pair.book_b);
     let otps = std::mem::take(&mut pair.b.prekeys.one_time);
+    assert!(!pair.book_b.poll_reset(NOW));
     assert_eq!(pair.b_gets(&init).unwrap_err(), DecryptError::PrekeyUnknown);
+    assert!(pair.book_b.poll_reset(NOW), "no session is confirmed");
     pair.b.prekeys.one_time = otps;
     let spks = std::mem::take(&mut pair.b.prekeys.signed);
     assert_eq!(pair.b_gets(&init).unwrap_err(), DecryptError::PrekeyUnknown);
-    assert_eq!(state(&pair.book_b), before);
+    assert!(sessions(&pair.book_b).is_empty());
     pair.b.prekeys.signed = spks;
     assert!(pair.b_gets(&init).is_ok());
+    assert!(!pair.book_b.poll_reset(NOW));
+
+    // with a session that works it takes three
+    pair.book_a = pair.a.book(&pair.b);
+    pair.b.prekeys.one_time.clear();
+    pair.a.start(&mut pair.book_a, &bundle);
+    for n in 0..3 {
+        assert!(!pair.book_b.poll_reset(NOW), "{n}");
+        let again = pair.a_sends(b"anew");
+        assert_eq!(
+            pair.b_gets(&again).unwrap_err(),
+            DecryptError::PrekeyUnknown
+        );
+    }
+    assert!(pair.book_b.poll_reset(NOW));
 }
 
 #[test]
@@ -225,7 +241,6 @@ fn no_altered_byte_of_a_first_message_makes_a_session() {
     pair.a.start(&mut pair.book_a, &bundle);
     let init = pair.a_sends(b"hello");
     let opened = pair.b.open(&init);
-    let before = state(&pair.book_b);
     // every byte of the fields, some of the KEM ciphertext
     let len = opened.message().len();
     for at in (0..190).chain((190..1278).step_by(31)).chain(1278..len) {
@@ -233,7 +248,7 @@ fn no_altered_byte_of_a_first_message_makes_a_session() {
         forged[at] ^= 1 << (at % 8);
         let forged = reseal(&pair.b, &opened, &forged);
         assert!(pair.b_gets(&forged).is_err(), "byte {at}");
-        assert_eq!(state(&pair.book_b), before, "byte {at}");
+        assert!(sessions(&pair.book_b).is_empty(), "byte {at}");
     }
     assert!(pair.b_gets(&init).unwrap().started);
 }

@@ -415,6 +415,7 @@ impl Relay {
                 .intro
                 .is_some_and(|token| mailbox.token(&token).is_some());
         let otp = match welcome {
+            true if self.malice == Malice::GivesPrekeysAgain => mailbox.otps.front().cloned(),
             true => mailbox.otps.pop_front(),
             false => None,
         };

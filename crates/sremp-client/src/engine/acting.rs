@@ -14,11 +14,11 @@ use super::{
     contacts::{Answer, refuse},
     peers::Peer,
     sending::{MAX_TEXT, may_write},
-    why::{ids_that_begin, only_one},
+    why::only_one,
 };
 use crate::{
     clock::period,
-    store::{MessageRecord, ReactionRecord, StoreError},
+    store::{ContactRow, MessageRecord, ReactionRecord, StoreError},
     view::{Action, CommandError, ErrorKind, MessageKind, Reply, Wait},
 };
 
@@ -70,7 +70,7 @@ impl Engine {
             }
             Action::React { msg_id, .. } => (msg_id, None),
         };
-        let message = match self.named_message(step, msg_id, whose)? {
+        let message = match self.named_message(step, msg_id, whose, None)? {
             Ok(message) => message,
             Err(error) => return Ok(Err(error)),
         };
@@ -80,18 +80,27 @@ impl Engine {
         Ok(Ok((peer, Some(message))))
     }
 
-    /// The message that the user names by its id or some of its first digits.
+    /// The message that the user names by its id or some of its first digits; if there are several, that
+    /// of the conversation in which it is named.
     pub(super) fn named_message(
-        &self,
+        &mut self,
         step: &mut Step<'_, '_>,
         typed: &str,
         whose: Option<MessageKind>,
+        within: Option<ContactRow>,
     ) -> Answer<MessageRecord> {
-        let (lowest, highest) = match ids_that_begin(typed) {
-            Ok(between) => between,
+        let (lowest, highest, contact) = match self.ids_meant(step, typed)? {
+            Ok(meant) => meant,
             Err(error) => return Ok(Err(error)),
         };
-        let mut found = step.tx.messages_between(&lowest, &highest, CANDIDATES)?;
+        let mut found =
+            step.tx
+                .messages_between(&lowest, &highest, contact.or(within), CANDIDATES)?;
+        if found.is_empty() && contact.is_none() {
+            found = step
+                .tx
+                .messages_between(&lowest, &highest, None, CANDIDATES)?;
+        }
         let others = found.len();
         found.retain(|message| whose.is_none_or(|kind| message.kind == kind));
         if found.is_empty() && others > 0 {
@@ -118,7 +127,7 @@ impl Engine {
         peer: &Peer,
         typed: &str,
     ) -> Answer<MsgId> {
-        let message = match self.named_message(step, typed, None)? {
+        let message = match self.named_message(step, typed, None, Some(peer.record.row))? {
             Ok(message) => message,
             Err(error) => return Ok(Err(error)),
         };
@@ -136,7 +145,7 @@ impl Engine {
 
     /// `delete --here`: erases a message on this side alone.
     pub(super) fn erase_here(&mut self, step: &mut Step<'_, '_>, typed: &str) -> Answer<Reply> {
-        let message = match self.named_message(step, typed, None)? {
+        let message = match self.named_message(step, typed, None, None)? {
             Ok(message) => message,
             Err(error) => return Ok(Err(error)),
         };

@@ -21,7 +21,7 @@ const RENUMBERED: u64 = 1 << 20;
 
 impl Engine {
     /// Puts a received text into the history and tells the faces, unless it came before under
-    /// another session.
+    /// another session. An id of one's own would name two messages, and is shown as a grey line.
     pub(super) fn show(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -32,8 +32,20 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let now = step.now.wall;
         let path = arrival.path();
+        let row = peer.record.row;
+        if step.tx.is_own(row, &content.msg_id)? {
+            let text = "[a message that bears the id of one of yours is not shown]".to_owned();
+            return self.note(step, peer, text, now);
+        }
+        if step
+            .tx
+            .bears_a_number_again(row, content.seq, &content.msg_id)?
+        {
+            let text = "[the next message bears the number of one that came before]".to_owned();
+            self.note(step, peer, text, now)?;
+        }
         let shown = step.tx.insert_message(&NewMessage {
-            contact: peer.record.row,
+            contact: row,
             msg_id: Some(content.msg_id),
             kind: MessageKind::Received,
             seq: content.seq,
@@ -47,7 +59,7 @@ impl Engine {
             return Ok(());
         };
         self.note_arrival(step, shown, arrival)?;
-        self.time_line(step, peer.record.row, line, MessageKind::Received)?;
+        self.time_line(step, row, line, MessageKind::Received)?;
         let mut reply_to = None;
         match &content.body {
             Body::Reply { msg_id, .. } => {
@@ -57,6 +69,7 @@ impl Engine {
             Body::Unknown(_) => step.tx.mark_opaque(line)?,
             _ => {}
         }
+        let late = step.tx.is_late(line)?;
         // the text is added when the event is told, if it is still there
         self.emit(
             step,
@@ -72,6 +85,7 @@ impl Engine {
                 sent_at: Rfc3339(content.sent),
                 received_at: Rfc3339(now),
                 path,
+                late,
             },
         )?;
         self.change_late(step, peer, content)

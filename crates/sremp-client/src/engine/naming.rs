@@ -21,6 +21,8 @@ pub(super) enum NameClash {
     Confusable(String),
 }
 
+/// How faces mark the user's own lines.
+const OWN: &str = "you";
 /// Digits of an id that name a contact, at the least.
 const FEWEST_DIGITS: usize = 6;
 /// Digits by which several are told apart.
@@ -39,8 +41,14 @@ pub(super) fn likeness(other: &ContactName, name: &str) -> Option<&'static str> 
     confusable(digits, name).then_some("the id of")
 }
 
+/// Whether faces that show a name before a text, or in a list, could show more by it.
+fn has_marks(name: &str) -> bool {
+    name.starts_with('-') || name.contains([':', '[', ']'])
+}
+
 impl Engine {
-    /// Whether another contact has this name, or one that looks like it (D2.4: blocking).
+    /// Whether another contact has this name, or one that looks like it (D2.4: blocking), or it looks like
+    /// the mark of the user's own lines or holds what stands around names.
     pub(super) fn name_clash(
         &self,
         step: &mut Step<'_, '_>,
@@ -50,6 +58,19 @@ impl Engine {
         let Some(name) = name else {
             return Ok(NameClash::None);
         };
+        if confusable(OWN, name) {
+            return Ok(NameClash::Confusable(format!(
+                "the name {} looks like the word that marks your own lines: look whether it is meant to deceive",
+                text::isolate(&text::clean_line(name))
+            )));
+        }
+        if has_marks(name) {
+            return Ok(NameClash::Confusable(format!(
+                "the name {} begins with a hyphen or holds a colon or brackets, as lines about \
+                 somebody else do: look whether it is meant to deceive",
+                text::isolate(&text::clean_line(name))
+            )));
+        }
         let mut others = step.tx.contact_names()?;
         others.retain(|other| other.key != *key && other.standing != Standing::Request);
         if others.iter().any(|o| o.alias.as_deref() == Some(name)) {

@@ -169,6 +169,7 @@ impl Engine {
             quote,
             reactions: reactions.collect(),
             disappears_at: line.expiry.and_then(|expiry| expiry.at).map(Rfc3339),
+            late: line.late,
         }))
     }
 

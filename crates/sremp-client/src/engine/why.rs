@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Rfc3339,
-    store::{ConfirmationRecord, MessageRecord, ReceiptRecord, StoreError},
+    store::{ConfirmationRecord, ContactRow, MessageRecord, ReceiptRecord, StoreError},
     view::{
         CommandError, ErrorKind, MessageKind, Path, Reply, Status, Ways, WhyStep, WhyView, privacy,
     },
@@ -28,15 +28,16 @@ const SHORTEST: usize = 6;
 impl Engine {
     /// `why`: the timeline of a message.
     pub(super) fn why(&mut self, step: &mut Step<'_, '_>, msg_id: &str) -> Answer<Reply> {
-        let (lowest, highest) = match ids_that_begin(msg_id) {
-            Ok(between) => between,
+        let (lowest, highest, contact) = match self.ids_meant(step, msg_id)? {
+            Ok(meant) => meant,
             Err(error) => return Ok(Err(error)),
         };
-        let mut found = step.tx.messages_between(&lowest, &highest, 2)?;
+        let mut found = step.tx.messages_between(&lowest, &highest, contact, 2)?;
         found.extend(step.tx.actions_between(&lowest, &highest, 2)?);
         // what is erased here is delivered all the same
         found.extend(step.tx.erased_that_wait(&lowest, &highest, 2)?);
-        if lowest == highest && found.iter().any(is_own) {
+        found.retain(|message| contact.is_none_or(|row| message.contact == row));
+        if lowest == highest && contact.is_none() && found.iter().any(is_own) {
             // contacts choose the ids of what they write: also those of one's own messages
             found.retain(is_own);
         }
@@ -50,6 +51,32 @@ impl Engine {
         let view = self.why_view(step, &peer, &message);
         self.peers.put(peer);
         Ok(Ok(Reply::Why(view?)))
+    }
+
+    /// The lowest and the highest id that begin with the digits that the user typed, and the contact whose
+    /// name follows them behind an `@`.
+    pub(super) fn ids_meant(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        typed: &str,
+    ) -> Answer<(MsgId, MsgId, Option<ContactRow>)> {
+        let (digits, who) = match typed.split_once('@') {
+            Some((digits, who)) => (digits, Some(who)),
+            None => (typed, None),
+        };
+        let (lowest, highest) = match ids_that_begin(digits) {
+            Ok(between) => between,
+            Err(error) => return Ok(Err(error)),
+        };
+        let Some(who) = who else {
+            return Ok(Ok((lowest, highest, None)));
+        };
+        let found = self.find_contact(step, who)?;
+        Ok(found.map(|peer| {
+            let row = peer.record.row;
+            self.peers.put(peer);
+            (lowest, highest, Some(row))
+        }))
     }
 
     fn why_view(
@@ -307,8 +334,8 @@ pub(super) fn only_one(
             )
         }
         _ if typed.len() == 2 * MsgId::LEN => format!(
-            "several contacts gave the id {typed} to a message; `sremp history CONTACT --json` tells \
-             the ways of each"
+            "there are messages of several contacts with the id {typed}; put the contact behind it, \
+             {typed}@CONTACT"
         ),
         _ => format!("several messages begin with {typed}; give more of its digits"),
     };
@@ -316,7 +343,7 @@ pub(super) fn only_one(
 }
 
 /// The lowest and the highest id that begin with these digits.
-pub(super) fn ids_that_begin(digits: &str) -> Result<(MsgId, MsgId), CommandError> {
+fn ids_that_begin(digits: &str) -> Result<(MsgId, MsgId), CommandError> {
     between(digits).ok_or_else(|| {
         CommandError::new(
             ErrorKind::Usage,

@@ -40,6 +40,7 @@ fn read(row: &Row<'_>) -> Result<MessageRecord> {
         deleted: false,
         answers: None,
         expiry: None,
+        late: false,
     })
 }
 

@@ -72,6 +72,8 @@ pub struct MessageRecord {
     pub answers: Option<MsgId>,
     /// When it disappears.
     pub expiry: Option<Expiry>,
+    /// It came after what stands below it.
+    pub late: bool,
 }
 
 /// A conversation by its last line.
@@ -94,7 +96,7 @@ pub struct ConversationRecord {
 macro_rules! columns {
     () => {
         "m.id, m.contact, m.position, m.kind, m.msg_id, m.seq, m.text, m.sent, m.received, \
-         m.status, m.status_at, m.path, g.fate, g.at, r.answers, x.seconds, x.at"
+         m.status, m.status_at, m.path, g.fate, g.at, r.answers, x.seconds, x.at, m.late"
     };
 }
 pub(super) use columns;
@@ -149,6 +151,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<MessageRecord> {
                 at: row.opt_time(16)?,
             }),
         },
+        late: row.int(17)? != 0,
     })
 }
 
@@ -167,11 +170,11 @@ impl Tx<'_> {
                 return Ok(None);
             }
         }
-        let position = self.place(new.contact, new.kind, new.seq)?;
+        let (position, late) = self.place(new.contact, new.kind, new.seq)?;
         let id = self.insert(
             "INSERT INTO message (contact, position, kind, msg_id, seq, sent, received, status,
-                                  status_at, path, text)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?6, ?9, ?10)",
+                                  status_at, path, text, late)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?6, ?9, ?10, ?11)",
             params![
                 new.contact.0,
                 position,
@@ -182,7 +185,8 @@ impl Tx<'_> {
                 new.received.map(time),
                 new.status.map(Status::code),
                 new.path.map(Path::code),
-                new.text
+                new.text,
+                late
             ],
         )?;
         self.index_later(id);
@@ -280,8 +284,8 @@ impl Tx<'_> {
         self.get(sql, params, |row| row.int(0))
     }
 
-    /// Sent and received messages whose id begins so, at most `limit`: between two ids inclusive, of
-    /// equal ids the sent one first.
+    /// Sent and received messages whose id begins so, at most `limit`, of one contact or all: between two
+    /// ids inclusive, of equal ids the sent one first.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -289,6 +293,7 @@ impl Tx<'_> {
         &mut self,
         lowest: &MsgId,
         highest: &MsgId,
+        contact: Option<ContactRow>,
         limit: u32,
     ) -> Result<Vec<MessageRecord>> {
         let sql = concat!(
@@ -297,9 +302,11 @@ impl Tx<'_> {
             " FROM ",
             lines!(),
             " WHERE m.msg_id BETWEEN ?1 AND ?2 AND m.erased = 0 AND m.kind < 2
-              ORDER BY m.msg_id, m.kind, m.contact LIMIT ?3"
+                AND m.contact = coalesce(?3, m.contact)
+              ORDER BY m.msg_id, m.kind, m.contact LIMIT ?4"
         );
-        let params = params![lowest.as_bytes(), highest.as_bytes(), limit];
+        let contact = contact.map(|c| c.0);
+        let params = params![lowest.as_bytes(), highest.as_bytes(), contact, limit];
         self.list(sql, params, read)
     }
 
@@ -474,10 +481,10 @@ impl Tx<'_> {
             let last = read(row)?;
             Ok(ConversationRecord {
                 contact: last.contact,
-                key: row.contact_id(17)?,
-                alias: row.opt_text(18)?,
-                username: row.opt_text(19)?,
-                standing: row.code(20)?,
+                key: row.contact_id(18)?,
+                alias: row.opt_text(19)?,
+                username: row.opt_text(20)?,
+                standing: row.code(21)?,
                 last,
             })
         })

@@ -22,7 +22,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 const RESTORED: &str = "restored";
 
 /// The column of a length behind those of [`columns`].
-const LENGTH: usize = 17;
+const LENGTH: usize = 18;
 
 /// A contact of a restored home from whom nothing has come since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

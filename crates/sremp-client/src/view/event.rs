@@ -49,6 +49,9 @@ pub enum EventKind {
         received_at: Rfc3339,
         /// The way it took.
         path: Path,
+        /// It came after others that its sender wrote later: its place in the conversation is above them.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        late: bool,
     },
     /// A contact has given a message of its own another text.
     Edited {

@@ -66,6 +66,9 @@ pub struct MessageView {
     /// When it disappears here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disappears_at: Option<Rfc3339>,
+    /// It came after what stands below it, and has its place by the order of its sender.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
 }
 
 /// Somebody's reaction to a message.
@@ -101,19 +104,22 @@ pub enum MessageKind {
 pub enum Action {
     /// Gives a message of one's own another text.
     Edit {
-        /// The message's id, 32 hex digits, or at least 6 of the first.
+        /// The message's id, 32 hex digits, or at least 6 of the first; `ID@CONTACT` where several contacts
+        /// gave one id.
         msg_id: String,
         /// The text from now on.
         text: String,
     },
     /// Takes a message of one's own back.
     Delete {
-        /// The message's id, 32 hex digits, or at least 6 of the first.
+        /// The message's id, 32 hex digits, or at least 6 of the first; `ID@CONTACT` where several contacts
+        /// gave one id.
         msg_id: String,
     },
     /// Reacts to a message.
     React {
-        /// The message's id, 32 hex digits, or at least 6 of the first.
+        /// The message's id, 32 hex digits, or at least 6 of the first; `ID@CONTACT` where several contacts
+        /// gave one id.
         msg_id: String,
         /// At most 32 bytes; empty takes an earlier one back.
         reaction: String,

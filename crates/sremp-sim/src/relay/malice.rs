@@ -33,6 +33,8 @@ pub enum Malice {
     GivesAnothersBundle,
     /// Gives the first bundle that it ever had.
     GivesOldBundle,
+    /// Gives the same one-time prekey to everybody.
+    GivesPrekeysAgain,
     /// Takes no new bundle from whoever has one there.
     KeepsToOneBundle,
     /// Has no bundle for anybody.

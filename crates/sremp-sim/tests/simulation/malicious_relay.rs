@@ -137,6 +137,29 @@ fn anothers_bundle_begins_no_session_and_an_honest_relay_gives_the_right_one() {
     }
 }
 
+#[test]
+fn a_prekey_that_a_relay_gives_out_twice_keeps_nobody_apart() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        world.relay(relay).malice = Malice::GivesPrekeysAgain;
+        let [ann, ben, cat] = ["ann", "ben", "cat"].map(|name| world.join_far(name, &[relay]));
+        world.run(60_000);
+        for other in [ann, cat] {
+            world.introduce(other, ben);
+        }
+        world.run(60_000);
+        world.send(ann, "ben", "hello");
+        world.run(60_000);
+        assert_eq!(world.received(ben, "ann"), ["hello"], "seed {seed}");
+        world.send(cat, "ben", "hello, too");
+        world.run(10 * MINUTE);
+        assert_eq!(world.received(ben, "cat"), ["hello, too"], "seed {seed}");
+        assert!(world.all_arrived(cat, "ben"), "seed {seed}");
+        assert!(world.refused(ben, "PREKEY_UNKNOWN") > 0, "seed {seed}");
+    }
+}
+
 /// Ben alone with a relay that is bad from the beginning.
 fn ben_at(malice: Malice) -> (World, usize, usize) {
     let mut world = World::new(1);

@@ -100,7 +100,7 @@ fn show_requests(to: &mut dyn Write, requests: &[ContactView], declined: bool) -
             words::trust(request.trust, request.verified_via)
         )?;
         if let Some(text) = &request.request_text {
-            writeln!(to, "    {}", words::indented(text))?;
+            writeln!(to, "    {}", words::quoted(text))?;
         }
         for warning in &request.warnings {
             writeln!(to, "    warning: {}", peer::line(warning))?;

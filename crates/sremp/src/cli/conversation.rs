@@ -238,14 +238,17 @@ impl<'a> Conversation<'a> {
             EventKind::Message {
                 text,
                 sent_at,
+                received_at,
+                late,
                 gone,
                 reply_to,
                 quote,
                 ..
             } if here => Some(format!(
-                "{} {name}: {}",
+                "{} {name}: {}{}",
                 words::clock(*sent_at),
-                words::came(text, *gone, reply_to.as_deref(), quote.as_deref())
+                words::came(text, *gone, reply_to.as_deref(), quote.as_deref()),
+                words::arrived(*sent_at, *received_at, *late)
             )),
             // The rest is for a person: a program reads events with --json.
             _ if !self.live => None,

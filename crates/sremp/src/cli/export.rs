@@ -186,6 +186,9 @@ fn markdown(
 
 /// What was done to a message, below its text.
 fn markdown_marks(to: &mut dyn Write, message: &MessageView) -> io::Result<()> {
+    if let Some(came) = words::arrival(message) {
+        writeln!(to, "\n*{came}*")?;
+    }
     if let Some(at) = message.edited_at {
         writeln!(to, "\n*edited {}*", words::moment(at))?;
     }

@@ -123,6 +123,9 @@ fn said(view: &MessageView) -> String {
     }
     let answers = answers(view.reply_to.as_deref(), view.quote.as_deref());
     let mut text = format!("{answers}{}", indented(&view.text));
+    if let Some(came) = arrival(view) {
+        text.push_str(&format!(" ({came})"));
+    }
     if let Some(at) = view.edited_at {
         text.push_str(&format!(" (edited {})", moment(at)));
     }
@@ -131,12 +134,41 @@ fn said(view: &MessageView) -> String {
             true => "you".to_owned(),
             false => peer::line(&view.alias),
         };
-        text.push_str(&format!(" [{who}: {}]", peer::line(&reaction.reaction)));
+        text.push_str(&format!(" [{who}: {}]", self::reaction(&reaction.reaction)));
     }
     if let Some(at) = view.disappears_at {
         text.push_str(&format!(" (until {})", moment(at)));
     }
     text
+}
+
+/// When a message came, if that is long after its sender's time or before it, or after what stands below it.
+pub(crate) fn arrival(view: &MessageView) -> Option<String> {
+    let at = view.received_at?;
+    match (view.late, far_apart(view.sent_at, at)) {
+        (true, _) => Some(format!("came {}, after what follows", moment(at))),
+        (false, true) => Some(format!("came {}", moment(at))),
+        (false, false) => None,
+    }
+}
+
+/// Behind the text of a message that has just come: what is not seen from its sender's time.
+pub(crate) fn arrived(sent: Rfc3339, received: Rfc3339, late: bool) -> String {
+    let came = match far_apart(sent, received) {
+        true => format!(" (came {})", moment(received)),
+        false => String::new(),
+    };
+    let place = match late {
+        true => " (belongs further up)",
+        false => "",
+    };
+    came + place
+}
+
+/// Whether both times are to be told.
+fn far_apart(sent: Rfc3339, received: Rfc3339) -> bool {
+    const BOTH: u64 = 5 * 60 * 1_000;
+    sent.0.get().abs_diff(received.0.get()) > BOTH
 }
 
 /// What a message answers, before its text.
@@ -222,16 +254,19 @@ pub(crate) fn event(to: &mut dyn Write, event: &Event) -> io::Result<()> {
             alias,
             text,
             sent_at,
+            received_at,
+            late,
             gone,
             reply_to,
             quote,
             ..
         } => writeln!(
             to,
-            "{} {}: {}",
+            "{} {}: {}{}",
             moment(*sent_at),
             peer::line(alias),
-            came(text, *gone, reply_to.as_deref(), quote.as_deref())
+            came(text, *gone, reply_to.as_deref(), quote.as_deref()),
+            arrived(*sent_at, *received_at, *late)
         ),
         EventKind::Edited { .. }
         | EventKind::Deleted { .. }
@@ -264,11 +299,11 @@ pub(crate) fn event(to: &mut dyn Write, event: &Event) -> io::Result<()> {
             received_at,
         } => writeln!(
             to,
-            "{} {} [{}] asks to be accepted: {}\n    accept: sremp add {}   decline: sremp reject {}",
+            "{} {} [{}] asks to be accepted:\n    {}\n    accept: sremp add {}   decline: sremp reject {}",
             moment(*received_at),
             peer::line(username),
             short(from),
-            indented(text),
+            quoted(text),
             short(from),
             short(from)
         ),
@@ -293,6 +328,16 @@ pub(crate) fn event(to: &mut dyn Write, event: &Event) -> io::Result<()> {
 /// A text whose further lines cannot be taken for messages.
 pub(crate) fn indented(text: &str) -> String {
     peer::text(text).replace('\n', "\n    ")
+}
+
+/// A stranger's text, of which no line can be taken for what is said about it.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("> {}", peer::text(text).replace('\n', "\n    > "))
+}
+
+/// A reaction, of which nothing can be taken for another.
+fn reaction(text: &str) -> String {
+    peer::line(text).replace('[', "(").replace(']', ")")
 }
 
 /// Rows in aligned columns, two spaces apart.
@@ -351,6 +396,7 @@ mod tests {
             quote: None,
             reactions: Vec::new(),
             disappears_at: None,
+            late: false,
         }
     }
 
@@ -370,20 +416,66 @@ mod tests {
         view.quote = Some("when?\n14:53 you: yes".to_owned());
         view.edited_at = Some(time());
         view.disappears_at = Some(time());
-        view.reactions = [(true, "👍"), (false, "ha\n14:53 you: no")]
-            .map(|(own, reaction)| ReactionView {
+        view.reactions = [(true, "👍"), (false, "ha] [you: no")]
+            .map(|(own, text)| ReactionView {
                 own,
-                reaction: reaction.to_owned(),
+                reaction: text.to_owned(),
                 at: time(),
             })
             .to_vec();
         assert_eq!(
             shown(&view),
             "14:52 eve: [> \"when? 14:53 you: yes\"] nine (edited 2026-11-22 14:52:55Z) [you: 👍] \
-             [eve: ha 14:53 you: no] (until 2026-11-22 14:52:55Z)"
+             [eve: ha) (you: no] (until 2026-11-22 14:52:55Z)"
         );
         view.deleted = true;
         assert_eq!(shown(&view), "14:52 eve: [message deleted]");
+    }
+
+    #[test]
+    fn a_strangers_text_does_not_say_how_to_accept() {
+        let event = Event {
+            seq: 1,
+            event: EventKind::Request {
+                from: "ab".repeat(32),
+                username: "eve".to_owned(),
+                text: "hi\naccept: sremp add 12345678".to_owned(),
+                received_at: time(),
+            },
+        };
+        let mut out = Vec::new();
+        super::event(&mut out, &event).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "2026-11-22 14:52:55Z eve [abababab] asks to be accepted:\n    > hi\n    > accept: sremp add \
+             12345678\n    accept: sremp add abababab   decline: sremp reject abababab\n"
+        );
+    }
+
+    #[test]
+    fn a_message_that_came_late_or_above_others_says_when_it_came() {
+        let mut view = from_eve("nine");
+        let shown = |view: &MessageView| message(view, "14:52", true);
+        view.received_at = "2026-11-22T14:57:55.123Z".parse().ok();
+        assert_eq!(shown(&view), "14:52 eve: nine");
+        view.late = true;
+        assert_eq!(
+            shown(&view),
+            "14:52 eve: nine (came 2026-11-22 14:57:55Z, after what follows)"
+        );
+        view.late = false;
+        // a time that is ahead is as wrong
+        for came in ["2026-11-22T14:57:55.124Z", "2026-11-22T14:47:55.122Z"] {
+            view.received_at = came.parse().ok();
+            let came = moment(view.received_at.unwrap());
+            assert_eq!(shown(&view), format!("14:52 eve: nine (came {came})"));
+        }
+        let (sent, came) = (view.sent_at, view.received_at.unwrap());
+        assert_eq!(arrived(sent, sent, false), "");
+        assert_eq!(
+            arrived(sent, came, true),
+            " (came 2026-11-22 14:47:55Z) (belongs further up)"
+        );
     }
 
     #[test]

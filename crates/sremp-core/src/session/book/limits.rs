@@ -24,8 +24,10 @@ pub(super) const MAX_FAILURES: usize = RESET_AFTER_FAILURES as usize;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl SessionBook {
-    /// Counts a failing message of a session that one still sends on or would. Anything else can
-    /// be produced by anybody, or was expected to fail. The same bytes count once.
+    /// Counts a failing message of a session that one still sends on or would, and a first message of
+    /// the peer that names a prekey which is not here: a relay may have given that out twice. Anything else
+    /// can be produced by anybody, or was expected to fail. The same bytes count once. While no session is
+    /// confirmed, nothing better will come than such a first message, and one suffices.
     pub(super) fn note_failure(
         &mut self,
         plaintext: &EnvelopePlaintext,
@@ -39,7 +41,8 @@ impl SessionBook {
             error,
             DecryptError::Decrypt | DecryptError::SkipLimit | DecryptError::Suite
         );
-        if !known || !counts || self.failures.len() >= MAX_FAILURES {
+        let astray = error == DecryptError::PrekeyUnknown;
+        if !((known && counts) || astray) || self.failures.len() >= MAX_FAILURES {
             return;
         }
         let mut digest = FailureDigest::default();
@@ -51,6 +54,9 @@ impl SessionBook {
         }
         if self.failures.is_empty() {
             self.failing_since = now;
+        }
+        if astray && !self.entries.iter().any(|e| e.session.is_confirmed()) {
+            self.failing_since = UnixMillis::ZERO;
         }
         self.failures.push(digest);
         self.changed = true;

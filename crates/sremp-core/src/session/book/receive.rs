@@ -122,15 +122,16 @@ impl SessionBook {
         init: &InitMessage<'_>,
         now: UnixMillis,
     ) -> Result<(Session, Zeroizing<Vec<u8>>), DecryptError> {
+        // first: that a prekey is not here counts, and only its owner has this signature
+        init.dhk_a
+            .verify(&init.id_a)
+            .map_err(|_| DecryptError::Decrypt)?;
         let unknown = DecryptError::PrekeyUnknown;
         let spk = prekeys.signed_prekey(init.spk_id).ok_or(unknown)?;
         let otp = match init.otp_id {
             Some(id) => Some(prekeys.one_time_prekey(id).ok_or(unknown)?),
             None => None,
         };
-        init.dhk_a
-            .verify(&init.id_a)
-            .map_err(|_| DecryptError::Decrypt)?;
         let dhk_b = prekeys.dh_identity();
         let agreed =
             agreement::respond(&self.own, dhk_b, spk, otp, init).ok_or(DecryptError::Decrypt)?;

@@ -331,25 +331,6 @@ fn a_reply_to_what_is_not_known_is_shown_as_a_text() {
 }
 
 #[test]
-fn a_contact_who_gives_its_message_the_id_of_ones_own_changes_only_its_own() {
-    let mut pair = Pair::new();
-    let own = pair.ben_says("ben's");
-    let mut stolen = pair.make(Body::Text("hers".to_owned()));
-    let at = 3; // behind the array's head, the type and the head of the id
-    stolen[at + 1..at + 17].copy_from_slice(own.as_bytes());
-    pair.send(&stolen);
-    pair.edit(own, "changed");
-    let seen = pair.messages();
-    assert_eq!([&*seen[0].text, &*seen[1].text], ["ben's", "changed"]);
-    pair.says(Body::Delete { msg_id: own });
-    let seen = pair.messages();
-    assert!(!seen[0].deleted && seen[1].deleted);
-    let edit = super::edit(&own.to_string(), "ben's own");
-    pair.ben.command(edit).unwrap();
-    assert_eq!(pair.messages()[0].text, "ben's own");
-}
-
-#[test]
 fn a_stranger_may_change_nothing_before_it_is_accepted() {
     let mut ben = Alone::new("ben");
     let mut eve = Scripted::unknown_to(&mut ben, "eve");
@@ -496,4 +477,109 @@ fn a_text_under_the_id_of_a_line_for_what_is_missing_is_not_taken_away_with_it()
     let lines = pair.lines();
     let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
     assert_eq!(texts, ["first", "late", "third", "under the id of the gap"]);
+}
+
+/// A line as a test compares it: who wrote it, its text, whether it is told to be late.
+fn as_shown(line: &MessageView) -> (MessageKind, &str, bool) {
+    (line.kind, &line.text, line.late)
+}
+
+#[test]
+fn whoever_gives_a_number_twice_writes_nothing_before_an_answer() {
+    let mut pair = Pair::new();
+    let asked = pair.make(Body::Text("Shall we have coffee?".into()));
+    pair.send(&asked);
+    pair.ben_says("Yes, agreed.");
+    pair.text("fine weather");
+    let other = pair.make(Body::Text("Do you owe me 100?".into()));
+    let mut other = Content::decode_exact(&other).unwrap();
+    other.seq = Content::decode_exact(&asked).unwrap().seq;
+    pair.send(&other.encode().unwrap());
+    // the same again, as it may come under another session, is nothing new
+    pair.send(&other.encode().unwrap());
+    let lines = pair.lines();
+    let shown: Vec<_> = lines.iter().map(as_shown).collect();
+    assert_eq!(
+        shown[shown.len() - 5..],
+        [
+            (MessageKind::Received, "Shall we have coffee?", false),
+            (MessageKind::Sent, "Yes, agreed.", false),
+            (MessageKind::Received, "fine weather", false),
+            (
+                MessageKind::Notice,
+                "[the next message bears the number of one that came before]",
+                false
+            ),
+            (MessageKind::Received, "Do you owe me 100?", false),
+        ]
+    );
+}
+
+#[test]
+fn what_comes_above_others_in_its_senders_order_says_so() {
+    let mut pair = Pair::new();
+    let first = pair.make(Body::Text("first".into()));
+    let second = pair.make(Body::Text("second".into()));
+    let third = pair.make(Body::Text("third".into()));
+    pair.send(&first);
+    pair.send(&third);
+    pair.ben_says("an answer");
+    pair.send(&second);
+    let lines = pair.lines();
+    let messages = lines.iter().filter(|l| l.kind != MessageKind::Notice);
+    let shown: Vec<_> = messages.map(as_shown).collect();
+    assert_eq!(
+        shown,
+        [
+            (MessageKind::Received, "first", false),
+            (MessageKind::Received, "second", true),
+            (MessageKind::Received, "third", false),
+            (MessageKind::Sent, "an answer", false),
+        ]
+    );
+    let told: Vec<_> = pair
+        .ben
+        .events()
+        .into_iter()
+        .filter_map(|e| match e.event {
+            EventKind::Message { text, late, .. } => Some((text, late)),
+            _ => None,
+        })
+        .collect();
+    let told: Vec<_> = told
+        .iter()
+        .map(|(text, late)| (text.as_str(), *late))
+        .collect();
+    assert_eq!(told, [("first", false), ("third", false), ("second", true)]);
+}
+
+#[test]
+fn a_message_under_the_id_of_ones_own_takes_nothing_from_that() {
+    let mut pair = Pair::new();
+    let own = pair.ben_says("mine");
+    let mut content = Content::decode_exact(&pair.make(Body::Text("hers".into()))).unwrap();
+    content.msg_id = own;
+    pair.send(&content.encode().unwrap());
+    pair.edit(own, "changed");
+    pair.says(Body::Delete { msg_id: own });
+    let lines = pair.lines();
+    assert!(lines.iter().all(|line| line.text != "hers"));
+    let told = "[a message that bears the id of one of yours is not shown]";
+    assert!(lines.iter().any(|line| line.text == told), "{lines:?}");
+    let seen = pair.messages();
+    assert_eq!([(&*seen[0].text, seen[0].deleted)], [("mine", false)]);
+    // what names it means one's own
+    let edit = super::edit(&own.to_string(), "ben's own");
+    pair.ben.command(edit).unwrap();
+    assert_eq!(pair.messages()[0].text, "ben's own");
+    pair.ben
+        .command(Command::Erase {
+            msg_id: own.to_string(),
+        })
+        .unwrap();
+    pair.send(&content.encode().unwrap());
+    assert!(
+        pair.lines().iter().all(|line| line.text != "hers"),
+        "also when it is erased"
+    );
 }

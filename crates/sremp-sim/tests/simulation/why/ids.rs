@@ -88,6 +88,26 @@ fn contacts_who_give_the_id_of_a_message_to_one_of_theirs_do_not_hide_its_way() 
     // of fewer digits it is not known which is meant
     assert!(ask(&own[..31]).is_err());
     let words = ask(&theirs).unwrap_err().message;
-    assert!(words.contains("several contacts"), "{words}");
+    assert!(words.contains("@CONTACT"), "{words}");
     assert!(!words.contains("more of its digits"), "{words}");
+    for name in ["ben", "cat"] {
+        match ask(&format!("{theirs}@{name}")) {
+            Ok(Reply::Why(view)) => assert_eq!(view.alias, name),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(ask(&format!("{own}@dan")).is_ok());
+    assert!(ask(&format!("{theirs}@dan")).is_err(), "it is none of his");
+    assert_eq!(
+        ask(&format!("{theirs}@eve")).unwrap_err().kind,
+        ErrorKind::Contact
+    );
+    // what is done to one leaves the other
+    let erase = |id: String| Command::Erase { msg_id: id };
+    assert!(ann.command(erase(theirs.clone())).is_err());
+    ann.command(erase(format!("{theirs}@ben"))).unwrap();
+    match ann.command(Command::Why { msg_id: theirs }) {
+        Ok(Reply::Why(view)) => assert_eq!(view.alias, "cat", "the other is left"),
+        other => panic!("{other:?}"),
+    }
 }
