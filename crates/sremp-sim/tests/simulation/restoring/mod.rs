@@ -14,7 +14,7 @@ use sremp_core::{
     session::content::{Body, Content, ContentHash, ResetReason, UnverifiedIdentity},
 };
 use sremp_sim::{
-    World,
+    Malice, World,
     commands::{act, add, trust},
 };
 
@@ -385,6 +385,34 @@ fn what_was_sealed_for_a_contact_who_never_answered_and_is_restored_is_read_at_o
         world.run(20_000);
         assert_eq!(world.received(BEN, "ann"), ["one"], "seed {seed}");
         assert!(world.all_arrived(ANN, "ben"), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_used_prekey_that_a_relay_gives_to_a_restored_home_parts_nobody() {
+    for seed in seeds(5) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        world.relay(relay).malice = Malice::GivesPrekeysAgain;
+        let (ann, ben) = apart(&mut world, [&[relay]; 2]);
+        for (from, to) in [(ann, "ben"), (ben, "ann")] {
+            world.send(from, to, "hello");
+            world.run(MINUTE);
+        }
+        let old = backup(&mut world, ann);
+        world.send(ben, "ann", "lost with the device");
+        world.run(MINUTE);
+        restore(&mut world, ann, old);
+        world.send(ann, "ben", "again");
+        world.send(ben, "ann", "still");
+        world.run(HOUR);
+        assert!(world.refused(ben, "PREKEY_UNKNOWN") > 0, "seed {seed}");
+        let received = world.received(ben, "ann");
+        assert_eq!(received, ["hello", "again"], "seed {seed}");
+        // what was lost is asked for under the session that Ben begins, after what he wrote since
+        let received = world.received(ann, "ben");
+        let expected = ["hello", "still", "lost with the device"];
+        assert_eq!(received, expected, "seed {seed}");
     }
 }
 
