@@ -130,6 +130,8 @@ pub struct Engine {
     accepted_unsaid: BTreeMap<ContactId, i64>,
     /// Contacts with whom a new session has to be begun with RESET.
     resets: BTreeSet<ContactId>,
+    /// Of whom something could not be read, and no new session is due yet.
+    unread: BTreeSet<ContactId>,
     /// When one's own RESET to a contact went out, until one of the contact's comes.
     resets_begun: BTreeMap<ContactId, Tick>,
     resets_taken: resets::ResetsTaken,
@@ -223,6 +225,7 @@ impl Engine {
             handed: pushing::Handed::default(),
             accepted_unsaid: BTreeMap::new(),
             resets: BTreeSet::new(),
+            unread: BTreeSet::new(),
             resets_begun: BTreeMap::new(),
             resets_taken: resets::ResetsTaken::default(),
             resealed: resealing::Resealed::default(),

@@ -320,6 +320,7 @@ impl Engine {
         self.refresh_profile(step)?;
         self.refresh_bundles(step)?;
         self.refetch_bundles(step)?;
+        self.poll_resets(step)?;
         let doubted = self.doubts_calendar(step, last)?;
         if last.is_none() || doubted {
             return Ok(());

@@ -149,9 +149,7 @@ impl Engine {
             }
             Err(error) => {
                 self.refusals.count(error.code().name());
-                if peer.book.poll_reset(step.now.wall) {
-                    self.want_reset(step, &peer.key());
-                }
+                self.poll_reset(step, peer);
                 Ok(false)
             }
         }

@@ -86,6 +86,31 @@ impl Engine {
         }
     }
 
+    /// A message could not be read: a new session is wanted at once, or looked at hourly.
+    pub(super) fn poll_reset(&mut self, step: &mut Step<'_, '_>, peer: &Peer) {
+        let key = peer.key();
+        if peer.book.poll_reset(step.now.wall) {
+            self.unread.remove(&key);
+            self.want_reset(step, &key);
+        } else if peer.book.is_failing() {
+            self.unread.insert(key);
+        }
+    }
+
+    /// Hourly: a RESET that came too soon after another may go by now, also if the contact says nothing
+    /// more.
+    pub(super) fn poll_resets(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        for key in std::mem::take(&mut self.unread) {
+            if let Some(peer) = self.peers.take(step.tx, &key)? {
+                if peer.is_accepted() {
+                    self.poll_reset(step, &peer);
+                }
+                self.peers.put(peer);
+            }
+        }
+        Ok(())
+    }
+
     /// Begins the new session with RESET and everything that is not confirmed.
     pub(super) fn reset_session(
         &mut self,

@@ -35,6 +35,8 @@ pub enum Malice {
     GivesOldBundle,
     /// Gives the same one-time prekey to everybody.
     GivesPrekeysAgain,
+    /// Lets no mailbox be read: no cursor is one of its own.
+    RefusesCursors,
     /// Takes no new bundle from whoever has one there.
     KeepsToOneBundle,
     /// Has no bundle for anybody.
@@ -77,6 +79,10 @@ impl Relay {
                     ..ErrorCode::RateLimited.into()
                 };
                 Some(vec![(link, RelayMessage::Error(error), message.req_id)])
+            }
+            (Malice::RefusesCursors, RelayMessage::Subscribe(_)) => {
+                let error = RelayMessage::Error(ErrorCode::Cursor.into());
+                Some(vec![(link, error, message.req_id)])
             }
             (Malice::PushesOn, RelayMessage::Subscribe(subscribe)) => {
                 let subscriber = Subscriber {

@@ -160,6 +160,49 @@ fn a_prekey_that_a_relay_gives_out_twice_keeps_nobody_apart() {
     }
 }
 
+#[test]
+fn whom_a_relay_gives_used_prekeys_of_each_other_begin_anew_by_another_relay() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let relays = [world.open_relay("bad"), world.open_relay("good")];
+        world.relay(relays[0]).malice = Malice::GivesPrekeysAgain;
+        let [ann, ben, cat] = ["ann", "ben", "cat"].map(|name| world.join_far(name, &relays));
+        world.run(60_000);
+        for (one, other) in [(ann, ben), (ann, cat), (cat, ben)] {
+            world.introduce(one, other);
+        }
+        world.run(60_000);
+        world.send(ann, "ben", "hello");
+        world.send(ann, "cat", "hello");
+        world.run(60_000);
+        world.send(cat, "ben", "hello, too");
+        world.run(20 * MINUTE);
+        assert_eq!(world.received(ben, "cat"), ["hello, too"], "seed {seed}");
+        assert!(world.refused(cat, "PREKEY_UNKNOWN") > 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_relay_that_takes_no_cursor_is_asked_again() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let (ann, ben) = apart(&mut world, [&[relay]; 2]);
+        world.send(ann, "ben", "hello");
+        world.run(MINUTE);
+        world.relay(relay).malice = Malice::RefusesCursors;
+        world.restart(ben);
+        world.run(10_000);
+        world.send(ann, "ben", "hello again");
+        world.run(MINUTE);
+        assert_eq!(world.received(ben, "ann"), ["hello"], "seed {seed}");
+        world.relay(relay).malice = Malice::None;
+        world.run(2 * MINUTE);
+        let received = world.received(ben, "ann");
+        assert_eq!(received, ["hello", "hello again"], "seed {seed}");
+    }
+}
+
 /// Ben alone with a relay that is bad from the beginning.
 fn ben_at(malice: Malice) -> (World, usize, usize) {
     let mut world = World::new(1);

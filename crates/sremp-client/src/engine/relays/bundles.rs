@@ -109,7 +109,7 @@ impl Engine {
             return Ok(());
         };
         if self.use_bundle(step, &contact, bytes)? {
-            self.relays.routes.taken(contact, *key);
+            self.relays.routes.gave_bundle(contact, *key);
             self.relays.routes.soon(contact, step.now.tick);
             return Ok(());
         }

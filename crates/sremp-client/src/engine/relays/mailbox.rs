@@ -137,6 +137,9 @@ impl Senders {
     }
 }
 
+/// How long a relay is left that does not let its mailbox be read.
+const PAUSE: Duration = Duration::from_secs(60);
+
 impl Engine {
     /// A relay has registered us.
     pub(super) fn granted(
@@ -199,7 +202,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The cursor lies beyond the mailbox: the relay has lost what it had, and it is read anew.
+    /// The cursor lies beyond the mailbox: the relay has lost what it had, and it is read anew. One that does
+    /// not take the beginning is left for a while.
     pub(super) fn cursor_refused(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -213,7 +217,8 @@ impl Engine {
             step.tx.forget_cursor(row)?;
             return self.subscribe(step, key);
         }
-        Ok(())
+        let cause = ErrorCode::Cursor.meaning().to_owned();
+        self.leave_relay(step, key, ErrorCode::GoingAway, cause, PAUSE)
     }
 
     /// Sends a request about one's mailbox, unless too many are open.
@@ -382,7 +387,6 @@ impl Engine {
         code: ErrorCode,
         retry_after: Duration,
     ) -> Result<(), StoreError> {
-        const PAUSE: Duration = Duration::from_secs(60);
         let Some(relay) = self.relays.known.get_mut(key) else {
             return Ok(());
         };

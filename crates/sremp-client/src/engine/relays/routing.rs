@@ -36,6 +36,9 @@ pub(super) struct Routes {
     kept: BTreeMap<ContactId, Tick>,
     /// By contact and relay.
     refusals: BTreeMap<(ContactId, ContactId), Refusal>,
+    /// Which relay last gave a contact's bundle that was used: where another is, that one is asked next for a
+    /// new session, as this one may give used prekeys.
+    bundles: BTreeMap<ContactId, ContactId>,
 }
 
 impl Routes {
@@ -122,6 +125,12 @@ impl Routes {
         refusal.until = asked.max(now.plus(pause));
     }
 
+    /// A relay has given a bundle that is used.
+    pub(super) fn gave_bundle(&mut self, contact: ContactId, relay: ContactId) {
+        self.taken(contact, relay);
+        self.bundles.insert(contact, relay);
+    }
+
     /// A relay has taken something.
     pub(super) fn taken(&mut self, contact: ContactId, relay: ContactId) {
         self.refusals.remove(&(contact, relay));
@@ -200,22 +209,34 @@ impl Engine {
         let waits = !step.tx.outbox_waiting(peer.record.row, 0, 1)?.is_empty();
         let reset = self.resets.contains(&key);
         let mut first = waits || reset;
-        for hint in &peer.record.mailboxes(step.now.wall) {
-            match self.fitness(peer, hint, step.now.tick) {
+        let mut fit = Vec::new();
+        let mailboxes = peer.record.mailboxes(step.now.wall);
+        for hint in &mailboxes {
+            let fitness = self.fitness(peer, hint, step.now.tick);
+            if matches!(fitness, Fitness::Fit) {
+                fit.push(hint);
+            }
+            match fitness {
                 Fitness::Until(at) if first => self.relays.routes.soon(key, at),
                 Fitness::Until(_) => {}
                 Fitness::Fit if first => {
                     first = false;
                     let relay = self.relays.enter_of(peer, hint);
-                    if reset {
-                        relay.bundles.insert(key);
-                    }
                     if waits {
                         relay.queue.insert(key, Queue::of_waiting());
                     }
                     relay.want(step.now.tick);
                 }
                 Fitness::Fit => self.route_again(step, peer, hint)?,
+            }
+        }
+        if reset {
+            let last = self.relays.routes.bundles.get(&key);
+            let other = fit.iter().find(|hint| Some(&hint.relay) != last);
+            if let Some(hint) = other.or(fit.first()) {
+                let relay = self.relays.enter_of(peer, hint);
+                relay.bundles.insert(key);
+                relay.want(step.now.tick);
             }
         }
         self.relays.routes.look_again(key, step.now.tick);

@@ -264,6 +264,11 @@ impl SessionBook {
         self.reset_is_due(now)
     }
 
+    /// Whether something of the peer could not be read since the last good message.
+    pub fn is_failing(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
     /// One's own RESET goes out on this session: nothing is sent on the others any more. Everything
     /// that the peer has not confirmed is to be encrypted again.
     pub fn reset_started(&mut self, session_id: &SessionId, now: UnixMillis) {
