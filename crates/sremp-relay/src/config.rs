@@ -361,7 +361,7 @@ mod tests {
         let mut left = toml::from_str::<toml::Table>(Config::DEFAULT).unwrap();
         // a key that the file forgot would not be seen by the comparison above
         let sections = [
-            ("mailbox", 7),
+            ("mailbox", 6),
             ("senders", 4),
             ("rates", 3),
             ("connections", 6),

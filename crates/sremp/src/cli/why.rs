@@ -136,7 +136,7 @@ fn on_device(
         _ => "DOES NOT HOLD",
     };
     format!(
-        "on device since {when} by the contact's clock, confirmed by relay {}; its signature {holds}",
+        "on device since {when} by the contact's clock, confirmed by relay {}; the contact's signature {holds}",
         words::short(relay)
     )
 }
