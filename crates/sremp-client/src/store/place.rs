@@ -57,8 +57,11 @@ impl Tx<'_> {
         seq: u64,
         msg_id: &MsgId,
     ) -> Result<bool> {
-        let sql = "SELECT count(*) > 0 AND count(*) FILTER (WHERE msg_id = ?3) = 0 FROM message
-                   WHERE contact = ?1 AND kind = 1 AND seq = ?2";
+        // not counted: somebody may send thousands of one number
+        let sql =
+            "SELECT EXISTS (SELECT 1 FROM message WHERE contact = ?1 AND kind = 1 AND seq = ?2)
+                   AND NOT EXISTS (SELECT 1 FROM message
+                                   WHERE msg_id = ?3 AND contact = ?1 AND kind = 1)";
         let params = params![contact.0, saturating(seq), msg_id.as_bytes()];
         self.one(sql, params, |row| Ok(row.int(0)? != 0))
     }
