@@ -62,7 +62,7 @@ pub fn period(seconds: u32) -> String {
     let fits = |(unit, _): &&(u32, &str)| seconds >= *unit && seconds.is_multiple_of(*unit);
     let (unit, name) = UNITS.iter().find(fits).copied().unwrap_or((1, "second"));
     if seconds / unit < MANY {
-        return counted(seconds / unit, name);
+        return counted((seconds / unit).into(), name);
     }
     let mut rest = seconds;
     let parts = UNITS.iter().map(|(unit, name)| {
@@ -72,11 +72,14 @@ pub fn period(seconds: u32) -> String {
     });
     let parts = parts.skip_while(|(count, _)| *count == 0).take(2);
     let parts = parts.filter(|(count, _)| *count > 0);
-    let parts: Vec<String> = parts.map(|(count, name)| counted(count, name)).collect();
+    let parts: Vec<String> = parts
+        .map(|(count, name)| counted(count.into(), name))
+        .collect();
     parts.join(" and ")
 }
 
-fn counted(count: u32, name: &str) -> String {
+/// So many of these.
+pub(crate) fn counted(count: u64, name: &str) -> String {
     match count {
         1 => format!("1 {name}"),
         n => format!("{n} {name}s"),

@@ -61,6 +61,8 @@ pub struct Relay {
     pub malice: Malice,
     /// Envelopes that it has stored so far.
     pub stored: u64,
+    /// The last of them.
+    pub last_stored: Option<sremp_core::id::EnvelopeId>,
     /// Bundles that it was asked for so far.
     pub asked_for_bundles: u64,
     pub(crate) identity: SecretIdentity,
@@ -91,6 +93,7 @@ impl Relay {
             name: name.to_owned(),
             malice: Malice::None,
             stored: 0,
+            last_stored: None,
             asked_for_bundles: 0,
             identity,
             mailboxes: BTreeMap::new(),
@@ -348,6 +351,9 @@ impl Relay {
         let (stored, expires) = match seen {
             Some(seen) => (seen.stored, seen.expires),
             None if self.malice == Malice::PromisesNothing => (now, now),
+            None if self.malice == Malice::PromisesSeconds => {
+                (now, now.plus(Duration::from_secs(40)))
+            }
             None => (now, now.plus(Duration::from_secs(request.ttl.into()))),
         };
         if seen.is_none() {
@@ -364,6 +370,7 @@ impl Relay {
             };
             mailbox.seen.insert((sender, message_id), seen);
             self.stored += 1;
+            self.last_stored = Some(hash);
             if self.malice != Malice::Drops {
                 let item = Item {
                     sender,

@@ -448,6 +448,7 @@ impl Engine {
         self.run_renewals(step)?;
         self.follow_owed_resets(step)?;
         self.seal_owed(step)?;
+        self.end_promises(step)?;
         if step.now.tick >= self.next_maintenance {
             self.maintain(step)?;
         }

@@ -322,10 +322,11 @@ impl Engine {
         self.refetch_bundles(step)?;
         self.poll_resets(step)?;
         let doubted = self.doubts_calendar(step, last)?;
-        if last.is_none() || doubted {
-            return Ok(());
+        match last {
+            _ if doubted => Ok(()),
+            None => self.await_promises(step),
+            Some(_) => self.age(step),
         }
-        self.age(step)
     }
 
     /// Whether the calendar may be wrong: it jumped, in this run or since the last one, and the client
@@ -361,6 +362,14 @@ impl Engine {
             save_calendar(step.tx, now.wall, hours)?;
         }
         Ok(hours > 0)
+    }
+
+    /// Whether the calendar may be wrong, as the last maintenance found, or has jumped since.
+    pub(super) fn is_calendar_doubted(&self, step: &mut Step<'_, '_>) -> Result<bool, StoreError> {
+        let stored = step.tx.setting(CALENDAR)?.unwrap_or_default();
+        let jumped = |last| has_jumped(last, step.now);
+        Ok(stored.get(8).is_some_and(|hours| *hours > 0)
+            || self.last_maintenance.is_none_or(jumped))
     }
 
     fn age(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {

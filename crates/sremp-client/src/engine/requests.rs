@@ -162,7 +162,7 @@ impl Engine {
         if asked.is_none_or(|(id, _)| id != req_id) {
             return Ok(());
         }
-        if self.use_bundle(step, key, bytes)? {
+        if self.use_bundle(step, key, key, bytes)? {
             if let Some(state) = self.links.get_mut(link) {
                 state.bundle_request = None;
             }
@@ -171,12 +171,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Begins a session with a bundle that the contact or one of its relays gave. Returns whether
+    /// Begins a session with a bundle that the contact or one of its relays, the giver, gave. Returns whether
     /// there is one to send on now.
     pub(super) fn use_bundle(
         &mut self,
         step: &mut Step<'_, '_>,
         key: &ContactId,
+        giver: &ContactId,
         bytes: &[u8],
     ) -> Result<bool, StoreError> {
         let Ok(bundle) = PrekeyBundle::verify(bytes, key, step.now.wall) else {
@@ -199,10 +200,13 @@ impl Engine {
         peer.take_envelope_key(*bundle.envelope_key(), now);
         let due = now.plus(BUNDLE_REFETCH);
         step.tx.set_bundle_due(peer.record.row, due)?;
+        let unanswered = peer.is_unanswered();
+        let anew = unanswered && !self.relays.has_given_bundle(key, giver);
+        self.relays.gave_bundle(*key, *giver, !unanswered);
         let started = if self.resets.remove(key) && peer.book.poll_reset(now) {
             self.reset_session(step, &mut peer, &bundle)?
         } else {
-            self.start_session(step, &mut peer, &bundle)?
+            self.start_session(step, &mut peer, &bundle, anew)?
         };
         let sealed_by_now = peer.envelope_key.map(|key| key.id());
         if started && sealed_to.is_some() && sealed_to != sealed_by_now {
@@ -214,18 +218,19 @@ impl Engine {
         Ok(started && can_seal)
     }
 
-    /// Starts a session if there is none to send on. A bundle without a usable prekey is refused
-    /// and asked for again later.
+    /// Starts a session if there is none to send on, or `anew` beside one that was not answered. A bundle
+    /// without a usable prekey is refused and asked for again later.
     fn start_session(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         bundle: &PrekeyBundle,
+        anew: bool,
     ) -> Result<bool, StoreError> {
         let now = step.now.wall;
         // not of an older state than is known: a relay may serve an old bundle
         let newest = peer.envelope_key.map(|key| key.id()) == Some(bundle.envelope_key().id());
-        let left_behind = newest && peer.book.is_left_behind_by(bundle);
+        let left_behind = newest && (anew || peer.book.is_left_behind_by(bundle));
         if peer.book.can_send() && !peer.book.needs_new_session(now) && !left_behind {
             return Ok(true);
         }

@@ -274,7 +274,7 @@ impl Engine {
         }
         let way = if ahead > 0 { "fast" } else { "slow" };
         Some(format!(
-            "your clock is {} {way} by the word of relay {relay}: set it right",
+            "your clock is {} {way} by the word of relay {relay}: if that is so, set it right",
             about(off)
         ))
     }
@@ -341,7 +341,7 @@ fn kept(peer: &Peer, until: UnixMillis, now: UnixMillis) -> Reason {
     if over {
         let words = format!(
             "a relay kept it until {until}, and {name} has not fetched and confirmed it; it is stored \
-             anew within the hour"
+             anew soon"
         );
         return (Waits::Reader, words);
     }
@@ -353,8 +353,8 @@ fn kept(peer: &Peer, until: UnixMillis, now: UnixMillis) -> Reason {
         false => (
             Waits::Acceptance,
             format!(
-                "a relay keeps it until {until}; {name} has not accepted you as a contact yet, or \
-                 was not there since"
+                "a relay keeps it until {until}; {name} has not accepted you as a contact yet, was \
+                 not there since, or cannot read it"
             ),
         ),
     }

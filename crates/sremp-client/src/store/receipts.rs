@@ -177,8 +177,8 @@ impl Tx<'_> {
         })
     }
 
-    /// Which message an envelope was that a relay has promised to keep; none of before a restoration of
-    /// the contact.
+    /// Which message an envelope was that a relay has promised to keep under this name; none of before a
+    /// restoration of the contact.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
@@ -186,12 +186,12 @@ impl Tx<'_> {
         &mut self,
         contact: ContactRow,
         envelope: &EnvelopeId,
+        message_id: u64,
     ) -> Result<Option<MsgId>> {
         let sql = "SELECT msg_id FROM receipt
-                   WHERE envelope = ?1 AND contact = ?2 AND over = 0 LIMIT 1";
-        self.get(sql, params![envelope.as_bytes(), contact.0], |row| {
-            Ok(MsgId::new(row.bytes(0)?))
-        })
+                   WHERE envelope = ?1 AND contact = ?2 AND message_id = ?3 AND over = 0 LIMIT 1";
+        let params = params![envelope.as_bytes(), contact.0, message_id.cast_signed()];
+        self.get(sql, params, |row| Ok(MsgId::new(row.bytes(0)?)))
     }
 
     /// Keeps a confirmation, the first of a message.

@@ -293,6 +293,15 @@ impl Tx<'_> {
         Ok(ended)
     }
 
+    /// When the first of the relays' promises ends.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn first_promise_end(&mut self) -> Result<Option<UnixMillis>> {
+        let sql = "SELECT min(relay_until) FROM outbox WHERE relay_until IS NOT NULL";
+        self.one(sql, [], |row| row.opt_time(0))
+    }
+
     /// A contact has left all relays but these: what none of these keeps waits anew, but for what
     /// eight have kept (6.10); tells which.
     ///

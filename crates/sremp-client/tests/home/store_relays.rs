@@ -111,7 +111,9 @@ fn a_promise_counts_for_the_envelope_it_was_given_for_and_for_its_time() {
         [(ann, msg_id(1))]
     );
     assert_eq!(waits(&mut store), 1);
-    let of = commit(&mut store, |tx| tx.message_of_envelope(ann, &first));
+    let of = commit(&mut store, |tx| tx.message_of_envelope(ann, &first, 6));
+    assert_eq!(of, None, "it was given under another name");
+    let of = commit(&mut store, |tx| tx.message_of_envelope(ann, &first, 7));
     assert_eq!(
         of,
         Some(msg_id(1)),

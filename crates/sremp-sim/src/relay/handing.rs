@@ -4,12 +4,17 @@ use rand_chacha::{ChaCha20Rng, rand_core::Rng as _};
 use sremp_client::engine::Now;
 use sremp_core::{
     id::IdentityKey,
-    relay::{Confirmation, Cursor, RelayMessage, StoreMessage, StoredMessage},
+    relay::{Confirmation, Cursor, MessageId, RelayMessage, StoreMessage, StoredMessage},
     time::{Tick, UnixMillis},
 };
 use sremp_net::LinkId;
 
 use super::{Guest, Malice, Relay, Said};
+
+/// Another name, of which this one is the other.
+const fn renamed(name: MessageId) -> MessageId {
+    MessageId::new(name.get() ^ 1)
+}
 
 impl Relay {
     pub(super) fn confirm(
@@ -20,7 +25,10 @@ impl Relay {
     ) -> (Vec<u16>, Vec<Said>) {
         let (mut refused, mut said) = (Vec::new(), Vec::new());
         for (place, confirmation) in list {
-            let key = (confirmation.sender, confirmation.message_id);
+            let key = (
+                confirmation.sender,
+                self.given_name(confirmation.message_id),
+            );
             let mailbox = self.mailboxes.entry(*owner).or_default();
             let seen = mailbox.seen.get(&key);
             if seen.is_none_or(|seen| seen.hash != confirmation.blob_hash) {
@@ -39,6 +47,14 @@ impl Relay {
             said.extend(self.take_confirmation(confirmation));
         }
         (refused, said)
+    }
+
+    /// What its sender called an item.
+    fn given_name(&self, shown: MessageId) -> MessageId {
+        match self.malice {
+            Malice::Renames => renamed(shown),
+            _ => shown,
+        }
     }
 
     pub(super) fn settle(&mut self, owner: &IdentityKey, cursor: u64, now: Tick) {
@@ -94,7 +110,10 @@ impl Relay {
                 _ => item.sender,
             };
             let pushed = RelayMessage::StoredMessage(StoredMessage {
-                message_id: item.message_id,
+                message_id: match self.malice {
+                    Malice::Renames => renamed(item.message_id),
+                    _ => item.message_id,
+                },
                 sender,
                 timestamp: item.stored,
                 encrypted_blob: item.blob.clone().into(),

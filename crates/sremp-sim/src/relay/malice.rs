@@ -23,6 +23,10 @@ pub enum Malice {
     Reorders,
     /// Hands every item over again and again.
     Replays,
+    /// Hands items over under other names than their senders gave them.
+    Renames,
+    /// Hands an item over twice under one cursor to whoever subscribes.
+    BreaksRules,
     /// Names somebody else as the sender.
     Misattributes,
     /// Signs receipts that do not hold.
@@ -45,6 +49,10 @@ pub enum Malice {
     RefusesAll,
     /// Promises to keep what comes until now.
     PromisesNothing,
+    /// Keeps what comes for forty seconds.
+    PromisesSeconds,
+    /// Says nothing to whoever gives it anything.
+    AnswersNoStore,
     /// Says that no one-time prekeys are left whenever it is given some.
     ForgetsPrekeys,
     /// Takes no prekeys.
@@ -80,9 +88,18 @@ impl Relay {
                 };
                 Some(vec![(link, RelayMessage::Error(error), message.req_id)])
             }
+            (Malice::AnswersNoStore, RelayMessage::Store(_)) => Some(Vec::new()),
             (Malice::RefusesCursors, RelayMessage::Subscribe(_)) => {
                 let error = RelayMessage::Error(ErrorCode::Cursor.into());
                 Some(vec![(link, error, message.req_id)])
+            }
+            (Malice::BreaksRules, RelayMessage::Subscribe(subscribe)) => {
+                let item = rubbish(&owner, subscribe.after.get() + 1, now);
+                let pushed = RelayMessage::StoredMessage(item);
+                Some(vec![
+                    (link, pushed.clone(), message.req_id),
+                    (link, pushed, message.req_id),
+                ])
             }
             (Malice::PushesOn, RelayMessage::Subscribe(subscribe)) => {
                 let subscriber = Subscriber {
@@ -106,20 +123,24 @@ impl Relay {
         let Some(subscriber) = self.subscribers.get_mut(owner) else {
             return Vec::new();
         };
-        let item = |cursor| StoredMessage {
-            message_id: MessageId::new(cursor),
-            sender: *owner,
-            timestamp: now.wall,
-            encrypted_blob: vec![0; 1_024].into(),
-            cursor: Cursor::new(cursor),
-        };
         let from = subscriber.after;
         subscriber.after += PUSHED_ON;
-        let pushed = (from + 1..=subscriber.after).map(item);
+        let pushed = (from + 1..=subscriber.after).map(|cursor| rubbish(owner, cursor, now));
         let (link, req_id) = (subscriber.link, subscriber.req_id);
         pushed
             .map(|item| (link, RelayMessage::StoredMessage(item), req_id))
             .collect()
+    }
+}
+
+/// What nobody can read.
+fn rubbish(sender: &IdentityKey, cursor: u64, now: Now) -> StoredMessage {
+    StoredMessage {
+        message_id: MessageId::new(cursor),
+        sender: *sender,
+        timestamp: now.wall,
+        encrypted_blob: vec![0; 1_024].into(),
+        cursor: Cursor::new(cursor),
     }
 }
 

@@ -164,6 +164,42 @@ fn what_waits_for_more_than_a_day_is_told_and_the_contact_s_relay_too() {
 }
 
 #[test]
+fn a_relay_that_answers_and_takes_nothing_is_told_until_it_takes_something() {
+    let (mut world, [ann, relay]) = ann_at_home(5);
+    let ben = world.join_far("ben", &[relay]);
+    world.run(MINUTE);
+    world.introduce(ann, ben);
+    world.run(MINUTE);
+    world.relay(relay).malice = Malice::AnswersNoStore;
+    world.send(ann, "ben", "hello");
+    world.run(3 * MINUTE);
+    let told = check(&doctor(&mut world, ann), "relay").clone();
+    assert_eq!(told.outcome, Outcome::Warn, "{told:?}");
+    assert!(told.words.contains("answers within"), "{told:?}");
+    assert!(told.words.contains("does not take"), "{told:?}");
+    world.relay(relay).malice = Malice::None;
+    world.run(5 * MINUTE);
+    assert_eq!(world.received(ben, "ann"), ["hello"]);
+    let told = check(&doctor(&mut world, ann), "relay").clone();
+    assert_eq!(told.outcome, Outcome::Ok, "{told:?}");
+}
+
+#[test]
+fn that_a_contact_has_left_no_keys_says_nothing_against_one_s_own_relay() {
+    let (mut world, [ann, relay]) = ann_at_home(5);
+    let ben = world.join_far("ben", &[relay]);
+    world.run(MINUTE);
+    world.add(ann, ben);
+    world.relay(relay).malice = Malice::WithholdsBundles;
+    world.send(ann, "ben", "hello");
+    world.run(MINUTE);
+    let waits = world.why_last(ann, "ben").waits_for.unwrap();
+    assert!(waits.contains("left no keys"), "{waits}");
+    let told = check(&doctor(&mut world, ann), "relay").clone();
+    assert_eq!(told.outcome, Outcome::Ok, "{told:?}");
+}
+
+#[test]
 fn nobody_can_write_to_a_client_whose_card_names_no_way() {
     let mut world = World::new(6);
     let ann = world.join_with("ann", |config| config.advertise = None);

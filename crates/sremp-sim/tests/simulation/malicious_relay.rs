@@ -2,10 +2,13 @@
 
 use sremp_client::{
     store::StoreError,
-    view::{RelayState, Status, WhyStep},
+    view::{Choice, RelayState, Status, WhyStep},
 };
 use sremp_core::{error::ErrorCode, id::ContactId};
-use sremp_sim::{Malice, World};
+use sremp_sim::{
+    Malice, World,
+    commands::{add, direct},
+};
 
 use crate::{
     DAY, HOUR, MINUTE,
@@ -183,6 +186,103 @@ fn whom_a_relay_gives_used_prekeys_of_each_other_begin_anew_by_another_relay() {
 }
 
 #[test]
+fn a_used_prekey_of_one_relay_keeps_no_guest_away_where_another_is_or_a_connection() {
+    for seed in seeds(3) {
+        for directly in [false, true] {
+            let what = format!("seed {seed}, directly: {directly}");
+            let mut world = World::new(seed);
+            let (bad, good) = (world.open_relay("bad"), world.open_relay("good"));
+            world.relay(bad).malice = Malice::GivesPrekeysAgain;
+            let relays: &[usize] = if directly { &[bad] } else { &[bad, good] };
+            let [ann, cat] = ["ann", "cat"].map(|name| world.join_far(name, &[bad, good]));
+            let ben = world.join_at("ben", relays);
+            world.run(MINUTE);
+            let cards = [(); 2].map(|()| world.invite(ben));
+            world.run(MINUTE);
+            for (guest, card) in [ann, cat].into_iter().zip(&cards) {
+                world.command(guest, add(card, Some("ben")));
+                world.command(guest, direct("ben", Choice::Off));
+                world.send(guest, "ben", "let me in");
+                world.run(30_000);
+            }
+            assert_eq!(world.requests(ben).len(), 1, "{what}");
+            assert!(world.refused(ben, "PREKEY_UNKNOWN") > 0, "{what}");
+            if directly {
+                world.command(cat, direct("ben", Choice::On));
+            }
+            world.send(cat, "ben", "is it you?");
+            world.run(3 * MINUTE);
+            let asking = world.requests(ben);
+            assert_eq!(asking.len(), 2, "{what}");
+            for asks in &asking {
+                world.command(ben, add(&asks.id, None));
+            }
+            world.send(cat, "ben", "thanks");
+            world.run(3 * MINUTE);
+            let cats = world.id(cat).to_string();
+            let received = world.received(ben, &cats);
+            assert_eq!(received, ["let me in", "is it you?", "thanks"], "{what}");
+            assert!(world.all_arrived(cat, "ben"), "{what}");
+        }
+    }
+}
+
+#[test]
+fn each_relay_is_asked_once_for_keys_while_a_guest_waits_for_an_answer() {
+    for seed in seeds(2) {
+        let mut world = World::new(seed);
+        let relays = ["one", "two", "three"].map(|name| world.open_relay(name));
+        let ann = world.join_far("ann", &relays);
+        let ben = world.join_far("ben", &relays);
+        world.run(MINUTE);
+        let card = world.invite(ben);
+        world.run(MINUTE);
+        world.set_reachable(ben, false);
+        world.command(ann, add(&card, Some("ben")));
+        world.send(ann, "ben", "let me in");
+        world.run(3 * DAY);
+        for relay in relays {
+            assert_eq!(world.relay(relay).asked_for_bundles, 1, "seed {seed}");
+        }
+        world.set_reachable(ben, true);
+        world.run(5 * MINUTE);
+        let asking = world.requests(ben);
+        world.command(ben, add(&asking[0].id, Some("ann")));
+        world.run(5 * MINUTE);
+        assert_eq!(world.received(ben, "ann"), ["let me in"], "seed {seed}");
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+    }
+}
+
+#[test]
+fn what_a_relay_has_promised_to_keep_for_seconds_waits_again_when_they_are_over() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let (ann, ben) = apart(&mut world, [&[relay]; 2]);
+        world.relay(relay).malice = Malice::PromisesSeconds;
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "hello");
+        world.run(10_000);
+        assert_eq!(world.statuses(ann, "ben"), [Status::AtRelay], "seed {seed}");
+        world.set_reachable(relay, false);
+        world.run(31_000);
+        assert_eq!(world.statuses(ann, "ben"), [Status::Queued], "seed {seed}");
+        let why = world.why_last(ann, "ben");
+        assert!(why.next_try.is_some(), "seed {seed}: {why:?}");
+        // it is given anew without a pause that anybody could make short
+        world.set_reachable(relay, true);
+        world.run(HOUR);
+        let stored = world.relay(relay).stored;
+        assert!((10..=62).contains(&stored), "seed {seed}: {stored}");
+        world.set_reachable(ben, true);
+        world.relay(relay).malice = Malice::None;
+        world.run(20 * MINUTE);
+        assert_eq!(world.received(ben, "ann"), ["hello"], "seed {seed}");
+    }
+}
+
+#[test]
 fn a_relay_that_takes_no_cursor_is_asked_again() {
     for seed in seeds(3) {
         let mut world = World::new(seed);
@@ -306,6 +406,34 @@ fn a_relay_that_pushes_on_and_settles_nothing_does_not_fill_the_disk() {
     assert!(world.refused(ben, "confirmations-unanswered") > 0);
     world.run(HOUR);
     assert_eq!(unsettled(&mut world, ben, &key), 1_024);
+}
+
+#[test]
+fn a_relay_that_breaks_the_rules_is_dialled_less_and_less_whatever_it_brings() {
+    let (mut world, _, ben) = ben_at(Malice::BreaksRules);
+    world.run(10 * MINUTE);
+    let broken = world.refused(ben, ErrorCode::ProtocolViolation.name());
+    assert!((4..=16).contains(&broken), "{broken} connections");
+}
+
+#[test]
+fn what_is_confirmed_under_another_name_than_it_was_given_does_not_count() {
+    for seed in seeds(3) {
+        let (mut world, ann, ben) = with_a_bad_first_relay(seed, Malice::Renames);
+        world.send(ann, "ben", "hello again");
+        world.run(30_000);
+        let received = world.received(ben, "ann");
+        assert_eq!(received, ["hello", "hello again"], "seed {seed}");
+        assert!(!world.all_arrived(ann, "ben"), "seed {seed}");
+        assert!(
+            world.refused(ann, "confirmation-unknown") > 0,
+            "seed {seed}"
+        );
+        // the other relay, which has it after a minute, is honest
+        world.run(2 * MINUTE);
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+        assert_eq!(world.received(ben, "ann"), received, "seed {seed}");
+    }
 }
 
 #[test]

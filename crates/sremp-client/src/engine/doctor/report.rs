@@ -13,6 +13,7 @@ use super::{
     Examination, StoreMeasure, Trip,
 };
 use crate::{
+    clock::counted,
     store::StoreError,
     view::{CheckView, DoctorView, Outcome, RelayView, ServerView, Unit},
 };
@@ -28,6 +29,10 @@ const FEW_PREKEYS: u32 = 5;
 
 fn number(n: impl TryInto<i64>) -> i64 {
     n.try_into().unwrap_or(i64::MAX)
+}
+
+fn some(n: usize, name: &str) -> String {
+    counted(u64::try_from(n).unwrap_or(u64::MAX), name)
 }
 
 fn seconds(time: Duration) -> u32 {
@@ -119,7 +124,10 @@ impl Engine {
     fn dial_back(&self) -> CheckView {
         let (places, whole, reduced) = self.reached_by_servers();
         if reduced > 0 {
-            let words = format!("{reduced} rendezvous servers do not reach you where you listen");
+            let words = format!(
+                "not reached where you listen: by {}",
+                some(reduced, "rendezvous server")
+            );
             return CheckView::new("reachable", Outcome::Warn, words)
                 .measured(number(reduced), Unit::Count)
                 .remedy(
@@ -130,7 +138,10 @@ impl Engine {
         }
         match (whole, places.first()) {
             (1.., Some(place)) => {
-                let words = format!("{whole} rendezvous servers take {place} as your address");
+                let words = format!(
+                    "{place} is taken as your address by {}",
+                    some(whole, "rendezvous server")
+                );
                 CheckView::new("reachable", Outcome::Ok, words)
             }
             _ => CheckView::new(
@@ -173,7 +184,11 @@ impl Engine {
                     "Get a link from the operator of a relay and set it: `sremp config relays \
                      LINK`; or listen: `sremp config listen 0.0.0.0:33399`.",
                 ),
-                n => CheckView::new("card", Outcome::Ok, format!("names {n} relays, no address")),
+                n => CheckView::new(
+                    "card",
+                    Outcome::Ok,
+                    format!("names {}, no address", some(n, "relay")),
+                ),
             });
         };
         if !learnt.is_empty() && !learnt.iter().any(|place| card.contains(place)) {
@@ -189,7 +204,7 @@ impl Engine {
                  address (`sremp config advertise HOST:PORT`).",
             ));
         }
-        let words = format!("names {first} and {relays} relays");
+        let words = format!("names {first} and {}", some(relays, "relay"));
         Ok(CheckView::new("card", Outcome::Ok, words))
     }
 
@@ -256,7 +271,7 @@ impl Engine {
             n => CheckView::new(
                 "sessions",
                 Outcome::Warn,
-                format!("{n} sessions are lost and wait for new keys"),
+                format!("lost: {}; new keys are waited for", some(n, "session")),
             )
             .remedy("Nothing: they are renewed by themselves once the contact or a relay answers."),
         };
@@ -377,7 +392,7 @@ fn own_relay(view: &RelayView, trip: Option<Trip>) -> CheckView {
     let took = format!("answers within {} ms", time.as_millis());
     let check = match (view.prekeys, error) {
         (_, Some(error)) => {
-            let words = format!("{took}, but has refused something: {error}");
+            let words = format!("{took}, but: {error}");
             CheckView::new("relay", Outcome::Warn, words).remedy(
                 "If that stays, ask its operator, or set another: `sremp config relays LINK…`.",
             )

@@ -9,7 +9,10 @@ use sremp_core::{
     id::ContactId,
 };
 
-use super::super::{Engine, Output, Step, peers::Peer};
+use super::{
+    super::{Engine, Output, Step, peers::Peer},
+    troubles::Asked,
+};
 use crate::store::StoreError;
 
 /// Silent contacts whose bundles are fetched again at one time; the others have their turn next.
@@ -95,6 +98,14 @@ impl Engine {
         Ok(())
     }
 
+    /// Whose bundle a relay has given or refused.
+    fn bundle_answered(&mut self, key: &ContactId, req_id: u32) -> Option<ContactId> {
+        let relay = self.relays.known.get_mut(key)?;
+        let contact = relay.session_mut()?.bundle_requests.remove(&req_id)?;
+        relay.troubles.answered(Asked::Keys);
+        Some(contact)
+    }
+
     /// A relay has given a bundle: it is the contact's only if the contact's key says so.
     pub(super) fn bundle_from_relay(
         &mut self,
@@ -103,13 +114,11 @@ impl Engine {
         req_id: u32,
         bytes: &[u8],
     ) -> Result<(), StoreError> {
-        let relay = self.relays.known.get_mut(key);
-        let session = relay.and_then(|r| r.session_mut());
-        let Some(contact) = session.and_then(|s| s.bundle_requests.remove(&req_id)) else {
+        let Some(contact) = self.bundle_answered(key, req_id) else {
             return Ok(());
         };
-        if self.use_bundle(step, &contact, bytes)? {
-            self.relays.routes.gave_bundle(contact, *key);
+        if self.use_bundle(step, &contact, key, bytes)? {
+            self.relays.routes.taken(contact, *key);
             self.relays.routes.soon(contact, step.now.tick);
             return Ok(());
         }
@@ -129,11 +138,17 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let peer = self.peers.take(step.tx, contact)?;
         let needed = peer.as_ref().is_none_or(|p| p.needs_bundle(step.now.wall));
+        let unanswered = peer.as_ref().is_some_and(|p| p.is_unanswered());
         self.peers.put_back(peer);
         if needed || self.resets.contains(contact) {
             return self.relay_refused(step, key, contact, code, retry_after);
         }
         self.refusals.count("bundle-not-renewed");
+        if unanswered {
+            // what another's bundle began is given to it as it is
+            self.relays.has_no_bundle(*contact, *key);
+            self.relays.routes.soon(*contact, step.now.tick);
+        }
         Ok(())
     }
 
@@ -145,9 +160,7 @@ impl Engine {
         code: ErrorCode,
         retry_after: Duration,
     ) -> Result<(), StoreError> {
-        let relay = self.relays.known.get_mut(key);
-        let session = relay.and_then(|r| r.session_mut());
-        match session.and_then(|s| s.bundle_requests.remove(&req_id)) {
+        match self.bundle_answered(key, req_id) {
             Some(contact) => self.without_bundle(step, key, &contact, code, retry_after),
             None => Ok(()),
         }

@@ -19,17 +19,23 @@ impl Engine {
         key: &ContactId,
         req_id: u32,
         confirmations: &[Confirmation],
-        refused: Vec<u16>,
+        mut refused: Vec<u16>,
     ) -> Result<(), StoreError> {
         let Some(row) = self.relays.known.get(key).and_then(|r| r.row) else {
             return Ok(());
         };
-        for confirmation in confirmations {
-            self.take_confirmation(step, row, confirmation)?;
-        }
         if !refused.is_empty() {
             self.refusals.count("confirmation-forged");
         }
+        let forged = refused.clone();
+        let places = (0..).filter(|place| !forged.contains(place));
+        for (place, confirmation) in places.zip(confirmations) {
+            if !self.take_confirmation(step, row, confirmation)? {
+                self.refusals.count("confirmation-unknown");
+                refused.push(place);
+            }
+        }
+        refused.sort_unstable();
         if let Some(session) = self.relays.known.get(key).and_then(|r| r.session()) {
             let link = session.link;
             let message = RelayClient::taken(req_id, refused);
@@ -38,38 +44,38 @@ impl Engine {
         Ok(())
     }
 
+    /// Returns whether it is of something that was sent to whom it comes from.
     fn take_confirmation(
         &mut self,
         step: &mut Step<'_, '_>,
         relay: RelayRow,
         confirmation: &Confirmation,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let contact = ContactId::parse(confirmation.delivered_to.as_bytes());
         let Ok(contact) = contact else {
-            return Ok(());
+            return Ok(false);
         };
         let Some(peer) = self.peers.take(step.tx, &contact)? else {
-            self.refusals.count("confirmation-unknown");
-            return Ok(());
+            return Ok(false);
         };
         let row = peer.record.row;
         let envelope = confirmation.blob_hash;
+        let message_id = confirmation.message_id.get();
         // of the envelope that waits, or of an earlier one of the same message
         let waiting = step.tx.outbox_by_envelope(row, &envelope)?;
         let msg_id = match &waiting {
-            Some(item) => Some(item.msg_id),
-            None => step.tx.message_of_envelope(row, &envelope)?,
+            Some(item) if item.message_id == Some(message_id) => Some(item.msg_id),
+            _ => step.tx.message_of_envelope(row, &envelope, message_id)?,
         };
         let Some(msg_id) = msg_id else {
-            self.refusals.count("confirmation-unknown");
             self.peers.put(peer);
-            return Ok(());
+            return Ok(false);
         };
         step.tx.add_confirmation(&NewConfirmation {
             contact: row,
             msg_id,
             relay,
-            message_id: confirmation.message_id.get(),
+            message_id,
             envelope,
             at: confirmation.timestamp,
             received: step.now.wall,
@@ -84,6 +90,6 @@ impl Engine {
             None => Ok(()),
         };
         self.peers.put(peer);
-        result
+        result.map(|()| true)
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use sremp_core::{
     channel::{Admission, HandshakeHash, Message},
     constants::{MAX_ENVELOPE, RELAY_STORAGE},
-    error::ErrorCode,
+    error::{ErrorCode, Scope},
     id::ContactId,
     identity::{Identity, VersionRecord, VersionVerdict},
     rand_core::CryptoRng,
@@ -40,7 +40,7 @@ impl Relay {
         let now = both.tick;
         let failed = matches!(self.phase, Phase::Dialling) && !self.outdated;
         let elsewhere = failed && !self.places.not_reached();
-        let of_use = |s: &Session| s.proved || now.since(s.opened) >= LASTING;
+        let of_use = |s: &Session| !s.violated && (s.proved || now.since(s.opened) >= LASTING);
         if let Some(session) = self.session() {
             self.reached = (session.granted && of_use(session)).then_some(now);
         }
@@ -184,6 +184,7 @@ impl Engine {
             progress: now,
             silence: Silence::new(now),
             proved: false,
+            violated: false,
             granted: false,
             subscribed: None,
             stores: BTreeMap::new(),
@@ -240,6 +241,7 @@ impl Engine {
             Ok(Some(event)) => self.handle_relay_event(step, &key, message.req_id, event),
             Ok(None) => Ok(()),
             Err(code) => {
+                session.violated = true;
                 self.refusals.count(code.name());
                 self.leave_relay(step, &key, code, code.to_string(), Duration::ZERO)
             }
@@ -277,7 +279,9 @@ impl Engine {
                 retry_after_s,
                 ..
             } => {
-                let code = ErrorCode::from_u16(code).unwrap_or(ErrorCode::NotAllowed);
+                // a code that no answer may have means nothing
+                let code = ErrorCode::from_u16(code).filter(|code| code.scope() == Scope::Reply);
+                let code = code.unwrap_or(ErrorCode::NotAllowed);
                 let retry_after = Duration::from_secs(retry_after_s.into());
                 // a relay's word keeps nobody from it for years
                 let retry_after = retry_after.min(REFUSAL_PAUSES.longest);
@@ -311,6 +315,11 @@ impl Engine {
         if !session.granted {
             self.registration_refused(step, key, code, retry_after)
         } else if session.stores.contains_key(&req_id) {
+            // nobody was asked for keys
+            let code = match code {
+                ErrorCode::NoPrekey => ErrorCode::NotAllowed,
+                code => code,
+            };
             self.store_refused(step, key, req_id, code, retry_after)
         } else if session.bundle_requests.contains_key(&req_id) {
             self.bundle_refused(step, key, req_id, code, retry_after)
@@ -350,9 +359,10 @@ impl Engine {
         };
         let mut stranded: Vec<ContactId> = relay.queue.keys().copied().collect();
         stranded.extend(std::mem::take(&mut relay.bundles));
-        if let Some(session) = relay.session() {
+        if let Phase::Up(session) = &relay.phase {
             stranded.extend(session.stores.values().map(|s| s.contact));
             stranded.extend(session.bundle_requests.values());
+            relay.troubles.left(session, &cause, now);
         }
         relay.queue.clear();
         relay.fall(cause.clone(), least, step.now, step.rng);

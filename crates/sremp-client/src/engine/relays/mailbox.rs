@@ -18,6 +18,7 @@ use super::{
     super::{Engine, Output, Step},
     Phase,
     reading::TOLD_UNANSWERED,
+    troubles::Asked,
 };
 use crate::store::{RelayRow, StoreError};
 
@@ -365,6 +366,7 @@ impl Engine {
         let Some(relay) = self.relays.known.get_mut(key) else {
             return Ok(());
         };
+        relay.troubles.answered(Asked::Errand);
         let row = relay.row;
         let errand = relay
             .session_mut()
@@ -391,6 +393,7 @@ impl Engine {
             return Ok(());
         };
         relay.last_error = Some(code.meaning().to_owned());
+        relay.troubles.answered(Asked::Errand);
         let Some(session) = relay.session_mut() else {
             return Ok(());
         };

@@ -1,7 +1,7 @@
 //! The client through relays (D6, D7.2): one's own mailboxes are read and emptied, and what cannot
 //! go directly is stored at the contacts' relays.
 //!
-//! [`routing`] decides which relay is given what waits for a contact, [`storing`] gives it,
+//! [`routing`] decides which relay is given what waits for a contact, [`storing`] gives it, [`promises`] end,
 //! [`confirming`] takes what comes back. [`mailbox`] keeps one's own relays supplied and [`reading`]
 //! reads them. [`connection`] keeps one connection a relay; [`watching`] says with which one stays for the
 //! confirmations.
@@ -12,9 +12,11 @@ mod connection;
 mod left;
 mod mailbox;
 mod place;
+mod promises;
 mod reading;
 mod routing;
 mod storing;
+mod troubles;
 mod views;
 mod watching;
 
@@ -34,8 +36,10 @@ use sremp_net::LinkId;
 use self::{
     mailbox::Mailbox,
     place::Places,
+    promises::Promises,
     routing::Routes,
     storing::{Queue, Stored},
+    troubles::Troubles,
 };
 pub(super) use self::{reading::Arrival, routing::in_words, views::calendar};
 use super::{
@@ -60,6 +64,7 @@ pub(super) struct Relays {
     known: BTreeMap<ContactId, Relay>,
     links: HashMap<LinkId, ContactId>,
     routes: Routes,
+    promises: Promises,
     claims: Claims,
 }
 
@@ -85,6 +90,7 @@ struct Relay {
     /// The dial that is in progress began before this host's network changed.
     outdated: bool,
     last_error: Option<String>,
+    troubles: Troubles,
     /// Contacts whose envelopes it is to be given.
     queue: BTreeMap<ContactId, Queue>,
     /// Contacts whose bundles it is to be asked for.
@@ -119,6 +125,8 @@ struct Session {
     silence: Silence,
     /// It has taken something, or brought something.
     proved: bool,
+    /// It has broken the rules, and is of no use whatever it brought.
+    violated: bool,
     granted: bool,
     /// The request of the subscription, whose answers are pushes or a refusal.
     subscribed: Option<u32>,
@@ -160,6 +168,7 @@ impl Relay {
             due: None,
             outdated: false,
             last_error: None,
+            troubles: Troubles::default(),
             queue: BTreeMap::new(),
             bundles: BTreeSet::new(),
             watched: false,
@@ -226,7 +235,9 @@ impl Relays {
 
     pub(super) fn deadline(&self, online: bool) -> Option<Tick> {
         let relays = self.known.values().filter_map(Relay::deadline);
-        let all = relays.chain(self.routes.deadline());
+        let all = relays
+            .chain(self.routes.deadline())
+            .chain(self.promises.deadline());
         online.then(|| all.min()).flatten()
     }
 

@@ -6,17 +6,17 @@ use std::{collections::BTreeMap, time::Duration};
 use sremp_core::{
     contact_card::RelayHint,
     error::ErrorCode,
-    id::{ContactId, MsgId},
+    id::ContactId,
     route::{CONFIRM_WITHIN, DIRECT_LEAD, Plan, REFUSAL_PAUSES, Store},
     time::Tick,
 };
 
 use super::{
     super::{Engine, Step, peers::Peer},
-    Phase,
+    Phase, Relays,
     storing::Queue,
 };
-use crate::{store::StoreError, view::Status};
+use crate::store::StoreError;
 
 /// So many refusals are remembered before those are forgotten whose pause is over.
 const MANY_REFUSALS: usize = 1_024;
@@ -36,9 +36,9 @@ pub(super) struct Routes {
     kept: BTreeMap<ContactId, Tick>,
     /// By contact and relay.
     refusals: BTreeMap<(ContactId, ContactId), Refusal>,
-    /// Which relay last gave a contact's bundle that was used: where another is, that one is asked next for a
-    /// new session, as this one may give used prekeys.
-    bundles: BTreeMap<ContactId, ContactId>,
+    /// Who has given a contact's bundles since a session with it last stood, the last one at the end: relays,
+    /// or the contact itself. Another one's is used next, as these may have given used prekeys or old keys.
+    givers: BTreeMap<ContactId, Vec<ContactId>>,
 }
 
 impl Routes {
@@ -125,12 +125,6 @@ impl Routes {
         refusal.until = asked.max(now.plus(pause));
     }
 
-    /// A relay has given a bundle that is used.
-    pub(super) fn gave_bundle(&mut self, contact: ContactId, relay: ContactId) {
-        self.taken(contact, relay);
-        self.bundles.insert(contact, relay);
-    }
-
     /// A relay has taken something.
     pub(super) fn taken(&mut self, contact: ContactId, relay: ContactId) {
         self.refusals.remove(&(contact, relay));
@@ -159,7 +153,52 @@ pub(in super::super) fn in_words(code: ErrorCode) -> &'static str {
         ErrorCode::NoPrekey => {
             "the contact's client has left no keys there yet; it has to run once with this relay"
         }
+        ErrorCode::BadProof => "it gave no receipt that holds",
         code => code.meaning(),
+    }
+}
+
+/// Whether a refusal comes of whom something is for, not of the relay.
+const fn is_of_contact(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::Denied
+            | ErrorCode::Quota
+            | ErrorCode::NoPrekey
+            | ErrorCode::BundleInvalid
+            | ErrorCode::Suite
+    )
+}
+
+impl Relays {
+    /// Whether this one has given a bundle of a contact since a session with it last stood, or has none.
+    pub(in super::super) fn has_given_bundle(
+        &self,
+        contact: &ContactId,
+        giver: &ContactId,
+    ) -> bool {
+        let givers = self.routes.givers.get(contact);
+        givers.is_some_and(|givers| givers.contains(giver))
+    }
+
+    /// A relay has no bundle of a contact.
+    pub(super) fn has_no_bundle(&mut self, contact: ContactId, relay: ContactId) {
+        let givers = self.routes.givers.entry(contact).or_default();
+        if !givers.contains(&relay) {
+            givers.insert(0, relay);
+        }
+    }
+
+    /// Somebody has given a bundle of a contact; after a session that stood or not.
+    pub(in super::super) fn gave_bundle(
+        &mut self,
+        contact: ContactId,
+        giver: ContactId,
+        stood: bool,
+    ) {
+        let givers = self.routes.givers.entry(contact).or_default();
+        givers.retain(|other| !stood && *other != giver);
+        givers.push(giver);
     }
 }
 
@@ -210,7 +249,13 @@ impl Engine {
         let reset = self.resets.contains(&key);
         let mut first = waits || reset;
         let mut fit = Vec::new();
-        let mailboxes = peer.record.mailboxes(step.now.wall);
+        let mut mailboxes = peer.record.mailboxes(step.now.wall);
+        let last = self.relays.routes.givers.get(&key);
+        let last = last.and_then(|givers| givers.last()).copied();
+        if peer.is_unanswered() {
+            // a session that was begun because another one had no answer is not to depend on the same relay
+            mailboxes.sort_by_key(|hint| Some(hint.relay) != last);
+        }
         for hint in &mailboxes {
             let fitness = self.fitness(peer, hint, step.now.tick);
             if matches!(fitness, Fitness::Fit) {
@@ -231,8 +276,7 @@ impl Engine {
             }
         }
         if reset {
-            let last = self.relays.routes.bundles.get(&key);
-            let other = fit.iter().find(|hint| Some(&hint.relay) != last);
+            let other = fit.iter().find(|hint| Some(hint.relay) != last);
             if let Some(hint) = other.or(fit.first()) {
                 let relay = self.relays.enter_of(peer, hint);
                 relay.bundles.insert(key);
@@ -255,7 +299,8 @@ impl Engine {
         }
     }
 
-    /// Gives a further relay what others have kept for a while without a confirmation.
+    /// Gives a further relay what others have kept for a while without a confirmation; to one who
+    /// never answered after a new session was begun with that relay's bundle.
     fn route_again(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -265,12 +310,19 @@ impl Engine {
         let before = step.now.wall.minus(CONFIRM_WITHIN);
         let row = peer.record.row;
         let left = step.tx.outbox_unconfirmed(row, &hint.relay, 0, before, 1)?;
-        if !left.is_empty() {
-            let relay = self.relays.enter_of(peer, hint);
+        if left.is_empty() {
+            return Ok(());
+        }
+        // nobody may be able to read it
+        let anew = peer.is_unanswered() && !self.relays.has_given_bundle(&peer.key(), &hint.relay);
+        let relay = self.relays.enter_of(peer, hint);
+        if anew {
+            relay.bundles.insert(peer.key());
+        } else {
             let queue = Queue::of_unconfirmed();
             relay.queue.entry(peer.key()).or_insert(queue);
-            relay.want(step.now.tick);
         }
+        relay.want(step.now.tick);
         Ok(())
     }
 
@@ -289,7 +341,10 @@ impl Engine {
             .refused(*contact, *relay, code, retry_after, now);
         if let Some(state) = self.relays.known.get_mut(relay) {
             state.queue.remove(contact);
-            state.last_error = Some(in_words(code).to_owned());
+            // that a contact has no mailbox there, or a full one, says nothing against one's own
+            if !state.is_own() || !is_of_contact(code) {
+                state.last_error = Some(in_words(code).to_owned());
+            }
         }
         self.relays.routes.soon(*contact, now);
         self.seek(contact, now, step.rng);
@@ -301,41 +356,6 @@ impl Engine {
         let noted = step.tx.note_attempt(row, Some(relay), cause, step.now.wall);
         self.peers.put(peer);
         noted
-    }
-
-    /// Envelopes whose relays have ceased to keep them wait anew.
-    pub(in super::super) fn end_relay_storage(
-        &mut self,
-        step: &mut Step<'_, '_>,
-    ) -> Result<(), StoreError> {
-        for (row, msg_id) in step.tx.end_relay_storage(step.now.wall)? {
-            let Some(contact) = step.tx.contact(row)? else {
-                continue;
-            };
-            self.push_soon(&contact.key);
-            if let Some(peer) = self.peers.take(step.tx, &contact.key)? {
-                let told = self.no_longer_kept(step, &peer, msg_id);
-                self.peers.put(peer);
-                told?;
-            }
-        }
-        Ok(())
-    }
-
-    /// No relay keeps a message any more that may have been said to be at one.
-    pub(in super::super) fn no_longer_kept(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        peer: &Peer,
-        msg_id: MsgId,
-    ) -> Result<(), StoreError> {
-        match step
-            .tx
-            .wait_again(&msg_id, peer.record.row, step.now.wall)?
-        {
-            true => self.tell_status(step, peer, msg_id, Status::Queued, None),
-            false => Ok(()),
-        }
     }
 
     /// When something is next tried for a contact by itself: now, while a relay is being dialled.

@@ -12,7 +12,10 @@ use sremp_core::{
     route::CONFIRM_WITHIN,
 };
 
-use super::super::{Engine, Output, Step, peers::Peer};
+use super::{
+    super::{Engine, Output, Step, peers::Peer},
+    troubles::Asked,
+};
 use crate::{
     store::{NewReceipt, OutboxItem, StoreError},
     view::{Path, Status},
@@ -238,8 +241,10 @@ impl Engine {
         // by the relay's own clock: the one here may be wrong, and what is known of the relay's is late by
         // the way of its word
         let relay = self.relays.known.get(key);
-        let there = relay.map(|relay| relay.time_there(step.now).max(claim.stored_at));
-        if there.is_some_and(|now| claim.expires_at <= now) {
+        let Some(there) = relay.map(|relay| relay.time_there(step.now).max(claim.stored_at)) else {
+            return Ok(());
+        };
+        if claim.expires_at <= there {
             // it promises nothing
             let code = ErrorCode::BadProof;
             return self.store_refused(step, key, req_id, code, Duration::ZERO);
@@ -260,6 +265,7 @@ impl Engine {
         relay.failures = 0;
         relay.given_up.forget();
         relay.last_error = None;
+        relay.troubles.answered(Asked::Store);
         relay.watched |= !brought;
         self.relays.routes.taken(stored.contact, *key);
         let Some(peer) = self.peers.take(step.tx, &stored.contact)? else {
@@ -277,6 +283,8 @@ impl Engine {
             expires: claim.expires_at,
             signature,
         })?;
+        let kept_for = claim.expires_at.since(there);
+        self.relays.promises.given(step.now.tick.plus(kept_for));
         if peer.record.mailboxes(step.now.wall).len() > 1 {
             self.relays.routes.kept(stored.contact, step.now.tick);
         }
@@ -295,10 +303,14 @@ impl Engine {
         code: ErrorCode,
         retry_after: Duration,
     ) -> Result<(), StoreError> {
-        let session = self.relays.known.get_mut(key).and_then(|r| r.session_mut());
+        let Some(relay) = self.relays.known.get_mut(key) else {
+            return Ok(());
+        };
+        let session = relay.session_mut();
         let Some(stored) = session.and_then(|s| s.stores.remove(&req_id)) else {
             return Ok(());
         };
+        relay.troubles.answered(Asked::Store);
         if code == ErrorCode::Conflict {
             // two envelopes under one name: this one gets another
             self.refusals.count(code.name());

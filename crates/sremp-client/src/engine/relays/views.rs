@@ -84,14 +84,19 @@ impl Engine {
         let first = relays.first()?;
         let key = peer.key();
         let known = |hint: &RelayHint| self.relays.known.get(&hint.relay);
+        // where it was spoken to, which need not be where this contact says that it is
+        let place = |hint: &RelayHint| {
+            let endpoint = known(hint).map_or(&hint.endpoint, Relay::endpoint);
+            endpoint.to_string()
+        };
         let refusal = |hint: &RelayHint| {
             let code = self.relays.routes.refusal(key, hint.relay)?;
-            Some(Held::Refused(hint.endpoint.to_string(), code))
+            Some(Held::Refused(place(hint), code))
         };
         let down = |hint: &RelayHint| {
             let relay = known(hint).filter(|relay| !relay.is_up())?;
             Some(Held::Down {
-                relay: hint.endpoint.to_string(),
+                relay: place(hint),
                 cause: relay.last_error.clone()?,
                 since: relay.down_since,
             })
@@ -103,7 +108,7 @@ impl Engine {
         }
         let asked = |hint: &&RelayHint| known(hint).is_some_and(|relay| relay.wants_keys(&key));
         if let Some(hint) = relays.iter().find(asked) {
-            return Some(Held::Keys(hint.endpoint.to_string()));
+            return Some(Held::Keys(place(hint)));
         }
         let idle = |relay: &Relay| relay.is_up() && !relay.is_busy_for(&key);
         let has_its_share = !peer.record.confirmed && relays.iter().filter_map(known).any(idle);
@@ -175,6 +180,7 @@ impl Engine {
                 last_error: relay
                     .last_error
                     .clone()
+                    .or_else(|| relay.troubles.words(now.tick))
                     .filter(|_| relay.state() != RelayState::Idle),
                 next_try: relay
                     .due

@@ -168,19 +168,56 @@ fn without_a_confirmation_the_next_relay_gets_the_same_bytes_and_the_text_is_sho
         let mut world = World::new(seed);
         let (first, second) = (world.open_relay("first"), world.open_relay("second"));
         let (ann, ben) = apart(&mut world, [&[first, second], &[first, second]]);
+        for (from, to) in [(ann, "ben"), (ben, "ann")] {
+            world.send(from, to, "first");
+            world.run(60_000);
+        }
         world.set_reachable(ben, false);
         world.send(ann, "ben", "hello");
         world.run(30_000);
         assert_eq!(world.relay(second).stored, 0);
         world.run(60_000);
         assert_eq!(world.relay(second).stored, 1);
+        let [one, other] = [first, second].map(|relay| world.relay(relay).last_stored);
+        assert_eq!(one, other, "seed {seed}");
         world.set_reachable(ben, true);
         world.run(HOUR);
-        assert_eq!(world.received(ben, "ann"), ["hello"]);
+        assert_eq!(world.received(ben, "ann"), ["first", "hello"]);
         assert!(world.all_arrived(ann, "ben"));
         let id = world.id(ben);
         assert_eq!(world.relay(first).items(&id), 0);
         assert_eq!(world.relay(second).items(&id), 0);
+    }
+}
+
+#[test]
+fn who_never_answered_gets_of_the_next_relay_a_session_of_its_own_and_the_text_is_shown_once() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let (first, second) = (world.open_relay("first"), world.open_relay("second"));
+        let (ann, ben) = apart(&mut world, [&[first, second], &[first, second]]);
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "hello");
+        world.run(30_000);
+        assert_eq!(world.relay(second).stored, 0, "seed {seed}");
+        world.run(60_000);
+        assert_eq!(world.relay(second).stored, 1, "seed {seed}");
+        world.run(60_000);
+        let [one, other] = [first, second].map(|relay| world.relay(relay).last_stored);
+        assert_eq!(one, other, "seed {seed}");
+        let stored = [first, second].map(|relay| world.relay(relay).stored);
+        assert_eq!(stored, [2, 1], "seed {seed}");
+        world.run(DAY);
+        let later = [first, second].map(|relay| world.relay(relay).stored);
+        assert_eq!(later, stored, "seed {seed}");
+        world.set_reachable(ben, true);
+        world.run(HOUR);
+        assert_eq!(world.received(ben, "ann"), ["hello"], "seed {seed}");
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+        let id = world.id(ben);
+        for relay in [first, second] {
+            assert_eq!(world.relay(relay).items(&id), 0, "seed {seed}");
+        }
     }
 }
 

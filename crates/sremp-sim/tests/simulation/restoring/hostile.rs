@@ -14,7 +14,7 @@ use sremp_core::{
 };
 use sremp_sim::{
     Alone, Malice, Scripted, World,
-    commands::{act, send},
+    commands::{act, add, send},
 };
 
 use super::{backup, restore};
@@ -312,6 +312,33 @@ fn a_relay_that_gives_out_again_what_was_shows_a_restored_home_nothing_twice() {
             assert_eq!(world.received(ann, "ben"), said, "{told}");
             assert_eq!(world.notices(ann, "ben").len(), 1, "{told}");
         }
+    }
+}
+
+#[test]
+fn a_bundle_of_before_a_restoration_keeps_no_stranger_away_where_another_relay_is() {
+    for seed in seeds(5) {
+        let mut world = World::new(seed);
+        let (bad, good) = (world.open_relay("bad"), world.open_relay("good"));
+        let [ben, cat] = ["ben", "cat"].map(|name| world.join_far(name, &[bad, good]));
+        world.run(MINUTE);
+        let old = backup(&mut world, ben);
+        world.run(MINUTE);
+        restore(&mut world, ben, old);
+        world.run(MINUTE);
+        world.relay(bad).malice = Malice::GivesOldBundle;
+        world.add(cat, ben);
+        world.send(cat, "ben", "let me in");
+        world.run(30_000);
+        assert!(world.requests(ben).is_empty(), "seed {seed}");
+        assert!(world.refused(ben, "envelope-unreadable") > 0, "seed {seed}");
+        world.run(4 * MINUTE);
+        let asking = world.requests(ben);
+        assert_eq!(asking.len(), 1, "seed {seed}");
+        world.command(ben, add(&asking[0].id, Some("cat")));
+        world.run(4 * MINUTE);
+        assert_eq!(world.received(ben, "cat"), ["let me in"], "seed {seed}");
+        assert!(world.all_arrived(cat, "ben"), "seed {seed}");
     }
 }
 
