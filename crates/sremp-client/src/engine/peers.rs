@@ -73,8 +73,8 @@ impl Peer {
         !self.book.can_send() || self.book.needs_new_session(now) || self.sealing_key(now).is_none()
     }
 
-    /// Whether nothing ever came of this contact, and what goes to it begins a session: it may be unable to
-    /// read that.
+    /// Whether nothing was ever read of this contact, and what goes to it begins a session: it may be unable
+    /// to read that.
     pub(super) fn is_unanswered(&self) -> bool {
         !self.record.confirmed && self.book.is_unanswered()
     }

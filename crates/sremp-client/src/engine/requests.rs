@@ -89,7 +89,7 @@ impl Engine {
                 item = sent.map(|f| (f.item, f.msg_id));
             }
         }
-        if let Some(peer) = self.peers.take(step.tx, key)? {
+        if let Some(mut peer) = self.peers.take(step.tx, key)? {
             if item.is_none() {
                 // the answer may be to an earlier sending of the same envelope
                 let found = step.tx.outbox_by_envelope(peer.record.row, confirmed)?;
@@ -98,6 +98,7 @@ impl Engine {
             if let Some((item, msg_id)) = item {
                 self.confirmed(step, &peer, item, msg_id, Path::Direct)?;
             }
+            self.session_was_read(step, &mut peer, confirmed)?;
             self.peers.put(peer);
         }
         self.dialling.answered(key);
@@ -201,15 +202,22 @@ impl Engine {
         let due = now.plus(BUNDLE_REFETCH);
         step.tx.set_bundle_due(peer.record.row, due)?;
         let unanswered = peer.is_unanswered();
-        let anew = unanswered && !self.relays.has_given_bundle(key, giver);
-        self.relays.gave_bundle(*key, *giver, !unanswered);
-        let started = if self.resets.remove(key) && peer.book.poll_reset(now) {
-            self.reset_session(step, &mut peer, &bundle)?
-        } else {
-            self.start_session(step, &mut peer, &bundle, anew)?
+        // not of an older state than is known: a relay may serve an old bundle
+        let newest = peer.envelope_key.map(|key| key.id()) == Some(bundle.envelope_key().id());
+        let reset = self.resets.remove(key) && peer.book.poll_reset(now);
+        let anew = newest && !reset && self.may_begin_anew(step, &peer, giver)?;
+        let left_behind = newest && peer.book.is_left_behind_by(&bundle);
+        self.relays
+            .gave_bundle(*key, *giver, !unanswered, step.now.tick);
+        let key_changed = sealed_to.is_some() && sealed_to != peer.envelope_key.map(|key| key.id());
+        let started = match reset {
+            true => self.reset_session(step, &mut peer, &bundle)?,
+            false => self.start_session(step, &mut peer, &bundle, left_behind, anew)?,
         };
-        let sealed_by_now = peer.envelope_key.map(|key| key.id());
-        if started && sealed_to.is_some() && sealed_to != sealed_by_now {
+        if started && anew && !key_changed {
+            // what relays keep may be good after all
+            self.seal_beside(step, &peer)?;
+        } else if started && (anew || key_changed) {
             self.seal_anew(step, &mut peer)?;
         }
         // a key that is about to end seals nothing
@@ -218,20 +226,20 @@ impl Engine {
         Ok(started && can_seal)
     }
 
-    /// Starts a session if there is none to send on, or `anew` beside one that was not answered. A bundle
-    /// without a usable prekey is refused and asked for again later.
+    /// Starts a session if there is none to send on, if the peer has left that one behind, or `anew` beside
+    /// one that was not answered, for which the caller seals. A bundle without a usable prekey is refused and
+    /// asked for again later.
     fn start_session(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         bundle: &PrekeyBundle,
+        left_behind: bool,
         anew: bool,
     ) -> Result<bool, StoreError> {
         let now = step.now.wall;
-        // not of an older state than is known: a relay may serve an old bundle
-        let newest = peer.envelope_key.map(|key| key.id()) == Some(bundle.envelope_key().id());
-        let left_behind = newest && (anew || peer.book.is_left_behind_by(bundle));
-        if peer.book.can_send() && !peer.book.needs_new_session(now) && !left_behind {
+        let good = peer.book.can_send() && !peer.book.needs_new_session(now);
+        if good && !left_behind && !anew {
             return Ok(true);
         }
         // thousands that wait sealed are not sealed again because the chain that sealed them is full
@@ -249,7 +257,9 @@ impl Engine {
             self.refusals.count(ErrorCode::BundleInvalid.name());
             return Ok(false);
         }
-        self.seal_anew(step, peer)?;
+        if !anew {
+            self.seal_anew(step, peer)?;
+        }
         Ok(true)
     }
 

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use sremp_core::{id::ContactId, time::Tick};
+use sremp_core::{
+    id::{ContactId, EnvelopeId, SessionId},
+    time::Tick,
+};
 
 use super::{Engine, Step, peers::Peer};
 use crate::store::StoreError;
@@ -64,6 +67,40 @@ impl Engine {
             return Ok(());
         }
         self.seal_anew(step, peer).map(drop)
+    }
+
+    /// What waits is encrypted once more under a session beside another, under which relays keep it on.
+    pub(super) fn seal_beside(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+    ) -> Result<(), StoreError> {
+        step.tx.clear_kept_envelopes(peer.record.row)?;
+        self.rewind_link(&peer.key());
+        self.push_soon(&peer.key());
+        Ok(())
+    }
+
+    /// A contact who has answered none of several sessions has read what was sealed in one: that one sends.
+    pub(super) fn session_was_read(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        envelope: &EnvelopeId,
+    ) -> Result<(), StoreError> {
+        if !peer.is_unanswered() {
+            return Ok(());
+        }
+        let unanswered: Vec<SessionId> = peer.book.unanswered().collect();
+        for session in unanswered {
+            if step.tx.has_sealed(&session, envelope)? {
+                if peer.book.was_read(&session, step.now.wall) {
+                    self.seal_anew(step, peer)?;
+                }
+                break;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn seal_owed(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {

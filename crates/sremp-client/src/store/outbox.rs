@@ -142,6 +142,18 @@ impl Tx<'_> {
         Ok(self.execute(sql, [contact.0])? as u64)
     }
 
+    /// Takes the envelopes off a contact's items, which relays keep on; they are encrypted again.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn clear_kept_envelopes(&mut self, contact: ContactRow) -> Result<()> {
+        let sql = "UPDATE outbox SET session = NULL, envelope = NULL, envelope_id = NULL,
+                                     message_id = NULL
+                   WHERE contact = ?1 AND envelope IS NOT NULL";
+        self.execute(sql, [contact.0])?;
+        Ok(())
+    }
+
     /// A contact's items after a number, in the order of making.
     ///
     /// # Errors

@@ -13,8 +13,9 @@ use sremp_core::{
 
 use super::{
     ContactRow, RelayRow, StoreError, Tx,
-    column::{Cells as _, time},
+    column::{Cells as _, Code as _, time},
 };
+use crate::view::{MessageKind, Status};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -44,6 +45,8 @@ pub struct NewReceipt {
     pub stored: UnixMillis,
     /// Until when it promises to keep it.
     pub expires: UnixMillis,
+    /// When that is by the calendar here.
+    pub kept_until: UnixMillis,
     /// `receipt_signature`, as it came.
     pub signature: Vec<u8>,
 }
@@ -150,7 +153,7 @@ impl Tx<'_> {
                 new.item,
                 new.envelope.as_bytes(),
                 time(new.received),
-                time(new.expires.min(new.received.plus(RELAY_STORAGE)))
+                time(new.kept_until.min(new.received.plus(RELAY_STORAGE)))
             ],
         )?;
         Ok(())
@@ -192,6 +195,19 @@ impl Tx<'_> {
                    WHERE envelope = ?1 AND contact = ?2 AND message_id = ?3 AND over = 0 LIMIT 1";
         let params = params![envelope.as_bytes(), contact.0, message_id.cast_signed()];
         self.get(sql, params, |row| Ok(MsgId::new(row.bytes(0)?)))
+    }
+
+    /// Whether a contact has ever confirmed a message.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn has_confirmed(&mut self, contact: ContactRow) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM message
+                                  WHERE contact = ?1 AND kind = ?2 AND status = ?3)";
+        let (kind, status) = (MessageKind::Sent.code(), Status::OnDevice.code());
+        self.one(sql, params![contact.0, kind, status], |row| {
+            Ok(row.int(0)? == 1)
+        })
     }
 
     /// Keeps a confirmation, the first of a message.

@@ -245,7 +245,8 @@ impl Tx<'_> {
     }
 
     /// A contact's items after a number that one relay or more have kept since `before` without a
-    /// confirmation, this relay has not, and fewer than eight have (6.10), in the order of making.
+    /// confirmation, this relay has not, and fewer than eight have (6.10), in the order of making. With
+    /// `in_any_session` this relay has what it keeps under an earlier session too.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -255,12 +256,14 @@ impl Tx<'_> {
         relay: &ContactId,
         after: i64,
         before: UnixMillis,
+        in_any_session: bool,
         limit: u32,
     ) -> Result<Vec<OutboxItem>> {
         let sql = outbox::select!(
             "o WHERE contact = ?1 AND id > ?2 AND relay_until IS NOT NULL AND relay_at <= ?3
                AND NOT EXISTS (SELECT 1 FROM receipt JOIN relay ON relay.row = receipt.relay
-                               WHERE receipt.envelope = o.envelope_id AND relay.key = ?4)
+                               WHERE receipt.contact = o.contact AND receipt.msg_id = o.msg_id
+                                 AND relay.key = ?4 AND (?7 OR receipt.envelope = o.envelope_id))
                AND (SELECT count(DISTINCT relay) FROM receipt
                     WHERE receipt.contact = o.contact AND receipt.msg_id = o.msg_id) < ?6
              ORDER BY id LIMIT ?5"
@@ -271,7 +274,8 @@ impl Tx<'_> {
             time(before),
             relay.as_bytes(),
             limit,
-            MAX_RELAYS_EACH
+            MAX_RELAYS_EACH,
+            in_any_session
         ];
         self.list(sql, params, outbox::read)
     }

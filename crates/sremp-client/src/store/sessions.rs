@@ -111,6 +111,16 @@ impl Tx<'_> {
         }
     }
 
+    /// Whether an envelope was sealed in this session.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn has_sealed(&mut self, session: &SessionId, envelope: &EnvelopeId) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM key_use WHERE session = ?1 AND envelope = ?2)";
+        let params = params![session.as_bytes(), envelope.as_bytes()];
+        self.one(sql, params, |row| Ok(row.int(0)? == 1))
+    }
+
     /// The audit of a session in order, at most `limit` lines after `(epoch, n)`.
     ///
     /// # Errors

@@ -82,7 +82,8 @@ fn a_promise_counts_for_the_envelope_it_was_given_for_and_for_its_time() {
             envelope,
             received: at(10),
             stored: at(9),
-            expires: at(100),
+            expires: at(100_000),
+            kept_until: at(100),
             signature: vec![1; 65],
         };
         commit(store, |tx| tx.add_receipt(&receipt));
@@ -98,7 +99,7 @@ fn a_promise_counts_for_the_envelope_it_was_given_for_and_for_its_time() {
     let (own, other) = (id_of(9), id_of(8));
     let left = |store: &mut Store, key, before| {
         commit(store, |tx| {
-            tx.outbox_unconfirmed(ann, key, 0, at(before), 9)
+            tx.outbox_unconfirmed(ann, key, 0, at(before), false, 9)
         })
         .len()
     };

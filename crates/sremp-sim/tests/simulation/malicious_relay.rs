@@ -1,5 +1,7 @@
 //! Relays that lie: no line is lost, doubled or forged by them, and the sender sees what is true.
 
+use std::time::Duration;
+
 use sremp_client::{
     store::StoreError,
     view::{Choice, RelayState, Status, WhyStep},
@@ -228,6 +230,42 @@ fn a_used_prekey_of_one_relay_keeps_no_guest_away_where_another_is_or_a_connecti
 }
 
 #[test]
+fn a_second_relay_that_gives_a_used_prekey_parts_nobody_whose_first_words_were_read() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let [anns, good, bad] = ["anns", "good", "bad"].map(|name| world.open_relay(name));
+        world.relay(bad).malice = Malice::GivesPrekeysAgain;
+        let [ann, cat] = [("ann", anns), ("cat", anns)].map(|(n, at)| world.join_far(n, &[at]));
+        let ben = world.join_far("ben", &[good, bad]);
+        world.run(MINUTE);
+        for other in [ann, cat] {
+            world.introduce(other, ben);
+        }
+        world.run(MINUTE);
+        world.set_reachable(good, false);
+        world.send(cat, "ben", "takes the prekey");
+        world.run(2 * MINUTE);
+        assert_eq!(world.received(ben, "cat").len(), 1, "seed {seed}");
+        world.set_reachable(good, true);
+        world.run(5 * MINUTE);
+        world.set_reachable(ben, false);
+        // nobody can tell Ann anything any more
+        world.set_reachable(anns, false);
+        world.send(ann, "ben", "one");
+        world.run(3 * MINUTE);
+        assert_eq!(world.relay(bad).asked_for_bundles, 2, "seed {seed}");
+        world.set_reachable(ben, true);
+        world.run(20 * MINUTE);
+        assert_eq!(world.received(ben, "ann"), ["one"], "seed {seed}");
+        world.send(ann, "ben", "two");
+        world.run(20 * MINUTE);
+        assert!(world.refused(ben, "PREKEY_UNKNOWN") > 0, "seed {seed}");
+        assert_eq!(world.received(ben, "ann"), ["one", "two"], "seed {seed}");
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+    }
+}
+
+#[test]
 fn each_relay_is_asked_once_for_keys_while_a_guest_waits_for_an_answer() {
     for seed in seeds(2) {
         let mut world = World::new(seed);
@@ -270,14 +308,18 @@ fn what_a_relay_has_promised_to_keep_for_seconds_waits_again_when_they_are_over(
         assert_eq!(world.statuses(ann, "ben"), [Status::Queued], "seed {seed}");
         let why = world.why_last(ann, "ben");
         assert!(why.next_try.is_some(), "seed {seed}: {why:?}");
-        // it is given anew without a pause that anybody could make short
+        // it is given anew, after pauses that grow whatever it promises
         world.set_reachable(relay, true);
-        world.run(HOUR);
+        world.run(6 * HOUR);
         let stored = world.relay(relay).stored;
-        assert!((10..=62).contains(&stored), "seed {seed}: {stored}");
+        assert!((10..=24).contains(&stored), "seed {seed}: {stored}");
+        let why = world.why_last(ann, "ben");
+        let next = why.next_try.map(|at| at.0.since(world.now().wall));
+        let soon = next.is_some_and(|wait| wait <= Duration::from_secs(3_600));
+        assert!(soon, "seed {seed}: {why:?}");
         world.set_reachable(ben, true);
         world.relay(relay).malice = Malice::None;
-        world.run(20 * MINUTE);
+        world.run(HOUR);
         assert_eq!(world.received(ben, "ann"), ["hello"], "seed {seed}");
     }
 }

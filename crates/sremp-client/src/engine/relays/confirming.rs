@@ -55,7 +55,7 @@ impl Engine {
         let Ok(contact) = contact else {
             return Ok(false);
         };
-        let Some(peer) = self.peers.take(step.tx, &contact)? else {
+        let Some(mut peer) = self.peers.take(step.tx, &contact)? else {
             return Ok(false);
         };
         let row = peer.record.row;
@@ -85,10 +85,12 @@ impl Engine {
             Some(item) => Some(item.id),
             None => step.tx.outbox_of_message(row, &msg_id)?,
         };
+        self.relays.routes.fetched(contact);
         let result = match item {
             Some(item) => self.confirmed(step, &peer, item, msg_id, Path::Relay),
             None => Ok(()),
         };
+        let result = result.and_then(|()| self.session_was_read(step, &mut peer, &envelope));
         self.peers.put(peer);
         result.map(|()| true)
     }

@@ -21,6 +21,7 @@ use super::{
         silence::{Silence, Silent, Verdict},
     },
     ForeignClock, IDLE, Phase, Relay, Session,
+    routing::PROMISE_OVER,
     watching::GONE_AFTER,
 };
 use crate::store::StoreError;
@@ -33,6 +34,18 @@ const WISHED: Capabilities = Capabilities {
     max_message_size: MAX_ENVELOPE as u32,
     max_storage_duration: RELAY_STORAGE.as_secs() as u32,
 };
+
+/// What a code in an answer means: one that no answer may have means nothing.
+fn answered_code(code: u16) -> ErrorCode {
+    let may_be_said = |code: &ErrorCode| match *code {
+        PROMISE_OVER => false,
+        // of a connection, and of an envelope (6.6)
+        ErrorCode::TooLarge => true,
+        code => code.scope() == Scope::Reply,
+    };
+    let code = ErrorCode::from_u16(code).filter(may_be_said);
+    code.unwrap_or(ErrorCode::NotAllowed)
+}
 
 impl Relay {
     /// The connection failed or ended: dialled again after a pause, if there is work.
@@ -279,9 +292,7 @@ impl Engine {
                 retry_after_s,
                 ..
             } => {
-                // a code that no answer may have means nothing
-                let code = ErrorCode::from_u16(code).filter(|code| code.scope() == Scope::Reply);
-                let code = code.unwrap_or(ErrorCode::NotAllowed);
+                let code = answered_code(code);
                 let retry_after = Duration::from_secs(retry_after_s.into());
                 // a relay's word keeps nobody from it for years
                 let retry_after = retry_after.min(REFUSAL_PAUSES.longest);
@@ -479,5 +490,29 @@ impl Engine {
         }
         let cause = "another connection of this identity has taken over the mailbox".to_owned();
         self.leave_relay(step, key, ErrorCode::GoingAway, cause, SUPERSEDED_PAUSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_that_no_answer_may_have_is_told_in_no_words_of_its_own() {
+        for said in [
+            ErrorCode::Denied,
+            ErrorCode::TooLarge,
+            ErrorCode::RateLimited,
+        ] {
+            assert_eq!(answered_code(said.to_u16()), said);
+        }
+        for never in [
+            ErrorCode::Tombstoned,
+            ErrorCode::Replay,
+            ErrorCode::BundleInvalid,
+        ] {
+            assert_eq!(answered_code(never.to_u16()), ErrorCode::NotAllowed);
+        }
+        assert_eq!(answered_code(0x7777), ErrorCode::NotAllowed);
     }
 }

@@ -7,11 +7,17 @@ use sremp_core::{
     time::{Tick, UnixMillis},
 };
 
-use super::super::{Engine, Now, Step, peers::Peer};
-use crate::{store::StoreError, view::Status};
+use super::{
+    super::{Engine, Now, Step, peers::Peer},
+    routing::PROMISE_OVER,
+};
+use crate::{
+    store::{ContactRecord, StoreError},
+    view::Status,
+};
 
-/// Promises are looked at so often at most: one may be of a second, and what it was given for is given again.
-const PAUSE: Duration = Duration::from_secs(60);
+/// Promises are looked at so often at most.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// When the first promise ends.
 #[derive(Default)]
@@ -76,6 +82,7 @@ impl Engine {
             let Some(contact) = step.tx.contact(row)? else {
                 continue;
             };
+            self.leave_whose_promise_is_over(step, &contact, &msg_id)?;
             self.push_soon(&contact.key);
             if let Some(peer) = self.peers.take(step.tx, &contact.key)? {
                 let told = self.no_longer_kept(step, &peer, msg_id);
@@ -84,6 +91,22 @@ impl Engine {
             }
         }
         self.await_promises(step)
+    }
+
+    /// Relays that kept a message for nothing get what is for its contact again after a pause that grows:
+    /// they may promise a second each time.
+    fn leave_whose_promise_is_over(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        contact: &ContactRecord,
+        msg_id: &MsgId,
+    ) -> Result<(), StoreError> {
+        for receipt in step.tx.receipts(contact.row, msg_id)? {
+            let (key, relay, now) = (contact.key, receipt.relay, step.now.tick);
+            let routes = &mut self.relays.routes;
+            routes.refused(key, relay, PROMISE_OVER, Duration::ZERO, now);
+        }
+        Ok(())
     }
 
     /// No relay keeps a message any more that may have been said to be at one.

@@ -1,7 +1,10 @@
 //! Which relay is given what waits for a contact, when the plan says that one is ([`Store`], D6.10): the
 //! first that works, and without a confirmation after [`CONFIRM_WITHIN`] the next as well.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use sremp_core::{
     contact_card::RelayHint,
@@ -21,6 +24,12 @@ use crate::store::StoreError;
 /// So many refusals are remembered before those are forgotten whose pause is over.
 const MANY_REFUSALS: usize = 1_024;
 
+/// So many sessions are begun with one who answers none: one by each of three relays, and one by the contact
+/// itself.
+const MOST_BEGUN: usize = 4;
+/// What a relay did not keep until it was fetched is given to it again after this time at the latest.
+const LONGEST_AFTER_PROMISE: Duration = Duration::from_secs(60 * 60);
+
 /// A relay that has refused what was for a contact.
 struct Refusal {
     code: ErrorCode,
@@ -36,9 +45,10 @@ pub(super) struct Routes {
     kept: BTreeMap<ContactId, Tick>,
     /// By contact and relay.
     refusals: BTreeMap<(ContactId, ContactId), Refusal>,
-    /// Who has given a contact's bundles since a session with it last stood, the last one at the end: relays,
-    /// or the contact itself. Another one's is used next, as these may have given used prekeys or old keys.
-    givers: BTreeMap<ContactId, Vec<ContactId>>,
+    /// Which relay, or the contact itself, has given the bundle of a contact that was used last, and when.
+    givers: BTreeMap<ContactId, (ContactId, Tick)>,
+    /// By contact: who has given one, or has none, since a session with it last stood.
+    tried: BTreeSet<(ContactId, ContactId)>,
 }
 
 impl Routes {
@@ -120,19 +130,44 @@ impl Routes {
             refusal.until = refusal.until.max(asked);
             return;
         }
-        let pause = REFUSAL_PAUSES.exact(refusal.times);
+        let pause = match code {
+            PROMISE_OVER => REFUSAL_PAUSES
+                .exact(refusal.times)
+                .min(LONGEST_AFTER_PROMISE),
+            _ => REFUSAL_PAUSES.exact(refusal.times),
+        };
         refusal.times = refusal.times.saturating_add(1);
         refusal.until = asked.max(now.plus(pause));
     }
 
     /// A relay has taken something.
     pub(super) fn taken(&mut self, contact: ContactId, relay: ContactId) {
-        self.refusals.remove(&(contact, relay));
+        // one that promises seconds is not given the same again and again
+        if self
+            .refusals
+            .get(&(contact, relay))
+            .is_some_and(|r| r.code != PROMISE_OVER)
+        {
+            self.refusals.remove(&(contact, relay));
+        }
+    }
+
+    /// A contact has fetched something at a relay.
+    pub(super) fn fetched(&mut self, contact: ContactId) {
+        let kept = |of: &ContactId, code| *of != contact || code != PROMISE_OVER;
+        self.refusals
+            .retain(|(of, _), refusal| kept(of, refusal.code));
     }
 
     /// What a relay last refused this contact's messages with, until it takes one.
-    pub(super) fn refusal(&self, contact: ContactId, relay: ContactId) -> Option<ErrorCode> {
-        self.refusals.get(&(contact, relay)).map(|r| r.code)
+    pub(super) fn refusal(
+        &self,
+        contact: ContactId,
+        relay: ContactId,
+        now: Tick,
+    ) -> Option<ErrorCode> {
+        let refusal = self.refusals.get(&(contact, relay))?;
+        (refusal.code != PROMISE_OVER || refusal.until > now).then_some(refusal.code)
     }
 
     fn refused_until(&self, contact: ContactId, relay: ContactId, now: Tick) -> Option<Tick> {
@@ -147,6 +182,9 @@ enum Fitness {
     Until(Tick),
 }
 
+/// A relay has kept something for as long as it had promised, and nobody has fetched it. No relay says so.
+pub(super) const PROMISE_OVER: ErrorCode = ErrorCode::Expired;
+
 /// What a refusal means to whoever wrote.
 pub(in super::super) fn in_words(code: ErrorCode) -> &'static str {
     match code {
@@ -154,6 +192,7 @@ pub(in super::super) fn in_words(code: ErrorCode) -> &'static str {
             "the contact's client has left no keys there yet; it has to run once with this relay"
         }
         ErrorCode::BadProof => "it gave no receipt that holds",
+        PROMISE_OVER => "it did not promise to keep it for longer, and is given it again later",
         code => code.meaning(),
     }
 }
@@ -171,22 +210,9 @@ const fn is_of_contact(code: ErrorCode) -> bool {
 }
 
 impl Relays {
-    /// Whether this one has given a bundle of a contact since a session with it last stood, or has none.
-    pub(in super::super) fn has_given_bundle(
-        &self,
-        contact: &ContactId,
-        giver: &ContactId,
-    ) -> bool {
-        let givers = self.routes.givers.get(contact);
-        givers.is_some_and(|givers| givers.contains(giver))
-    }
-
     /// A relay has no bundle of a contact.
     pub(super) fn has_no_bundle(&mut self, contact: ContactId, relay: ContactId) {
-        let givers = self.routes.givers.entry(contact).or_default();
-        if !givers.contains(&relay) {
-            givers.insert(0, relay);
-        }
+        self.routes.tried.insert((contact, relay));
     }
 
     /// Somebody has given a bundle of a contact; after a session that stood or not.
@@ -195,10 +221,13 @@ impl Relays {
         contact: ContactId,
         giver: ContactId,
         stood: bool,
+        now: Tick,
     ) {
-        let givers = self.routes.givers.entry(contact).or_default();
-        givers.retain(|other| !stood && *other != giver);
-        givers.push(giver);
+        if stood {
+            self.routes.tried.retain(|(of, _)| *of != contact);
+        }
+        self.routes.tried.insert((contact, giver));
+        self.routes.givers.insert(contact, (giver, now));
     }
 }
 
@@ -249,13 +278,7 @@ impl Engine {
         let reset = self.resets.contains(&key);
         let mut first = waits || reset;
         let mut fit = Vec::new();
-        let mut mailboxes = peer.record.mailboxes(step.now.wall);
-        let last = self.relays.routes.givers.get(&key);
-        let last = last.and_then(|givers| givers.last()).copied();
-        if peer.is_unanswered() {
-            // a session that was begun because another one had no answer is not to depend on the same relay
-            mailboxes.sort_by_key(|hint| Some(hint.relay) != last);
-        }
+        let mailboxes = peer.record.mailboxes(step.now.wall);
         for hint in &mailboxes {
             let fitness = self.fitness(peer, hint, step.now.tick);
             if matches!(fitness, Fitness::Fit) {
@@ -276,6 +299,7 @@ impl Engine {
             }
         }
         if reset {
+            let last = self.relays.routes.givers.get(&key).map(|(giver, _)| *giver);
             let other = fit.iter().find(|hint| Some(hint.relay) != last);
             if let Some(hint) = other.or(fit.first()) {
                 let relay = self.relays.enter_of(peer, hint);
@@ -307,23 +331,52 @@ impl Engine {
         peer: &Peer,
         hint: &RelayHint,
     ) -> Result<(), StoreError> {
+        let (key, row) = (peer.key(), peer.record.row);
         let before = step.now.wall.minus(CONFIRM_WITHIN);
-        let row = peer.record.row;
-        let left = step.tx.outbox_unconfirmed(row, &hint.relay, 0, before, 1)?;
-        if left.is_empty() {
+        let anywhere = peer.is_unanswered();
+        let left = step
+            .tx
+            .outbox_unconfirmed(row, &hint.relay, 0, before, anywhere, 1)?;
+        if left.is_empty() || self.relays.asks_for_keys(&key) {
             return Ok(());
         }
-        // nobody may be able to read it
-        let anew = peer.is_unanswered() && !self.relays.has_given_bundle(&peer.key(), &hint.relay);
+        // each session has its time, and goes to the relay that it was begun with before another
+        let last = self.relays.routes.givers.get(&key).copied();
+        if let Some((giver, at)) = last.filter(|(giver, _)| anywhere && *giver != hint.relay)
+            && step.now.tick < at.plus(CONFIRM_WITHIN)
+            && giver != key
+        {
+            self.relays.routes.soon(key, at.plus(CONFIRM_WITHIN));
+            return Ok(());
+        }
+        let anew = self.may_begin_anew(step, peer, &hint.relay)?;
         let relay = self.relays.enter_of(peer, hint);
         if anew {
-            relay.bundles.insert(peer.key());
+            relay.bundles.insert(key);
         } else {
             let queue = Queue::of_unconfirmed();
-            relay.queue.entry(peer.key()).or_insert(queue);
+            relay.queue.entry(key).or_insert(queue);
         }
         relay.want(step.now.tick);
         Ok(())
+    }
+
+    /// Whether a session is begun with the bundle of this giver beside those that were not answered: they
+    /// may rest on a used prekey, or on keys of before a restoration.
+    pub(in super::super) fn may_begin_anew(
+        &self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        giver: &ContactId,
+    ) -> Result<bool, StoreError> {
+        // who cannot be answered learns nothing from silence
+        let hears = *giver == peer.key() || self.listening.is_some();
+        if !hears && self.own_relay_hints().is_empty() {
+            return Ok(false);
+        }
+        let tried = self.relays.routes.tried.contains(&(peer.key(), *giver));
+        let may = peer.is_unanswered() && !tried && peer.book.unanswered().count() < MOST_BEGUN;
+        Ok(may && !step.tx.has_confirmed(peer.record.row)?)
     }
 
     /// A relay does not take what is for a contact: the next one is tried.

@@ -29,6 +29,9 @@ const WINDOW_BYTES: usize = 1024 * 1024;
 /// go few.
 const UNANSWERED: usize = 32;
 
+/// Calendars that differ by less are taken to be the same.
+const CLOCKS_AGREE: Duration = Duration::from_secs(60);
+
 /// How far a relay was given what is for a contact.
 pub(super) struct Queue {
     /// Items up to this one were given.
@@ -156,7 +159,10 @@ impl Engine {
         let limit = u32::try_from(room).unwrap_or(1);
         if !waiting {
             let before = step.now.wall.minus(CONFIRM_WITHIN);
-            return step.tx.outbox_unconfirmed(row, key, after, before, limit);
+            let anywhere = peer.is_unanswered();
+            return step
+                .tx
+                .outbox_unconfirmed(row, key, after, before, anywhere, limit);
         }
         if peer.record.confirmed {
             return step.tx.outbox_waiting(row, after, limit);
@@ -271,6 +277,8 @@ impl Engine {
         let Some(peer) = self.peers.take(step.tx, &stored.contact)? else {
             return Ok(());
         };
+        let kept_for = claim.expires_at.since(there);
+        let apart = there.since(step.now.wall).max(step.now.wall.since(there));
         step.tx.add_receipt(&NewReceipt {
             item: stored.item,
             contact: peer.record.row,
@@ -281,9 +289,12 @@ impl Engine {
             received: step.now.wall,
             stored: claim.stored_at,
             expires: claim.expires_at,
+            kept_until: match apart < CLOCKS_AGREE {
+                true => claim.expires_at,
+                false => step.now.wall.plus(kept_for),
+            },
             signature,
         })?;
-        let kept_for = claim.expires_at.since(there);
         self.relays.promises.given(step.now.tick.plus(kept_for));
         if peer.record.mailboxes(step.now.wall).len() > 1 {
             self.relays.routes.kept(stored.contact, step.now.tick);

@@ -68,6 +68,11 @@ impl Relay {
 }
 
 impl Relays {
+    /// Whether a relay is asked for a contact's bundle.
+    pub(super) fn asks_for_keys(&self, contact: &ContactId) -> bool {
+        self.known.values().any(|relay| relay.wants_keys(contact))
+    }
+
     /// How far the calendar here is ahead of a relay's, in milliseconds: by the relay that agrees
     /// best, for any of them may be wrong.
     pub(in super::super) fn clock_error(&self, now: Now) -> Option<(&Endpoint, i64)> {
@@ -90,7 +95,7 @@ impl Engine {
             endpoint.to_string()
         };
         let refusal = |hint: &RelayHint| {
-            let code = self.relays.routes.refusal(key, hint.relay)?;
+            let code = self.relays.routes.refusal(key, hint.relay, now.tick)?;
             Some(Held::Refused(place(hint), code))
         };
         let down = |hint: &RelayHint| {

@@ -43,6 +43,13 @@ struct Entry {
     changed: bool,
 }
 
+impl Entry {
+    /// Begun here, never answered, and not out of sending.
+    const fn is_unanswered(&self) -> bool {
+        matches!(self.session.role, Role::Initiator) && !self.session.is_confirmed() && !self.parked
+    }
+}
+
 /// An accepted DR_INIT: what repeats it belongs to the same session, whether that lives or not.
 struct InitRecord {
     /// `H(id_A ‖ EK)`.
@@ -182,9 +189,25 @@ impl SessionBook {
 
     /// Whether the session that sends was begun here and never answered: the peer may be unable to read it.
     pub fn is_unanswered(&self) -> bool {
-        self.active_entry().is_some_and(|entry| {
-            entry.session.role == Role::Initiator && !entry.session.is_confirmed()
-        })
+        self.active_entry().is_some_and(Entry::is_unanswered)
+    }
+
+    /// The sessions that were begun here, never answered, and may send.
+    pub fn unanswered(&self) -> impl Iterator<Item = SessionId> {
+        let unanswered = self.entries.iter().filter(|entry| entry.is_unanswered());
+        unanswered.map(|entry| entry.session.id)
+    }
+
+    /// The peer has read what was sent on one of these sessions, and has answered none: this one sends.
+    /// Tells whether another one did.
+    pub fn was_read(&mut self, session_id: &SessionId, now: UnixMillis) -> bool {
+        let other = self.is_unanswered()
+            && self.active != Some(*session_id)
+            && self.unanswered().any(|id| id == *session_id);
+        if other {
+            self.set_active(*session_id, now);
+        }
+        other
     }
 
     /// The session that sends.

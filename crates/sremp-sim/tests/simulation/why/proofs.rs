@@ -37,6 +37,7 @@ fn a_kept_receipt_that_does_not_hold_is_told_as_such_and_not_as_a_proof() {
                 received: genuine.received,
                 stored: genuine.stored,
                 expires: genuine.expires,
+                kept_until: genuine.expires,
                 signature: genuine.signature.clone(),
             };
             let mut altered: [NewReceipt; 7] = std::array::from_fn(|_| new());
