@@ -79,6 +79,25 @@ impl Peer {
         !self.record.confirmed && self.book.is_unanswered()
     }
 
+    /// Writes what has changed.
+    pub(super) fn save(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let changes = self.book.take_changes();
+        for (session, state) in &changes.saved {
+            tx.save_session(self.record.row, session, state)?;
+        }
+        for session in &changes.deleted {
+            tx.delete_session(session)?;
+        }
+        if let Some(book) = changes.book {
+            self.edit().book = Some(book.to_vec());
+        }
+        if self.changed {
+            tx.update_contact(&self.record)?;
+            self.changed = false;
+        }
+        Ok(())
+    }
+
     /// The key to seal for this contact, while it is valid.
     pub(super) fn sealing_key(&self, now: UnixMillis) -> Option<&PublicEnvelopeKey> {
         self.envelope_key.as_ref().filter(|key| key.expires() > now)
@@ -139,20 +158,7 @@ impl Peers {
     /// Writes what has changed.
     pub(super) fn save(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         for peer in self.cached.values_mut() {
-            let changes = peer.book.take_changes();
-            for (session, state) in &changes.saved {
-                tx.save_session(peer.record.row, session, state)?;
-            }
-            for session in &changes.deleted {
-                tx.delete_session(session)?;
-            }
-            if let Some(book) = changes.book {
-                peer.edit().book = Some(book.to_vec());
-            }
-            if peer.changed {
-                tx.update_contact(&peer.record)?;
-                peer.changed = false;
-            }
+            peer.save(tx)?;
         }
         if self.cached.len() > MAX_CACHED {
             self.cached.clear();

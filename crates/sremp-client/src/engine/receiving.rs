@@ -28,6 +28,17 @@ const MAX_REQUESTS_BY_RELAYS: usize = 2 * MAX_PENDING_REQUESTS;
 /// Envelopes of a stranger that are refused before its connection is.
 const MAX_REFUSED: u32 = 3;
 
+/// What became of an envelope of a contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// It is committed with this step.
+    New,
+    /// It was committed before.
+    Again,
+    /// It cannot be read.
+    Not,
+}
+
 impl Engine {
     /// An envelope over a direct connection, or one that came over a connection which has ended. The
     /// answer goes out once the step is durable; what cannot be read is dropped without an answer
@@ -72,7 +83,7 @@ impl Engine {
             Some(mut peer) => {
                 let committed = self.receive(step, &mut peer, &plaintext, Arrival::Direct)?;
                 self.peers.put(peer);
-                committed
+                committed != Received::Not
             }
         };
         if !committed {
@@ -122,14 +133,14 @@ impl Engine {
         plaintext
     }
 
-    /// An envelope of a contact. Returns whether it is committed with this step, or was before.
+    /// An envelope of a contact.
     pub(super) fn receive(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &mut Peer,
         plaintext: &EnvelopePlaintext,
         arrival: Arrival,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Received, StoreError> {
         match self.decrypt(step, &mut peer.book, plaintext)? {
             Ok(incoming) => {
                 self.take_one_time_prekey(step, &peer.key(), &incoming)?;
@@ -141,16 +152,16 @@ impl Engine {
                 if peer.unanswered >= ANSWER_AFTER && !peer.record.is_held() {
                     self.turn_ratchet(step, peer)?;
                 }
-                Ok(true)
+                Ok(Received::New)
             }
             Err(DecryptError::Replay) => {
                 self.refusals.count(ErrorCode::Replay.name());
-                Ok(true)
+                Ok(Received::Again)
             }
             Err(error) => {
                 self.refusals.count(error.code().name());
                 self.poll_reset(step, peer);
-                Ok(false)
+                Ok(Received::Not)
             }
         }
     }

@@ -201,19 +201,23 @@ impl Engine {
         peer.take_envelope_key(*bundle.envelope_key(), now);
         let due = now.plus(BUNDLE_REFETCH);
         step.tx.set_bundle_due(peer.record.row, due)?;
-        let unanswered = peer.is_unanswered();
         // not of an older state than is known: a relay may serve an old bundle
         let newest = peer.envelope_key.map(|key| key.id()) == Some(bundle.envelope_key().id());
         let reset = self.resets.remove(key) && peer.book.poll_reset(now);
         let anew = newest && !reset && self.may_begin_anew(step, &peer, giver)?;
         let left_behind = newest && peer.book.is_left_behind_by(&bundle);
-        self.relays
-            .gave_bundle(*key, *giver, !unanswered, step.now.tick);
+        self.relays.gave_bundle(*key, *giver, step.now.tick);
+        let before = peer.book.sending_session();
         let key_changed = sealed_to.is_some() && sealed_to != peer.envelope_key.map(|key| key.id());
         let started = match reset {
             true => self.reset_session(step, &mut peer, &bundle)?,
             false => self.start_session(step, &mut peer, &bundle, left_behind, anew)?,
         };
+        let sends = peer.book.sending_session();
+        if let Some(session) = sends.filter(|_| sends != before) {
+            peer.save(step.tx)?;
+            step.tx.set_session_giver(&session, giver)?;
+        }
         if started && anew && !key_changed {
             // what relays keep may be good after all
             self.seal_beside(step, &peer)?;

@@ -165,6 +165,13 @@ impl Engine {
         };
         let reason = match held {
             Held::Refused(relay, code) => self.refused(step.now, &name, &relay, code),
+            Held::Over(relay) => {
+                let words = format!(
+                    "relay {relay} kept it for as long as it had promised, and {name} has not fetched it; \
+                     it is given it again later"
+                );
+                (Waits::Reader, words)
+            }
             Held::Keys(relay) => {
                 let words = format!("relay {relay} is being asked for the keys of {name}");
                 (Waits::Keys, words)
@@ -303,6 +310,8 @@ pub(super) fn about(seconds: u32) -> String {
 pub(super) enum Held {
     /// One has refused it, and none takes it.
     Refused(String, ErrorCode),
+    /// One has kept it as long as it had promised, and none takes it now.
+    Over(String),
     /// One is asked for keys.
     Keys(String),
     /// Relays have as much as a contact gets who has not answered.

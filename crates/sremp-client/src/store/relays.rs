@@ -280,14 +280,22 @@ impl Tx<'_> {
         self.list(sql, params, outbox::read)
     }
 
-    /// Items whose relays have ceased to keep them wait anew; tells which.
+    /// Items whose relays have ceased to keep them wait anew; tells which, and which envelope it was unless that
+    /// is to be sealed once more.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
-    pub fn end_relay_storage(&mut self, now: UnixMillis) -> Result<Vec<(ContactRow, MsgId)>> {
-        let sql = "SELECT contact, msg_id FROM outbox INDEXED BY outbox_relay
+    pub fn end_relay_storage(
+        &mut self,
+        now: UnixMillis,
+    ) -> Result<Vec<(ContactRow, MsgId, Option<EnvelopeId>)>> {
+        let sql = "SELECT contact, msg_id, envelope_id FROM outbox INDEXED BY outbox_relay
                    WHERE relay_until IS NOT NULL AND relay_until <= ?1 ORDER BY contact, id";
-        let of = |row: &Row<'_>| Ok((ContactRow(row.int(0)?), MsgId::new(row.bytes(1)?)));
+        let of = |row: &Row<'_>| {
+            let envelope: Option<[u8; 32]> = row.opt_bytes(2)?;
+            let (contact, msg_id) = (ContactRow(row.int(0)?), MsgId::new(row.bytes(1)?));
+            Ok((contact, msg_id, envelope.map(EnvelopeId::new)))
+        };
         let ended = self.list(sql, [time(now)], of)?;
         if !ended.is_empty() {
             let sql = "UPDATE outbox SET message_id = NULL, relay_at = NULL, relay_until = NULL
@@ -295,6 +303,17 @@ impl Tx<'_> {
             self.execute(sql, [time(now)])?;
         }
         Ok(ended)
+    }
+
+    /// Whether relays have kept something for a contact since `before` without a confirmation.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn has_unconfirmed(&mut self, contact: ContactRow, before: UnixMillis) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM outbox
+                                  WHERE contact = ?1 AND relay_until IS NOT NULL AND relay_at <= ?2)";
+        let params = params![contact.0, time(before)];
+        self.one(sql, params, |row| Ok(row.int(0)? == 1))
     }
 
     /// When the first of the relays' promises ends.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::params;
 use sremp_core::{
-    id::{EnvelopeId, SessionId},
+    id::{ContactId, EnvelopeId, SessionId},
     time::UnixMillis,
 };
 use zeroize::Zeroizing;
@@ -70,6 +70,24 @@ impl Tx<'_> {
              ON CONFLICT (id) DO UPDATE SET contact = excluded.contact, state = excluded.state",
             params![session.as_bytes(), contact.0, state],
         )
+    }
+
+    /// Remembers who gave the bundle with which a session was begun: a relay, or the contact itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Other`] if the session is not there.
+    pub fn set_session_giver(&mut self, session: &SessionId, giver: &ContactId) -> Result<()> {
+        let sql = "UPDATE session SET giver = ?2 WHERE id = ?1";
+        self.execute_one(sql, params![session.as_bytes(), giver.as_bytes()])
+    }
+
+    /// Who gave the bundle with which a session was begun here; `None` if that is not known.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn session_giver(&mut self, session: &SessionId) -> Result<Option<ContactId>> {
+        let sql = "SELECT giver FROM session WHERE id = ?1 AND giver IS NOT NULL";
+        self.get(sql, [session.as_bytes()], |row| row.contact_id(0))
     }
 
     /// Deletes a session; its audit stays for [`KEY_USE_AGE`]. One that is not there is no error.

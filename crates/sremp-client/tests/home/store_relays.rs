@@ -109,7 +109,7 @@ fn a_promise_counts_for_the_envelope_it_was_given_for_and_for_its_time() {
     assert!(commit(&mut store, |tx| tx.end_relay_storage(at(99))).is_empty());
     assert_eq!(
         commit(&mut store, |tx| tx.end_relay_storage(at(100))),
-        [(ann, msg_id(1))]
+        [(ann, msg_id(1), Some(EnvelopeId::of(b"second")))]
     );
     assert_eq!(waits(&mut store), 1);
     let of = commit(&mut store, |tx| tx.message_of_envelope(ann, &first, 6));

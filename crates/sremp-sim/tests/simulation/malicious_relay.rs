@@ -325,6 +325,32 @@ fn what_a_relay_has_promised_to_keep_for_seconds_waits_again_when_they_are_over(
 }
 
 #[test]
+fn a_relay_that_promises_seconds_gains_nothing_by_old_confirmations() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let (ann, ben) = apart(&mut world, [&[relay]; 2]);
+        for (from, to) in [(ann, "ben"), (ben, "ann")] {
+            world.send(from, to, "hello");
+            world.run(MINUTE);
+        }
+        world.relay(relay).malice = Malice::PromisesSeconds;
+        world.set_reachable(ben, false);
+        for n in 0..5 {
+            world.send(ann, "ben", &format!("a{n}"));
+        }
+        let before = world.relay(relay).stored;
+        for _ in 0..180 {
+            world.run(20_000);
+            world.relay(relay).confirm_again();
+            world.take_over(relay, ann);
+        }
+        let stored = world.relay(relay).stored - before;
+        assert!((10..=75).contains(&stored), "seed {seed}: {stored}");
+    }
+}
+
+#[test]
 fn a_relay_that_takes_no_cursor_is_asked_again() {
     for seed in seeds(3) {
         let mut world = World::new(seed);

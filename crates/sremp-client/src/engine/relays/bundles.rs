@@ -146,7 +146,8 @@ impl Engine {
         self.refusals.count("bundle-not-renewed");
         if unanswered {
             // what another's bundle began is given to it as it is
-            self.relays.has_no_bundle(*contact, *key);
+            let now = step.now.tick;
+            self.relays.givers.has_none(*contact, *key, now);
             self.relays.routes.soon(*contact, step.now.tick);
         }
         Ok(())

@@ -85,9 +85,11 @@ impl Engine {
             Some(item) => Some(item.id),
             None => step.tx.outbox_of_message(row, &msg_id)?,
         };
-        self.relays.routes.fetched(contact);
         let result = match item {
-            Some(item) => self.confirmed(step, &peer, item, msg_id, Path::Relay),
+            Some(item) => {
+                self.relays.promises.fetched(contact);
+                self.confirmed(step, &peer, item, msg_id, Path::Relay)
+            }
             None => Ok(()),
         };
         let result = result.and_then(|()| self.session_was_read(step, &mut peer, &envelope));

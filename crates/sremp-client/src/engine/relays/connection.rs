@@ -21,7 +21,6 @@ use super::{
         silence::{Silence, Silent, Verdict},
     },
     ForeignClock, IDLE, Phase, Relay, Session,
-    routing::PROMISE_OVER,
     watching::GONE_AFTER,
 };
 use crate::store::StoreError;
@@ -38,7 +37,6 @@ const WISHED: Capabilities = Capabilities {
 /// What a code in an answer means: one that no answer may have means nothing.
 fn answered_code(code: u16) -> ErrorCode {
     let may_be_said = |code: &ErrorCode| match *code {
-        PROMISE_OVER => false,
         // of a connection, and of an envelope (6.6)
         ErrorCode::TooLarge => true,
         code => code.scope() == Scope::Reply,
@@ -326,11 +324,6 @@ impl Engine {
         if !session.granted {
             self.registration_refused(step, key, code, retry_after)
         } else if session.stores.contains_key(&req_id) {
-            // nobody was asked for keys
-            let code = match code {
-                ErrorCode::NoPrekey => ErrorCode::NotAllowed,
-                code => code,
-            };
             self.store_refused(step, key, req_id, code, retry_after)
         } else if session.bundle_requests.contains_key(&req_id) {
             self.bundle_refused(step, key, req_id, code, retry_after)

@@ -1,7 +1,7 @@
 //! The client through relays (D6, D7.2): one's own mailboxes are read and emptied, and what cannot
 //! go directly is stored at the contacts' relays.
 //!
-//! [`routing`] decides which relay is given what waits for a contact, [`storing`] gives it, [`promises`] end,
+//! [`routing`] decides which relay is given what waits for a contact, [`givers`] under which session, [`storing`] gives it, [`promises`] end,
 //! [`confirming`] takes what comes back. [`mailbox`] keeps one's own relays supplied and [`reading`]
 //! reads them. [`connection`] keeps one connection a relay; [`watching`] says with which one stays for the
 //! confirmations.
@@ -9,6 +9,7 @@
 mod bundles;
 mod confirming;
 mod connection;
+mod givers;
 mod left;
 mod mailbox;
 mod place;
@@ -34,6 +35,7 @@ use sremp_core::{
 use sremp_net::LinkId;
 
 use self::{
+    givers::Givers,
     mailbox::Mailbox,
     place::Places,
     promises::Promises,
@@ -65,6 +67,7 @@ pub(super) struct Relays {
     links: HashMap<LinkId, ContactId>,
     routes: Routes,
     promises: Promises,
+    givers: Givers,
     claims: Claims,
 }
 

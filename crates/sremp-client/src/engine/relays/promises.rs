@@ -1,16 +1,14 @@
 //! How long relays have promised to keep what they were given: what none keeps any more waits anew.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use sremp_core::{
-    id::MsgId,
+    id::{ContactId, EnvelopeId, MsgId},
+    route::REFUSAL_PAUSES,
     time::{Tick, UnixMillis},
 };
 
-use super::{
-    super::{Engine, Now, Step, peers::Peer},
-    routing::PROMISE_OVER,
-};
+use super::super::{Engine, Now, Step, peers::Peer};
 use crate::{
     store::{ContactRecord, StoreError},
     view::Status,
@@ -19,12 +17,26 @@ use crate::{
 /// Promises are looked at so often at most.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// When the first promise ends.
+/// What a relay kept for nothing it is given again after this time at the latest.
+const LONGEST_REST: Duration = Duration::from_secs(60 * 60);
+/// So many relays are remembered that kept something for nothing before those are forgotten whose rest is over.
+const MANY_OVER: usize = 1_024;
+
+/// A relay that kept something for a contact for as long as it had promised, and for nothing.
+struct Over {
+    times: u32,
+    until: Tick,
+}
+
+/// Relays' promises that are waited for, and those that are over.
 #[derive(Default)]
 pub(super) struct Promises {
+    /// When the first ends.
     ends: Option<Tick>,
     /// Not looked at before.
     rests_until: Option<Tick>,
+    /// By contact and relay.
+    over: BTreeMap<(ContactId, ContactId), Over>,
 }
 
 impl Promises {
@@ -35,6 +47,35 @@ impl Promises {
 
     pub(super) fn deadline(&self) -> Option<Tick> {
         self.ends.max(self.ends.and(self.rests_until))
+    }
+
+    /// A promise is over: the relay is left alone with this contact for a while, longer each time. What ends
+    /// until then is the same end.
+    fn is_over(&mut self, contact: ContactId, relay: ContactId, now: Tick) {
+        if self.over.len() >= MANY_OVER {
+            self.over.retain(|_, over| over.until > now);
+        }
+        let first = Over {
+            times: 0,
+            until: now,
+        };
+        let over = self.over.entry((contact, relay)).or_insert(first);
+        if over.until <= now {
+            let rest = REFUSAL_PAUSES.exact(over.times).min(LONGEST_REST);
+            over.times = over.times.saturating_add(1);
+            over.until = now.plus(rest);
+        }
+    }
+
+    /// A contact has fetched something that waited at a relay.
+    pub(super) fn fetched(&mut self, contact: ContactId) {
+        self.over.retain(|(of, _), _| *of != contact);
+    }
+
+    /// Until when a relay is left alone with a contact.
+    pub(super) fn rests(&self, contact: ContactId, relay: ContactId, now: Tick) -> Option<Tick> {
+        let over = self.over.get(&(contact, relay))?;
+        (over.until > now).then_some(over.until)
     }
 }
 
@@ -50,10 +91,9 @@ impl Engine {
         step: &mut Step<'_, '_>,
     ) -> Result<(), StoreError> {
         let first = step.tx.first_promise_end()?;
-        self.relays.promises = Promises {
-            ends: first.map(|at| stopwatch(at, step.now)),
-            rests_until: Some(step.now.tick.plus(PAUSE)),
-        };
+        let promises = &mut self.relays.promises;
+        promises.ends = first.map(|at| stopwatch(at, step.now));
+        promises.rests_until = Some(step.now.tick.plus(PAUSE));
         Ok(())
     }
 
@@ -67,7 +107,7 @@ impl Engine {
             return Ok(());
         }
         if self.is_calendar_doubted(step)? {
-            self.relays.promises = Promises::default();
+            self.relays.promises.ends = None;
             return Ok(());
         }
         self.end_relay_storage(step)
@@ -78,11 +118,11 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
     ) -> Result<(), StoreError> {
-        for (row, msg_id) in step.tx.end_relay_storage(step.now.wall)? {
+        for (row, msg_id, envelope) in step.tx.end_relay_storage(step.now.wall)? {
             let Some(contact) = step.tx.contact(row)? else {
                 continue;
             };
-            self.leave_whose_promise_is_over(step, &contact, &msg_id)?;
+            self.leave_whose_promise_is_over(step, &contact, &msg_id, envelope)?;
             self.push_soon(&contact.key);
             if let Some(peer) = self.peers.take(step.tx, &contact.key)? {
                 let told = self.no_longer_kept(step, &peer, msg_id);
@@ -93,18 +133,20 @@ impl Engine {
         self.await_promises(step)
     }
 
-    /// Relays that kept a message for nothing get what is for its contact again after a pause that grows:
-    /// they may promise a second each time.
+    /// Relays that kept an envelope for nothing get what is for its contact again after a rest: they may
+    /// promise a second each time.
     fn leave_whose_promise_is_over(
         &mut self,
         step: &mut Step<'_, '_>,
         contact: &ContactRecord,
         msg_id: &MsgId,
+        envelope: Option<EnvelopeId>,
     ) -> Result<(), StoreError> {
         for receipt in step.tx.receipts(contact.row, msg_id)? {
-            let (key, relay, now) = (contact.key, receipt.relay, step.now.tick);
-            let routes = &mut self.relays.routes;
-            routes.refused(key, relay, PROMISE_OVER, Duration::ZERO, now);
+            if envelope.is_none_or(|envelope| envelope == receipt.envelope) {
+                let promises = &mut self.relays.promises;
+                promises.is_over(contact.key, receipt.relay, step.now.tick);
+            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use sremp_core::{
 };
 
 use super::{
-    super::{Engine, Output, Step},
+    super::{Engine, Output, Step, receiving::Received},
     mailbox::{Errand, MANY_UNTOLD},
 };
 use crate::{
@@ -62,9 +62,6 @@ impl Engine {
         let Some(relay) = self.relays.known.get_mut(key) else {
             return Ok(());
         };
-        if let Some(session) = relay.session_mut() {
-            session.proved = true;
-        }
         relay.given_up.forget();
         let Some(row) = relay.row else {
             return Ok(());
@@ -75,14 +72,18 @@ impl Engine {
         };
         // a sender that is no key at all is nobody
         let sender = ContactId::parse(item.sender.as_bytes()).ok();
-        let confirm = match &sender {
+        let received = match &sender {
             Some(sender) => self.receive_stored(step, sender, &item.encrypted_blob, arrival)?,
-            None => false,
+            None => Received::Not,
         };
+        let relay = self.relays.known.get_mut(key);
+        if let Some(session) = relay.and_then(|r| r.session_mut()) {
+            session.proved |= received == Received::New;
+        }
         let read = ReadItem {
             cursor: item.cursor.get(),
             message_id: item.message_id.get(),
-            confirm_to: sender.filter(|_| confirm),
+            confirm_to: sender.filter(|_| received != Received::Not),
             envelope: EnvelopeId::of(&item.encrypted_blob),
             at: step.now.wall,
         };
@@ -92,14 +93,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether an envelope is committed with this step, or was before, and its sender may know.
+    /// An envelope of one's mailbox. Of what is received here its sender may know.
     fn receive_stored(
         &mut self,
         step: &mut Step<'_, '_>,
         sender: &ContactId,
         envelope: &[u8],
         arrival: Arrival,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Received, StoreError> {
         let peer = self.peers.take(step.tx, sender)?;
         let peer = match peer {
             Some(mut pending) if !pending.is_accepted() => {
@@ -109,7 +110,7 @@ impl Engine {
                 if !renewed? {
                     self.refusals.count("request-pending");
                 }
-                return Ok(false);
+                return Ok(Received::Not);
             }
             peer => peer,
         };
@@ -117,21 +118,21 @@ impl Engine {
             self.peers.put_back(peer);
             // who writes to the state of before a restoration is told now
             self.release(step, sender)?;
-            return Ok(false);
+            return Ok(Received::Not);
         };
         let Some(mut peer) = peer else {
             if let Err(cause) = self.receive_request(step, sender, &plaintext, None, arrival)? {
                 self.refusals.count(cause);
             }
-            return Ok(false);
+            return Ok(Received::Not);
         };
-        let committed = self.receive(step, &mut peer, &plaintext, arrival);
+        let received = self.receive(step, &mut peer, &plaintext, arrival);
         self.peers.put(peer);
-        if committed? {
+        let received = received?;
+        if received != Received::Not {
             self.push_soon(sender);
-            return Ok(true);
         }
-        Ok(false)
+        Ok(received)
     }
 
     /// Sets the time at which the relay is told what was read.

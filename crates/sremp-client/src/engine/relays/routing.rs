@@ -1,10 +1,7 @@
 //! Which relay is given what waits for a contact, when the plan says that one is ([`Store`], D6.10): the
 //! first that works, and without a confirmation after [`CONFIRM_WITHIN`] the next as well.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use sremp_core::{
     contact_card::RelayHint,
@@ -16,19 +13,13 @@ use sremp_core::{
 
 use super::{
     super::{Engine, Step, peers::Peer},
-    Phase, Relays,
+    Phase,
     storing::Queue,
 };
 use crate::store::StoreError;
 
 /// So many refusals are remembered before those are forgotten whose pause is over.
 const MANY_REFUSALS: usize = 1_024;
-
-/// So many sessions are begun with one who answers none: one by each of three relays, and one by the contact
-/// itself.
-const MOST_BEGUN: usize = 4;
-/// What a relay did not keep until it was fetched is given to it again after this time at the latest.
-const LONGEST_AFTER_PROMISE: Duration = Duration::from_secs(60 * 60);
 
 /// A relay that has refused what was for a contact.
 struct Refusal {
@@ -45,10 +36,6 @@ pub(super) struct Routes {
     kept: BTreeMap<ContactId, Tick>,
     /// By contact and relay.
     refusals: BTreeMap<(ContactId, ContactId), Refusal>,
-    /// Which relay, or the contact itself, has given the bundle of a contact that was used last, and when.
-    givers: BTreeMap<ContactId, (ContactId, Tick)>,
-    /// By contact: who has given one, or has none, since a session with it last stood.
-    tried: BTreeSet<(ContactId, ContactId)>,
 }
 
 impl Routes {
@@ -130,44 +117,19 @@ impl Routes {
             refusal.until = refusal.until.max(asked);
             return;
         }
-        let pause = match code {
-            PROMISE_OVER => REFUSAL_PAUSES
-                .exact(refusal.times)
-                .min(LONGEST_AFTER_PROMISE),
-            _ => REFUSAL_PAUSES.exact(refusal.times),
-        };
+        let pause = REFUSAL_PAUSES.exact(refusal.times);
         refusal.times = refusal.times.saturating_add(1);
         refusal.until = asked.max(now.plus(pause));
     }
 
     /// A relay has taken something.
     pub(super) fn taken(&mut self, contact: ContactId, relay: ContactId) {
-        // one that promises seconds is not given the same again and again
-        if self
-            .refusals
-            .get(&(contact, relay))
-            .is_some_and(|r| r.code != PROMISE_OVER)
-        {
-            self.refusals.remove(&(contact, relay));
-        }
-    }
-
-    /// A contact has fetched something at a relay.
-    pub(super) fn fetched(&mut self, contact: ContactId) {
-        let kept = |of: &ContactId, code| *of != contact || code != PROMISE_OVER;
-        self.refusals
-            .retain(|(of, _), refusal| kept(of, refusal.code));
+        self.refusals.remove(&(contact, relay));
     }
 
     /// What a relay last refused this contact's messages with, until it takes one.
-    pub(super) fn refusal(
-        &self,
-        contact: ContactId,
-        relay: ContactId,
-        now: Tick,
-    ) -> Option<ErrorCode> {
-        let refusal = self.refusals.get(&(contact, relay))?;
-        (refusal.code != PROMISE_OVER || refusal.until > now).then_some(refusal.code)
+    pub(super) fn refusal(&self, contact: ContactId, relay: ContactId) -> Option<ErrorCode> {
+        self.refusals.get(&(contact, relay)).map(|r| r.code)
     }
 
     fn refused_until(&self, contact: ContactId, relay: ContactId, now: Tick) -> Option<Tick> {
@@ -182,9 +144,6 @@ enum Fitness {
     Until(Tick),
 }
 
-/// A relay has kept something for as long as it had promised, and nobody has fetched it. No relay says so.
-pub(super) const PROMISE_OVER: ErrorCode = ErrorCode::Expired;
-
 /// What a refusal means to whoever wrote.
 pub(in super::super) fn in_words(code: ErrorCode) -> &'static str {
     match code {
@@ -192,7 +151,6 @@ pub(in super::super) fn in_words(code: ErrorCode) -> &'static str {
             "the contact's client has left no keys there yet; it has to run once with this relay"
         }
         ErrorCode::BadProof => "it gave no receipt that holds",
-        PROMISE_OVER => "it did not promise to keep it for longer, and is given it again later",
         code => code.meaning(),
     }
 }
@@ -207,28 +165,6 @@ const fn is_of_contact(code: ErrorCode) -> bool {
             | ErrorCode::BundleInvalid
             | ErrorCode::Suite
     )
-}
-
-impl Relays {
-    /// A relay has no bundle of a contact.
-    pub(super) fn has_no_bundle(&mut self, contact: ContactId, relay: ContactId) {
-        self.routes.tried.insert((contact, relay));
-    }
-
-    /// Somebody has given a bundle of a contact; after a session that stood or not.
-    pub(in super::super) fn gave_bundle(
-        &mut self,
-        contact: ContactId,
-        giver: ContactId,
-        stood: bool,
-        now: Tick,
-    ) {
-        if stood {
-            self.routes.tried.retain(|(of, _)| *of != contact);
-        }
-        self.routes.tried.insert((contact, giver));
-        self.routes.givers.insert(contact, (giver, now));
-    }
 }
 
 impl Engine {
@@ -287,6 +223,10 @@ impl Engine {
             match fitness {
                 Fitness::Until(at) if first => self.relays.routes.soon(key, at),
                 Fitness::Until(_) => {}
+                Fitness::Fit if first && waits && !self.may_give(step, peer, hint, true)? => {
+                    // it is given everything when its bundle has come
+                    first = false;
+                }
                 Fitness::Fit if first => {
                     first = false;
                     let relay = self.relays.enter_of(peer, hint);
@@ -299,7 +239,7 @@ impl Engine {
             }
         }
         if reset {
-            let last = self.relays.routes.givers.get(&key).map(|(giver, _)| *giver);
+            let last = self.relays.givers.last(&key);
             let other = fit.iter().find(|hint| Some(hint.relay) != last);
             if let Some(hint) = other.or(fit.first()) {
                 let relay = self.relays.enter_of(peer, hint);
@@ -316,67 +256,38 @@ impl Engine {
             .relays
             .routes
             .refused_until(peer.key(), hint.relay, now);
+        let rests = self.relays.promises.rests(peer.key(), hint.relay, now);
         let relay = self.relays.enter_of(peer, hint);
-        match refused.into_iter().chain(relay.rests_until(now)).max() {
+        let until = refused.into_iter().chain(rests);
+        match until.chain(relay.rests_until(now)).max() {
             None => Fitness::Fit,
             Some(at) => Fitness::Until(at),
         }
     }
 
-    /// Gives a further relay what others have kept for a while without a confirmation; to one who
-    /// never answered after a new session was begun with that relay's bundle.
+    /// Gives a further relay what others have kept for a while without a confirmation.
     fn route_again(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &Peer,
         hint: &RelayHint,
     ) -> Result<(), StoreError> {
-        let (key, row) = (peer.key(), peer.record.row);
         let before = step.now.wall.minus(CONFIRM_WITHIN);
-        let anywhere = peer.is_unanswered();
+        let row = peer.record.row;
+        if !step.tx.has_unconfirmed(row, before)? || !self.may_give(step, peer, hint, false)? {
+            return Ok(());
+        }
+        let once = self.gives_once(step, peer, &hint.relay)?;
         let left = step
             .tx
-            .outbox_unconfirmed(row, &hint.relay, 0, before, anywhere, 1)?;
-        if left.is_empty() || self.relays.asks_for_keys(&key) {
-            return Ok(());
-        }
-        // each session has its time, and goes to the relay that it was begun with before another
-        let last = self.relays.routes.givers.get(&key).copied();
-        if let Some((giver, at)) = last.filter(|(giver, _)| anywhere && *giver != hint.relay)
-            && step.now.tick < at.plus(CONFIRM_WITHIN)
-            && giver != key
-        {
-            self.relays.routes.soon(key, at.plus(CONFIRM_WITHIN));
-            return Ok(());
-        }
-        let anew = self.may_begin_anew(step, peer, &hint.relay)?;
-        let relay = self.relays.enter_of(peer, hint);
-        if anew {
-            relay.bundles.insert(key);
-        } else {
+            .outbox_unconfirmed(row, &hint.relay, 0, before, once, 1)?;
+        if !left.is_empty() {
+            let relay = self.relays.enter_of(peer, hint);
             let queue = Queue::of_unconfirmed();
-            relay.queue.entry(key).or_insert(queue);
+            relay.queue.entry(peer.key()).or_insert(queue);
+            relay.want(step.now.tick);
         }
-        relay.want(step.now.tick);
         Ok(())
-    }
-
-    /// Whether a session is begun with the bundle of this giver beside those that were not answered: they
-    /// may rest on a used prekey, or on keys of before a restoration.
-    pub(in super::super) fn may_begin_anew(
-        &self,
-        step: &mut Step<'_, '_>,
-        peer: &Peer,
-        giver: &ContactId,
-    ) -> Result<bool, StoreError> {
-        // who cannot be answered learns nothing from silence
-        let hears = *giver == peer.key() || self.listening.is_some();
-        if !hears && self.own_relay_hints().is_empty() {
-            return Ok(false);
-        }
-        let tried = self.relays.routes.tried.contains(&(peer.key(), *giver));
-        let may = peer.is_unanswered() && !tried && peer.book.unanswered().count() < MOST_BEGUN;
-        Ok(may && !step.tx.has_confirmed(peer.record.row)?)
     }
 
     /// A relay does not take what is for a contact: the next one is tried.

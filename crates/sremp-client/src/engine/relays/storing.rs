@@ -159,10 +159,10 @@ impl Engine {
         let limit = u32::try_from(room).unwrap_or(1);
         if !waiting {
             let before = step.now.wall.minus(CONFIRM_WITHIN);
-            let anywhere = peer.is_unanswered();
+            let once = self.gives_once(step, peer, key)?;
             return step
                 .tx
-                .outbox_unconfirmed(row, key, after, before, anywhere, limit);
+                .outbox_unconfirmed(row, key, after, before, once, limit);
         }
         if peer.record.confirmed {
             return step.tx.outbox_waiting(row, after, limit);
@@ -305,7 +305,7 @@ impl Engine {
         result
     }
 
-    /// A relay has refused an envelope.
+    /// A relay has refused an envelope, with one of the codes of 6.6 or another.
     pub(super) fn store_refused(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -322,6 +322,17 @@ impl Engine {
             return Ok(());
         };
         relay.troubles.answered(Asked::Store);
+        // keys, a cursor, a proof of work: nobody has spoken of those
+        let code = match code {
+            ErrorCode::TooLarge
+            | ErrorCode::BadProof
+            | ErrorCode::Denied
+            | ErrorCode::Conflict
+            | ErrorCode::Full
+            | ErrorCode::Quota
+            | ErrorCode::RateLimited => code,
+            _ => ErrorCode::NotAllowed,
+        };
         if code == ErrorCode::Conflict {
             // two envelopes under one name: this one gets another
             self.refusals.count(code.name());

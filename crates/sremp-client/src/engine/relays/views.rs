@@ -95,8 +95,12 @@ impl Engine {
             endpoint.to_string()
         };
         let refusal = |hint: &RelayHint| {
-            let code = self.relays.routes.refusal(key, hint.relay, now.tick)?;
+            let code = self.relays.routes.refusal(key, hint.relay)?;
             Some(Held::Refused(place(hint), code))
+        };
+        let rests = |hint: &RelayHint| {
+            self.relays.promises.rests(key, hint.relay, now.tick)?;
+            Some(Held::Over(place(hint)))
         };
         let down = |hint: &RelayHint| {
             let relay = known(hint).filter(|relay| !relay.is_up())?;
@@ -106,10 +110,11 @@ impl Engine {
                 since: relay.down_since,
             })
         };
-        let in_the_way = |hint: &RelayHint| down(hint).or_else(|| refusal(hint));
+        let says = |hint: &RelayHint| refusal(hint).or_else(|| rests(hint));
+        let in_the_way = |hint: &RelayHint| down(hint).or_else(|| says(hint));
         if relays.iter().all(|hint| in_the_way(hint).is_some()) {
             // what a relay says tells more than that another is silent
-            return relays.iter().find_map(refusal).or_else(|| down(first));
+            return relays.iter().find_map(says).or_else(|| down(first));
         }
         let asked = |hint: &&RelayHint| known(hint).is_some_and(|relay| relay.wants_keys(&key));
         if let Some(hint) = relays.iter().find(asked) {

@@ -343,6 +343,59 @@ fn a_bundle_of_before_a_restoration_keeps_no_stranger_away_where_another_relay_i
 }
 
 #[test]
+fn whoever_gives_a_bundle_of_before_a_restoration_and_takes_nothing_keeps_no_stranger_away() {
+    for seed in seeds(5) {
+        let mut world = World::new(seed);
+        let (bad, good) = (world.open_relay("bad"), world.open_relay("good"));
+        let [ben, cat] = ["ben", "cat"].map(|name| world.join_far(name, &[bad, good]));
+        world.run(MINUTE);
+        let old = backup(&mut world, ben);
+        restore(&mut world, ben, old);
+        world.run(MINUTE);
+        world.relay(bad).malice = Malice::GivesOldBundle;
+        world.add(cat, ben);
+        world.send(cat, "ben", "let me in");
+        while world.relay(bad).asked_for_bundles == 0 {
+            world.run(1);
+        }
+        world.relay(bad).malice = Malice::RefusesAll;
+        world.run(2 * MINUTE);
+        assert_eq!(world.requests(ben).len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_relay_that_keeps_nothing_for_long_holds_up_no_honest_one_after_a_restoration() {
+    for seed in seeds(5) {
+        let mut world = World::new(seed);
+        let (bad, good) = (world.open_relay("bad"), world.open_relay("good"));
+        let (ann, ben) = apart(&mut world, [&[bad, good]; 2]);
+        for (from, to) in [(ann, "ben"), (ben, "ann")] {
+            world.send(from, to, "hello");
+            world.run(MINUTE);
+        }
+        let old = backup(&mut world, ben);
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "one");
+        world.run(2 * MINUTE);
+        let kept = [bad, good].map(|relay| world.relay(relay).stored);
+        world.relay(bad).malice = Malice::PromisesSeconds;
+        restore(&mut world, ben, old);
+        world.set_reachable(ben, true);
+        while world.notices(ann, "ben").is_empty() {
+            world.run(100);
+        }
+        world.set_reachable(ben, false);
+        world.run(3 * MINUTE);
+        let now = [bad, good].map(|relay| world.relay(relay).stored);
+        assert!(now[0] > kept[0] && now[1] > kept[1], "seed {seed}: {now:?}");
+        world.set_reachable(ben, true);
+        world.run(HOUR);
+        assert_eq!(world.received(ben, "ann"), ["hello", "one"], "seed {seed}");
+    }
+}
+
+#[test]
 fn an_old_confirmation_that_comes_again_ends_nothing_that_a_restored_contact_lacks() {
     for seed in seeds(5) {
         let mut world = World::new(seed);

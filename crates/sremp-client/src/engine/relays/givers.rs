@@ -1,0 +1,133 @@
+//! Who gives the bundles with which sessions are begun: a contact who never answered may be unable to read the
+//! first, and each further relay gets a session of its own (6.10).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sremp_core::{contact_card::RelayHint, id::ContactId, route::CONFIRM_WITHIN, time::Tick};
+
+use super::{
+    super::{Engine, Step, peers::Peer},
+    Relays,
+};
+use crate::store::StoreError;
+
+/// So many sessions are begun with one who answers none: one by each of three relays, and one by the contact
+/// itself.
+const MOST_BEGUN: usize = 4;
+/// A relay that has no bundle is asked again after this time.
+const NONE_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// Who has given bundles, and who had none.
+#[derive(Default)]
+pub(super) struct Givers {
+    /// Of a contact: who gave the last bundle that was used, and when.
+    last: BTreeMap<ContactId, (ContactId, Tick)>,
+    /// By contact and relay: since when it has none.
+    none: BTreeMap<(ContactId, ContactId), Tick>,
+}
+
+impl Givers {
+    /// Who gave the last bundle of a contact in this run.
+    pub(super) fn last(&self, contact: &ContactId) -> Option<ContactId> {
+        self.last.get(contact).map(|(giver, _)| *giver)
+    }
+
+    /// A relay has no bundle of a contact.
+    pub(super) fn has_none(&mut self, contact: ContactId, relay: ContactId, now: Tick) {
+        self.none.retain(|_, since| now.since(*since) < NONE_FOR);
+        self.none.insert((contact, relay), now);
+    }
+
+    /// When a relay that had none is asked again.
+    fn asked_again(&self, contact: &ContactId, relay: &ContactId, now: Tick) -> Option<Tick> {
+        let until = self.none.get(&(*contact, *relay))?.plus(NONE_FOR);
+        (until > now).then_some(until)
+    }
+}
+
+impl Relays {
+    /// Somebody has given a bundle of a contact.
+    pub(in super::super) fn gave_bundle(
+        &mut self,
+        contact: ContactId,
+        giver: ContactId,
+        now: Tick,
+    ) {
+        self.givers.last.insert(contact, (giver, now));
+        self.givers.none.remove(&(contact, giver));
+    }
+}
+
+impl Engine {
+    /// Whether a session is begun with the bundle of this giver beside those that were not answered: they
+    /// may rest on a used prekey, or on keys of before a restoration.
+    pub(in super::super) fn may_begin_anew(
+        &self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        giver: &ContactId,
+    ) -> Result<bool, StoreError> {
+        // who cannot be answered learns nothing from silence
+        let hears = *giver == peer.key() || self.listening.is_some();
+        let hears = hears || !self.own_relay_hints().is_empty();
+        if !peer.is_unanswered() || !hears || peer.book.unanswered().count() >= MOST_BEGUN {
+            return Ok(false);
+        }
+        for session in peer.book.unanswered() {
+            if step.tx.session_giver(&session)? == Some(*giver) {
+                return Ok(false);
+            }
+        }
+        Ok(!step.tx.has_confirmed(peer.record.row)?)
+    }
+
+    /// Whether a relay is given envelopes now, of which some wait or others have kept all for a while. If not,
+    /// it is asked for a bundle first, or later: each session has its time.
+    pub(super) fn may_give(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        hint: &RelayHint,
+        waits: bool,
+    ) -> Result<bool, StoreError> {
+        let (key, now) = (peer.key(), step.now.tick);
+        if !self.may_begin_anew(step, peer, &hint.relay)? {
+            return Ok(true);
+        }
+        if let Some(at) = self.relays.givers.asked_again(&key, &hint.relay, now) {
+            self.relays.routes.soon(key, at);
+            return Ok(true);
+        }
+        if self.relays.asks_for_keys(&key) {
+            return Ok(false);
+        }
+        let begun = self.relays.givers.last.get(&key);
+        let begun = begun.filter(|(giver, _)| *giver != key && !waits);
+        if let Some((_, at)) = begun
+            && now < at.plus(CONFIRM_WITHIN)
+        {
+            let at = at.plus(CONFIRM_WITHIN);
+            self.relays.routes.soon(key, at);
+            return Ok(false);
+        }
+        let relay = self.relays.enter_of(peer, hint);
+        relay.bundles.insert(key);
+        relay.want(now);
+        Ok(false)
+    }
+
+    /// Whether a relay that has a message in any session is not given it again: it did not begin the one that
+    /// sends.
+    pub(super) fn gives_once(
+        &self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        relay: &ContactId,
+    ) -> Result<bool, StoreError> {
+        let sends = peer.book.sending_session().filter(|_| peer.is_unanswered());
+        match sends {
+            Some(session) => Ok(step.tx.session_giver(&session)? != Some(*relay)),
+            None => Ok(false),
+        }
+    }
+}
