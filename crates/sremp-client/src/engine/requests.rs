@@ -214,9 +214,12 @@ impl Engine {
             false => self.start_session(step, &mut peer, &bundle, left_behind, anew)?,
         };
         let sends = peer.book.sending_session();
-        if let Some(session) = sends.filter(|_| sends != before) {
-            peer.save(step.tx)?;
-            step.tx.set_session_giver(&session, giver)?;
+        match sends {
+            Some(session) if sends != before => {
+                peer.save(step.tx)?;
+                step.tx.set_session_giver(&session, giver)?;
+            }
+            _ => self.relays.began_nothing(*key, *giver, step.now.tick),
         }
         if started && anew && !key_changed {
             // what relays keep may be good after all

@@ -14,7 +14,7 @@ use crate::store::StoreError;
 /// So many sessions are begun with one who answers none: one by each of three relays, and one by the contact
 /// itself.
 const MOST_BEGUN: usize = 4;
-/// A relay that has no bundle is asked again after this time.
+/// A relay that has no bundle of use is asked again after this time.
 const NONE_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// Who has given bundles, and who had none.
@@ -22,7 +22,7 @@ const NONE_FOR: Duration = Duration::from_secs(60 * 60);
 pub(super) struct Givers {
     /// Of a contact: who gave the last bundle that was used, and when.
     last: BTreeMap<ContactId, (ContactId, Tick)>,
-    /// By contact and relay: since when it has none.
+    /// By contact and relay: when it had none of use.
     none: BTreeMap<(ContactId, ContactId), Tick>,
 }
 
@@ -54,7 +54,16 @@ impl Relays {
         now: Tick,
     ) {
         self.givers.last.insert(contact, (giver, now));
-        self.givers.none.remove(&(contact, giver));
+    }
+
+    /// No session was begun with what somebody has given: it is of no use, like none.
+    pub(in super::super) fn began_nothing(
+        &mut self,
+        contact: ContactId,
+        giver: ContactId,
+        now: Tick,
+    ) {
+        self.givers.has_none(contact, giver, now);
     }
 }
 

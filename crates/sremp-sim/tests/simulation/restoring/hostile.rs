@@ -343,6 +343,31 @@ fn a_bundle_of_before_a_restoration_keeps_no_stranger_away_where_another_relay_i
 }
 
 #[test]
+fn a_second_relay_whose_bundle_is_of_no_use_is_asked_for_it_once_an_hour() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let (good, bad) = (world.open_relay("good"), world.open_relay("bad"));
+        let [ben, cat] = ["ben", "cat"].map(|name| world.join_far(name, &[good, bad]));
+        world.run(MINUTE);
+        let old = backup(&mut world, ben);
+        restore(&mut world, ben, old);
+        world.run(MINUTE);
+        world.relay(bad).malice = Malice::GivesOldBundle;
+        world.set_reachable(ben, false);
+        world.add(cat, ben);
+        world.send(cat, "ben", "let me in");
+        world.run(5 * HOUR);
+        let asked = world.relay(bad).asked_for_bundles;
+        assert!((2..=6).contains(&asked), "seed {seed}: {asked}");
+        assert_eq!(world.relay(good).asked_for_bundles, 1, "seed {seed}");
+        assert_eq!(world.relay(bad).stored, 1, "seed {seed}");
+        world.set_reachable(ben, true);
+        world.run(20 * MINUTE);
+        assert_eq!(world.requests(ben).len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
 fn whoever_gives_a_bundle_of_before_a_restoration_and_takes_nothing_keeps_no_stranger_away() {
     for seed in seeds(5) {
         let mut world = World::new(seed);
