@@ -82,8 +82,11 @@ impl Engine {
         if !peer.is_unanswered() || !hears || peer.book.unanswered().count() >= MOST_BEGUN {
             return Ok(false);
         }
+        // nobody knows better than the contact
+        let sends = peer.book.sending_session();
         for session in peer.book.unanswered() {
-            if step.tx.session_giver(&session)? == Some(*giver) {
+            let began = step.tx.session_giver(&session)?;
+            if began == Some(*giver) || began == Some(peer.key()) && sends == Some(session) {
                 return Ok(false);
             }
         }
@@ -125,8 +128,8 @@ impl Engine {
         Ok(false)
     }
 
-    /// Whether a relay that has a message in any session is not given it again: it did not begin the one that
-    /// sends.
+    /// Whether a relay that has a message in any session is not given it again: neither it nor the contact
+    /// gave the bundle of the one that sends.
     pub(super) fn gives_once(
         &self,
         step: &mut Step<'_, '_>,
@@ -135,7 +138,10 @@ impl Engine {
     ) -> Result<bool, StoreError> {
         let sends = peer.book.sending_session().filter(|_| peer.is_unanswered());
         match sends {
-            Some(session) => Ok(step.tx.session_giver(&session)? != Some(*relay)),
+            Some(session) => {
+                let began = step.tx.session_giver(&session)?;
+                Ok(began != Some(*relay) && began != Some(peer.key()))
+            }
             None => Ok(false),
         }
     }
