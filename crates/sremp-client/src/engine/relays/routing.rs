@@ -222,6 +222,10 @@ impl Engine {
             }
             match fitness {
                 Fitness::Until(at) if first => self.relays.routes.soon(key, at),
+                // what others have kept it is given as soon as it can be
+                Fitness::Until(at) if self.is_owed(step, peer, hint)? => {
+                    self.relays.routes.soon(key, at);
+                }
                 Fitness::Until(_) => {}
                 Fitness::Fit if first && waits && !self.may_give(step, peer, hint, true)? => {
                     // it is given everything when its bundle has come
@@ -263,6 +267,21 @@ impl Engine {
             None => Fitness::Fit,
             Some(at) => Fitness::Until(at),
         }
+    }
+
+    /// Whether a further relay is to be given something, now or when that is old enough.
+    fn is_owed(
+        &self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+        hint: &RelayHint,
+    ) -> Result<bool, StoreError> {
+        let (row, now) = (peer.record.row, step.now.wall);
+        let once = self.gives_once(step, peer, &hint.relay)?;
+        let left = step
+            .tx
+            .outbox_unconfirmed(row, &hint.relay, 0, now, once, 1)?;
+        Ok(!left.is_empty())
     }
 
     /// Gives a further relay what others have kept for a while without a confirmation.

@@ -191,6 +191,32 @@ fn without_a_confirmation_the_next_relay_gets_the_same_bytes_and_the_text_is_sho
 }
 
 #[test]
+fn the_next_relay_gets_what_is_not_confirmed_also_if_it_was_away_when_its_time_came() {
+    for seed in seeds(3) {
+        for answered in [true, false] {
+            let what = format!("seed {seed}, answered: {answered}");
+            let mut world = World::new(seed);
+            let (first, second) = (world.open_relay("first"), world.open_relay("second"));
+            let (ann, ben) = apart(&mut world, [&[first], &[first, second]]);
+            if answered {
+                for (from, to) in [(ann, "ben"), (ben, "ann")] {
+                    world.send(from, to, "first");
+                    world.run(MINUTE);
+                }
+            }
+            world.set_reachable(ben, false);
+            world.set_reachable(second, false);
+            world.send(ann, "ben", "hello");
+            world.run(3 * MINUTE);
+            assert_eq!(world.relay(second).stored, 0, "{what}");
+            world.set_reachable(second, true);
+            world.run(3 * MINUTE);
+            assert_eq!(world.relay(second).stored, 1, "{what}");
+        }
+    }
+}
+
+#[test]
 fn who_never_answered_gets_of_the_next_relay_a_session_of_its_own_and_the_text_is_shown_once() {
     for seed in seeds(3) {
         let mut world = World::new(seed);
