@@ -263,7 +263,10 @@ impl Tx<'_> {
             "o WHERE contact = ?1 AND id > ?2 AND relay_until IS NOT NULL AND relay_at <= ?3
                AND NOT EXISTS (SELECT 1 FROM receipt JOIN relay ON relay.row = receipt.relay
                                WHERE receipt.contact = o.contact AND receipt.msg_id = o.msg_id
-                                 AND relay.key = ?4 AND (?7 OR receipt.envelope = o.envelope_id))
+                                 AND relay.key = ?4
+                                 AND (receipt.envelope = o.envelope_id
+                                      AND receipt.message_id IS o.message_id
+                                      OR ?7 AND receipt.expires > ?3))
                AND (SELECT count(DISTINCT relay) FROM receipt
                     WHERE receipt.contact = o.contact AND receipt.msg_id = o.msg_id) < ?6
              ORDER BY id LIMIT ?5"
@@ -280,21 +283,20 @@ impl Tx<'_> {
         self.list(sql, params, outbox::read)
     }
 
-    /// Items whose relays have ceased to keep them wait anew; tells which, and which envelope it was unless that
-    /// is to be sealed once more.
+    /// Items whose relays have ceased to keep them wait anew; tells which, and what the relays were told that
+    /// the envelope is called, unless that is to be sealed once more.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
     pub fn end_relay_storage(
         &mut self,
         now: UnixMillis,
-    ) -> Result<Vec<(ContactRow, MsgId, Option<EnvelopeId>)>> {
-        let sql = "SELECT contact, msg_id, envelope_id FROM outbox INDEXED BY outbox_relay
+    ) -> Result<Vec<(ContactRow, MsgId, Option<u64>)>> {
+        let sql = "SELECT contact, msg_id, message_id FROM outbox INDEXED BY outbox_relay
                    WHERE relay_until IS NOT NULL AND relay_until <= ?1 ORDER BY contact, id";
         let of = |row: &Row<'_>| {
-            let envelope: Option<[u8; 32]> = row.opt_bytes(2)?;
             let (contact, msg_id) = (ContactRow(row.int(0)?), MsgId::new(row.bytes(1)?));
-            Ok((contact, msg_id, envelope.map(EnvelopeId::new)))
+            Ok((contact, msg_id, row.opt_int(2)?.map(i64::cast_unsigned)))
         };
         let ended = self.list(sql, [time(now)], of)?;
         if !ended.is_empty() {

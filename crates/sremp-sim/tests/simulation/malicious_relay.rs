@@ -283,7 +283,7 @@ fn each_relay_is_asked_once_for_keys_while_a_guest_waits_for_an_answer() {
             assert_eq!(world.relay(relay).asked_for_bundles, 1, "seed {seed}");
         }
         world.set_reachable(ben, true);
-        world.run(5 * MINUTE);
+        world.run(20 * MINUTE);
         let asking = world.requests(ben);
         world.command(ben, add(&asking[0].id, Some("ann")));
         world.run(5 * MINUTE);
@@ -347,6 +347,34 @@ fn a_relay_that_promises_seconds_gains_nothing_by_old_confirmations() {
         }
         let stored = world.relay(relay).stored - before;
         assert!((10..=75).contains(&stored), "seed {seed}: {stored}");
+    }
+}
+
+#[test]
+fn a_relay_that_promises_seconds_keeps_nothing_from_an_honest_one_whose_promise_is_over() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let (bad, good) = (world.open_relay("bad"), world.open_relay("good"));
+        let (ann, ben) = apart(&mut world, [&[bad, good]; 2]);
+        for (from, to) in [(ann, "ben"), (ben, "ann")] {
+            world.send(from, to, "hello");
+            world.run(MINUTE);
+        }
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "patience");
+        // both keep it for as long as they promised
+        world.run(13 * DAY);
+        world.relay(bad).malice = Malice::PromisesSeconds;
+        let before = world.relay(good).stored;
+        world.run(2 * DAY);
+        assert_eq!(world.relay(good).stored, before + 1, "seed {seed}");
+        world.set_reachable(ben, true);
+        world.run(HOUR);
+        assert_eq!(
+            world.received(ben, "ann"),
+            ["hello", "patience"],
+            "seed {seed}"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use sremp_core::{
-    id::{ContactId, EnvelopeId, MsgId},
+    id::{ContactId, MsgId},
     route::REFUSAL_PAUSES,
     time::{Tick, UnixMillis},
 };
@@ -118,11 +118,11 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
     ) -> Result<(), StoreError> {
-        for (row, msg_id, envelope) in step.tx.end_relay_storage(step.now.wall)? {
+        for (row, msg_id, message_id) in step.tx.end_relay_storage(step.now.wall)? {
             let Some(contact) = step.tx.contact(row)? else {
                 continue;
             };
-            self.leave_whose_promise_is_over(step, &contact, &msg_id, envelope)?;
+            self.leave_whose_promise_is_over(step, &contact, &msg_id, message_id)?;
             self.push_soon(&contact.key);
             if let Some(peer) = self.peers.take(step.tx, &contact.key)? {
                 let told = self.no_longer_kept(step, &peer, msg_id);
@@ -140,10 +140,11 @@ impl Engine {
         step: &mut Step<'_, '_>,
         contact: &ContactRecord,
         msg_id: &MsgId,
-        envelope: Option<EnvelopeId>,
+        message_id: Option<u64>,
     ) -> Result<(), StoreError> {
         for receipt in step.tx.receipts(contact.row, msg_id)? {
-            if envelope.is_none_or(|envelope| envelope == receipt.envelope) {
+            // not those of an earlier time, whose ends are past
+            if message_id.is_none_or(|name| name == receipt.message_id) {
                 let promises = &mut self.relays.promises;
                 promises.is_over(contact.key, receipt.relay, step.now.tick);
             }
