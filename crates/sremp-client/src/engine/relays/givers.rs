@@ -82,11 +82,8 @@ impl Engine {
         if !peer.is_unanswered() || !hears || peer.book.unanswered().count() >= MOST_BEGUN {
             return Ok(false);
         }
-        // nobody knows better than the contact
-        let sends = peer.book.sending_session();
         for session in peer.book.unanswered() {
-            let began = step.tx.session_giver(&session)?;
-            if began == Some(*giver) || began == Some(peer.key()) && sends == Some(session) {
+            if step.tx.session_giver(&session)? == Some(*giver) {
                 return Ok(false);
             }
         }
@@ -104,6 +101,10 @@ impl Engine {
     ) -> Result<bool, StoreError> {
         let (key, now) = (peer.key(), step.now.tick);
         if !self.may_begin_anew(step, peer, &hint.relay)? {
+            return Ok(true);
+        }
+        // the contact knows best, as long as it is not silent
+        if waits && self.began_with(step, peer)? == Some(key) {
             return Ok(true);
         }
         if let Some(at) = self.relays.givers.asked_again(&key, &hint.relay, now) {
@@ -136,13 +137,22 @@ impl Engine {
         peer: &Peer,
         relay: &ContactId,
     ) -> Result<bool, StoreError> {
-        let sends = peer.book.sending_session().filter(|_| peer.is_unanswered());
-        match sends {
-            Some(session) => {
-                let began = step.tx.session_giver(&session)?;
-                Ok(began != Some(*relay) && began != Some(peer.key()))
-            }
-            None => Ok(false),
+        if !peer.is_unanswered() {
+            return Ok(false);
+        }
+        let began = self.began_with(step, peer)?;
+        Ok(began != Some(*relay) && began != Some(peer.key()))
+    }
+
+    /// Who gave the bundle of the session that sends.
+    fn began_with(
+        &self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+    ) -> Result<Option<ContactId>, StoreError> {
+        match peer.book.sending_session() {
+            Some(session) => step.tx.session_giver(&session),
+            None => Ok(None),
         }
     }
 }

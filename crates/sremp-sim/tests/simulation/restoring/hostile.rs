@@ -343,6 +343,38 @@ fn a_bundle_of_before_a_restoration_keeps_no_stranger_away_where_another_relay_i
 }
 
 #[test]
+fn a_stranger_who_began_directly_is_read_by_a_home_that_was_restored_since() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let relays = [world.open_relay("one"), world.open_relay("two")];
+        let ben = world.join_at("ben", &relays);
+        let cat = world.join_at("cat", &relays);
+        world.run(MINUTE);
+        let old = backup(&mut world, ben);
+        for relay in relays {
+            world.set_reachable(relay, false);
+        }
+        world.add(cat, ben);
+        world.send(cat, "ben", "let me in");
+        world.run(MINUTE);
+        assert_eq!(world.requests(ben).len(), 1, "seed {seed}");
+        let asked = relays.map(|relay| world.relay(relay).asked_for_bundles);
+        assert_eq!(asked, [0, 0], "seed {seed}: it began over a connection");
+        // Ben's device is lost; the new one cannot be dialled
+        world.set_reachable(ben, false);
+        world.configure(ben, |config| config.advertise = None);
+        restore(&mut world, ben, old);
+        for relay in relays {
+            world.set_reachable(relay, true);
+        }
+        world.set_private(ben);
+        world.set_reachable(ben, true);
+        world.run(16 * MINUTE);
+        assert_eq!(world.requests(ben).len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
 fn a_second_relay_whose_bundle_is_of_no_use_is_asked_for_it_once_an_hour() {
     for seed in seeds(3) {
         let mut world = World::new(seed);
