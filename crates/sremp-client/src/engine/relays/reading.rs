@@ -6,11 +6,12 @@ use std::time::Duration;
 use sremp_core::{
     id::{ContactId, EnvelopeId},
     relay::{Confirmation, Cursor, MessageId, StoredMessage},
+    session::envelope,
     time::UnixMillis,
 };
 
 use super::{
-    super::{Engine, Output, Step, receiving::Received},
+    super::{Engine, Output, Step, peers::Peer, receiving::Received},
     mailbox::{Errand, MANY_UNTOLD},
 };
 use crate::{
@@ -115,7 +116,11 @@ impl Engine {
             peer => peer,
         };
         let Some(plaintext) = self.open_envelope(sender, envelope) else {
-            self.peers.put_back(peer);
+            if let Some(mut peer) = peer {
+                let told = self.tell_keys(step, &mut peer, envelope);
+                self.peers.put(peer);
+                told?;
+            }
             // who writes to the state of before a restoration is told now
             self.release(step, sender)?;
             return Ok(Received::Not);
@@ -133,6 +138,25 @@ impl Engine {
             self.push_soon(sender);
         }
         Ok(received)
+    }
+
+    /// A contact of whom nothing was ever read writes to a key that is not here: it had a bundle of before a
+    /// restoration, or a relay's old one. It is told those that are, once (3.10); over a connection it asks itself.
+    fn tell_keys(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &mut Peer,
+        envelope: &[u8],
+    ) -> Result<(), StoreError> {
+        let elsewhere =
+            envelope::key_id(envelope).is_ok_and(|id| self.own.envelope_key(id).is_none());
+        let unheard = !peer.record.confirmed && !peer.record.introduced;
+        if !elsewhere || !unheard || !peer.is_served() {
+            return Ok(());
+        }
+        self.introduce(step, peer)?;
+        // who had others of us takes them from something newer than a request
+        self.turn_ratchet(step, peer)
     }
 
     /// Sets the time at which the relay is told what was read.

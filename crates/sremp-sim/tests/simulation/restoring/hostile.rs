@@ -343,6 +343,39 @@ fn a_bundle_of_before_a_restoration_keeps_no_stranger_away_where_another_relay_i
 }
 
 #[test]
+fn who_writes_to_keys_of_before_a_restoration_is_told_the_new_ones_by_whoever_has_the_card() {
+    for seed in seeds(3) {
+        for relay_lies in [true, false] {
+            let what = format!("seed {seed}, the relay lies: {relay_lies}");
+            let mut world = World::new(seed);
+            let relay = world.open_relay("relay");
+            let [ben, cat] = ["ben", "cat"].map(|name| world.join_far(name, &[relay]));
+            world.run(MINUTE);
+            world.introduce(ben, cat);
+            // it knows nothing of a conversation
+            let old = backup(&mut world, ben);
+            let text = if relay_lies {
+                restore(&mut world, ben, old);
+                world.run(MINUTE);
+                world.relay(relay).malice = Malice::GivesOldBundle;
+                "first"
+            } else {
+                world.send(cat, "ben", "lost with the device");
+                world.run(MINUTE);
+                restore(&mut world, ben, old);
+                world.run(10 * MINUTE);
+                "second"
+            };
+            world.send(cat, "ben", text);
+            world.run(MINUTE);
+            assert!(world.refused(ben, "envelope-unreadable") > 0, "{what}");
+            assert_eq!(world.received(ben, "cat"), [text], "{what}");
+            assert!(world.all_arrived(cat, "ben"), "{what}");
+        }
+    }
+}
+
+#[test]
 fn a_stranger_who_began_directly_is_read_by_a_home_that_was_restored_since() {
     for seed in seeds(3) {
         let mut world = World::new(seed);
