@@ -203,4 +203,20 @@ mod tests {
         assert_eq!(ErrorCode::from_u16(0), None);
         assert_eq!(ErrorCode::from_u16(0x0502), None);
     }
+
+    #[test]
+    fn the_codes_of_chapter_10_are_these_with_their_names_and_scopes() {
+        let chapter = include_str!("../../../docs/protocol/10-errors.md");
+        let row = |line: &str| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let code = u16::from_str_radix(cells.get(1)?, 16).ok()?;
+            Some((code, cells[2].to_owned(), cells[3].to_owned()))
+        };
+        let told: Vec<_> = chapter.lines().filter_map(row).collect();
+        let known = ERRORS.map(|row| {
+            let scope = format!("{:?}", row.scope).to_lowercase();
+            (row.code.to_u16(), row.name.to_owned(), scope)
+        });
+        assert_eq!(told, known);
+    }
 }

@@ -124,6 +124,17 @@ impl Alone {
         self.node.mailbox.as_ref().map_or(0, Mailbox::items)
     }
 
+    /// Time until something is due for the client.
+    pub fn idle(&self) -> Duration {
+        Duration::from_millis(
+            self.node
+                .engine
+                .deadline()
+                .get()
+                .saturating_sub(self.millis),
+        )
+    }
+
     /// The mailbox of the built-in relay takes nothing from now on, or takes everything again.
     pub fn fail_mailbox(&mut self, fails: bool) {
         self.node.mailbox_fails = fails;

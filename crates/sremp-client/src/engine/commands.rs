@@ -68,10 +68,7 @@ impl Engine {
             Command::Subscribe { after } => self.begin_subscription(step, after),
             // whoever serves the connection sees to it
             Command::Unsubscribe => Ok(Ok(Reply::Done {})),
-            Command::Ack { seq } => {
-                step.tx.acknowledge(seq.min(self.last_event))?;
-                Ok(Ok(Reply::Done {}))
-            }
+            Command::Ack { seq } => self.acknowledge(step, seq),
             Command::History {
                 contact,
                 before,

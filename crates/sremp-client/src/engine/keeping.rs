@@ -56,9 +56,8 @@ impl Engine {
         );
         self.peers.put_back(peer);
         if known && !accepted {
-            // one request is all that a stranger may say before an answer
-            self.refuse_stranger(step, Some(request.0), "request-pending");
-            return Ok(());
+            // nothing more of a stranger is to be kept; that the request is renewed, to be read
+            return self.receive_envelope(step, Some(request), key, &envelope);
         }
         step.outputs.push(Output::Keep(Box::new(Keep {
             from: *key,

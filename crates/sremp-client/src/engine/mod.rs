@@ -124,7 +124,6 @@ pub struct Engine {
     disappearing: Disappearing,
     /// Contacts whose outbox has to be moved along at the end of the step.
     to_push: BTreeSet<ContactId>,
-    handed: pushing::Handed,
     /// Contacts who have confirmed something and never written: up to which item of theirs what they had
     /// thrown away before is stored again. Once for each: they might confirm one by one from the end.
     accepted_unsaid: BTreeMap<ContactId, i64>,
@@ -222,7 +221,6 @@ impl Engine {
             examinations: Vec::new(),
             disappearing: Disappearing::load(tx, now)?,
             to_push: BTreeSet::new(),
-            handed: pushing::Handed::default(),
             accepted_unsaid: BTreeMap::new(),
             resets: BTreeSet::new(),
             unread: BTreeSet::new(),

@@ -1,8 +1,6 @@
 //! What waits for a contact goes out as the plan says ([`super::paths`]): over its connection, as far as
 //! the window allows, or it is dialled, or its relays are given it.
 
-use std::collections::BTreeSet;
-
 use sremp_core::{
     channel::P2pMessage,
     id::{ContactId, EnvelopeId},
@@ -21,22 +19,6 @@ use crate::store::{OutboxItem, StoreError};
 const WINDOW_ITEMS: usize = 60;
 /// Bytes of envelopes under way on one connection.
 const WINDOW_BYTES: usize = 512 * 1024;
-
-/// Outbox items that were given to a direct connection since the start: their contact may have them,
-/// also when the connection is gone.
-#[derive(Debug, Default)]
-pub(super) struct Handed(BTreeSet<i64>);
-
-impl Handed {
-    pub(super) fn contains(&self, item: i64) -> bool {
-        self.0.contains(&item)
-    }
-
-    /// It waits no longer.
-    pub(super) fn forget(&mut self, item: i64) {
-        self.0.remove(&item);
-    }
-}
 
 impl Engine {
     /// Moves a contact's outbox along at the end of the step.
@@ -133,7 +115,7 @@ impl Engine {
                     self.ask_for_bundle(step, link);
                     return Ok(());
                 };
-                if !self.send_envelope(step, link, &item, envelope) {
+                if !self.send_envelope(step, link, &item, envelope)? {
                     return Ok(());
                 }
             }
@@ -146,12 +128,12 @@ impl Engine {
         link: LinkId,
         item: &OutboxItem,
         envelope: Vec<u8>,
-    ) -> bool {
+    ) -> Result<bool, StoreError> {
         let Some(state) = self.links.get_mut(link) else {
-            return false;
+            return Ok(false);
         };
         if state.in_flight_bytes() >= WINDOW_BYTES {
-            return false;
+            return Ok(false);
         }
         let req_id = state.next_request();
         if state.in_flight.is_empty() {
@@ -169,12 +151,12 @@ impl Engine {
                 bytes: envelope.len(),
             },
         );
-        self.handed.0.insert(item.id);
+        step.tx.note_handed(item.contact, &item.msg_id)?;
         step.outputs.push(Output::Send {
             link,
             message: P2pMessage::Envelope(envelope).to_message(req_id),
         });
-        true
+        Ok(true)
     }
 
     /// Asks the peer for a prekey bundle, unless that was done just now.

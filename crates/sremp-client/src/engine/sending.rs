@@ -287,7 +287,6 @@ impl Engine {
         path: Path,
     ) -> Result<(), StoreError> {
         step.tx.remove_outbox(item)?;
-        self.handed.forget(item);
         step.tx.attempts_over(peer.record.row)?;
         if !peer.record.confirmed {
             self.accepted_unsaid(step, peer, item)?;
@@ -359,7 +358,6 @@ impl Engine {
                 continue;
             };
             step.tx.remove_outbox(item.id)?;
-            self.handed.forget(item.id);
             let Some(mut peer) = self.peers.take(step.tx, &record.key)? else {
                 continue;
             };

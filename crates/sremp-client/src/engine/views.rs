@@ -3,7 +3,12 @@
 use sremp_core::{id::MsgId, route::Choice, text};
 
 use super::{
-    Engine, Step, disappearing::is_over, forks::newer_elsewhere, naming::likeness, peers::Peer,
+    Engine, Step,
+    disappearing::is_over,
+    forks::newer_elsewhere,
+    naming::likeness,
+    peers::Peer,
+    waiting::{LONG_WAIT, is_waiting},
 };
 use crate::{
     clock::Rfc3339,
@@ -170,6 +175,7 @@ impl Engine {
             reactions: reactions.collect(),
             disappears_at: line.expiry.and_then(|expiry| expiry.at).map(Rfc3339),
             late: line.late,
+            overdue: is_waiting(line.status) && step.now.wall.since(line.sent) >= LONG_WAIT,
         }))
     }
 

@@ -25,6 +25,9 @@ pub(super) type Reason = (Waits, String);
 /// A session that was begun anew is waited for this long before something else is the reason.
 const RENEWAL: Duration = Duration::from_secs(60 * 60);
 
+/// A message that is not confirmed after this time is marked; one that no relay keeps, `doctor` tells.
+pub(super) const LONG_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Engine {
     /// Why a message to this contact still waits.
     pub(super) fn why_waiting(

@@ -95,15 +95,17 @@ impl Engine {
             Wait::Relay => Status::AtRelay,
             Wait::Device => Status::OnDevice,
         };
-        if self.waits.is_full() {
-            return step.reply(ticket, Err(too_many_waits()));
-        }
+        // the message is in the outbox whatever its sender is told: where too many wait, how far it is now
+        let patience = match self.waits.is_full() {
+            true => Duration::ZERO,
+            false => Duration::from_millis(timeout_ms),
+        };
         self.waits.sends.push(SendWait {
             ticket,
             contact,
             msg_id,
             wanted,
-            until: step.now.tick.plus(Duration::from_millis(timeout_ms)),
+            until: step.now.tick.plus(patience),
         });
     }
 
@@ -158,6 +160,20 @@ impl Engine {
             until: step.now.tick.plus(Duration::from_millis(wait_ms)),
         });
         Ok(())
+    }
+
+    /// Acknowledges events for all faces. A number that has not been yet comes from a face of another home,
+    /// which would throw away what nobody has seen.
+    pub(super) fn acknowledge(
+        &self,
+        step: &mut Step<'_, '_>,
+        seq: u64,
+    ) -> Result<Result<Reply, CommandError>, StoreError> {
+        if seq > self.last_event {
+            return Ok(Err(not_yet(seq, self.last_event)));
+        }
+        step.tx.acknowledge(seq)?;
+        Ok(Ok(Reply::Done {}))
     }
 
     /// Where a subscription begins.

@@ -97,7 +97,7 @@ impl Engine {
         let next_try = self.next_try(step, peer, message)?;
         let mut ways = ways(message, &timeline);
         ways.rendezvous = peer.record.found.is_some();
-        ways.direct |= self.was_handed(step, message)?;
+        ways.direct |= step.tx.was_handed(message.id)?;
         ways.screen = self.is_screen();
         let privacy = privacy(&ways);
         Ok(WhyView {
@@ -148,19 +148,6 @@ impl Engine {
             },
         ];
         Ok(tries.into_iter().flatten().min())
-    }
-
-    /// Whether it waits and has left over a direct connection, as far as this process knows.
-    fn was_handed(
-        &self,
-        step: &mut Step<'_, '_>,
-        message: &MessageRecord,
-    ) -> Result<bool, StoreError> {
-        let Some(msg_id) = message.msg_id.filter(|_| is_waiting(message.status)) else {
-            return Ok(false);
-        };
-        let item = step.tx.outbox_of_message(message.contact, &msg_id)?;
-        Ok(item.is_some_and(|item| self.handed.contains(item)))
     }
 
     /// What happened to a message of one's own.

@@ -63,7 +63,7 @@ use error::vendor;
 use sremp_core::wire::bytes::Hex;
 
 /// The version of the schema, and what leads to it: entry `n` makes version `n + 1` of version `n`.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("schema.sql"),
     include_str!("rendezvous.sql"),
     include_str!("content.sql"),
@@ -75,6 +75,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("evidence.sql"),
     include_str!("late.sql"),
     include_str!("givers.sql"),
+    include_str!("handed.sql"),
 ];
 /// Newest version of the database known here.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;

@@ -69,6 +69,9 @@ pub struct MessageView {
     /// It came after what stands below it, and has its place by the order of its sender.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,
+    /// One's own, written more than 24 hours ago, and neither confirmed nor given up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub overdue: bool,
 }
 
 /// Somebody's reaction to a message.

@@ -62,6 +62,17 @@ fn whoever_asks_for_what_is_forgotten_is_told_where_it_goes_on() {
 }
 
 #[test]
+fn a_face_of_another_home_acknowledges_nothing_that_nobody_has_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let face = with_events(directory.path());
+    face.call(&Command::Ack { seq: 7 }).unwrap();
+    let ahead = Command::Ack { seq: LAST + 1 };
+    assert_eq!(face.call(&ahead).unwrap_err().kind, ErrorKind::Usage);
+    assert_eq!(subscribe(&face, None).after, 7);
+    face.stop();
+}
+
+#[test]
 fn a_page_of_events_that_are_not_known_here_is_gone_past() {
     let directory = tempfile::tempdir().unwrap();
     let face = with_events(directory.path());

@@ -251,59 +251,61 @@ fn a_screen_is_examined_by_whether_it_follows_and_not_by_whom_it_reaches() {
 
 #[test]
 fn a_screen_says_of_what_waits_that_its_home_sends_it_and_counts_it() {
-    let mut world = World::new(11);
-    let relay = world.open_relay("relay");
-    let link = world.relay(relay).link();
-    let ann = world.join_with("ann", built_in);
-    let [ben, cid] = [
-        world.join("ben"),
-        world.join_with("cid", |config| config.relays = vec![link]),
-    ];
-    world.run(60_000);
-    for other in [ben, cid] {
-        world.introduce(ann, other);
-    }
-    world.send(ann, "ben", "hello");
-    world.send(ann, "cid", "hello");
-    world.run(60_000);
-    let screen = world.screen_of(ann, "tablet");
-    for other in [ben, cid] {
-        world.set_reachable(other, false);
-    }
-    for (to, text) in [("cid", "kept"), ("ben", "one"), ("ben", "two")] {
-        world.send(ann, to, text);
+    for seed in seeds(1) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let link = world.relay(relay).link();
+        let ann = world.join_with("ann", built_in);
+        let [ben, cid] = [
+            world.join("ben"),
+            world.join_with("cid", |config| config.relays = vec![link]),
+        ];
         world.run(60_000);
+        for other in [ben, cid] {
+            world.introduce(ann, other);
+        }
+        world.send(ann, "ben", "hello");
+        world.send(ann, "cid", "hello");
+        world.run(60_000);
+        let screen = world.screen_of(ann, "tablet");
+        for other in [ben, cid] {
+            world.set_reachable(other, false);
+        }
+        for (to, text) in [("cid", "kept"), ("ben", "one"), ("ben", "two")] {
+            world.send(ann, to, text);
+            world.run(60_000);
+        }
+        let waiting = |world: &mut World, node| {
+            let status = world.status(node);
+            let contacts = world.contacts(node).into_iter();
+            let queued: Vec<_> = contacts.map(|c| (c.alias, c.queued)).collect();
+            (status.queued, status.oldest_unsent, queued)
+        };
+        assert_eq!(waiting(&mut world, ann).0, 3);
+        assert_eq!(waiting(&mut world, screen), waiting(&mut world, ann));
+        for (to, status) in [("ben", Status::Queued), ("cid", Status::AtRelay)] {
+            let view = world.why_last(screen, to);
+            assert_eq!(
+                (view.status, view.waits, view.next_try),
+                (Some(status), Some(Waits::Home), None)
+            );
+            let words = view.waits_for.unwrap();
+            assert!(words.contains("its home sends it"), "{words}");
+            assert!(words.contains("it follows"), "{words}");
+            let privacy = view.privacy.words;
+            assert!(privacy.contains("its home knows"), "{privacy}");
+            assert!(!privacy.contains("no relay has answered"), "{privacy}");
+        }
+        world.leave(ann);
+        world.run(60_000);
+        let words = world.why_last(screen, "ben").waits_for.unwrap();
+        assert!(words.contains("does not follow"), "{words}");
+        // also a verb that looks into the home of a screen that does not run
+        world.look_into(screen);
+        let view = world.why_last(screen, "ben");
+        assert_eq!(view.waits, Some(Waits::Home));
+        assert_eq!(world.status(screen).queued, 3);
     }
-    let waiting = |world: &mut World, node| {
-        let status = world.status(node);
-        let contacts = world.contacts(node).into_iter();
-        let queued: Vec<_> = contacts.map(|c| (c.alias, c.queued)).collect();
-        (status.queued, status.oldest_unsent, queued)
-    };
-    assert_eq!(waiting(&mut world, ann).0, 3);
-    assert_eq!(waiting(&mut world, screen), waiting(&mut world, ann));
-    for (to, status) in [("ben", Status::Queued), ("cid", Status::AtRelay)] {
-        let view = world.why_last(screen, to);
-        assert_eq!(
-            (view.status, view.waits, view.next_try),
-            (Some(status), Some(Waits::Home), None)
-        );
-        let words = view.waits_for.unwrap();
-        assert!(words.contains("its home sends it"), "{words}");
-        assert!(words.contains("it follows"), "{words}");
-        let privacy = view.privacy.words;
-        assert!(privacy.contains("its home knows"), "{privacy}");
-        assert!(!privacy.contains("no relay has answered"), "{privacy}");
-    }
-    world.leave(ann);
-    world.run(60_000);
-    let words = world.why_last(screen, "ben").waits_for.unwrap();
-    assert!(words.contains("does not follow"), "{words}");
-    // also a verb that looks into the home of a screen that does not run
-    world.look_into(screen);
-    let view = world.why_last(screen, "ben");
-    assert_eq!(view.waits, Some(Waits::Home));
-    assert_eq!(world.status(screen).queued, 3);
 }
 
 #[test]

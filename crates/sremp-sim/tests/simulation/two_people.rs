@@ -1,6 +1,6 @@
 //! Two people, a bad network, and processes that die: nothing lost, nothing twice, order kept.
 
-use sremp_client::view::{Command, EventKind, Reply, Status};
+use sremp_client::view::{Command, EventKind, Reply, Status, Wait};
 use sremp_core::identity::Trust;
 use sremp_sim::{
     Faults, World,
@@ -25,6 +25,41 @@ fn a_message_reaches_a_contact_and_its_confirmation_comes_back() {
         world.run(10_000);
         assert_eq!(world.received(0, "ben"), ["hello yourself"]);
         assert_eq!(world.statuses(1, "ann"), [Status::OnDevice]);
+    }
+}
+
+#[test]
+fn what_is_not_confirmed_after_a_day_is_marked_until_it_is() {
+    for seed in seeds(1) {
+        for relayed in [false, true] {
+            let mut world = World::new(seed);
+            let relay = world.open_relay("relay");
+            let relays: &[usize] = if relayed { &[relay] } else { &[] };
+            let [ann, ben] = ["ann", "ben"].map(|name| world.join_at(name, relays));
+            world.run(HOUR);
+            world.introduce(ann, ben);
+            world.send(ann, "ben", "hello");
+            world.run(HOUR);
+            world.set_reachable(ben, false);
+            world.send(ann, "ben", "are you there?");
+            let marked = |world: &mut World| {
+                let lines = world.history(ann, "ben");
+                let marked: Vec<_> = lines.iter().map(|l| (l.overdue, l.status)).collect();
+                marked[marked.len() - 2..].to_vec()
+            };
+            let arrived = (false, Some(Status::OnDevice));
+            let waits = match relayed {
+                true => Some(Status::AtRelay),
+                false => Some(Status::Queued),
+            };
+            world.run(DAY - HOUR);
+            assert_eq!(marked(&mut world), [arrived, (false, waits)], "seed {seed}");
+            world.run(2 * HOUR);
+            assert_eq!(marked(&mut world), [arrived, (true, waits)], "seed {seed}");
+            world.set_reachable(ben, true);
+            world.run(HOUR);
+            assert_eq!(marked(&mut world), [arrived, arrived], "seed {seed}");
+        }
     }
 }
 
@@ -285,13 +320,52 @@ fn a_silent_reader_keeps_the_ratchet_turning() {
         let mut world = ann_and_ben(seed);
         world.send(0, "ben", "0");
         world.run(10_000);
+        // the number of the last that Ben has said, who writes nothing
+        let said = |world: &mut World| {
+            let contacts = world.node(0).store.transaction(|tx| tx.contacts()).unwrap();
+            contacts[0].peer_seq
+        };
+        let before = said(&mut world);
         for n in 1..2_500 {
             world.send(0, "ben", &n.to_string());
             world.run(10);
         }
         world.run(HOUR);
+        assert_eq!(said(&mut world) - before, 2, "one answer to each thousand");
         assert!(world.all_arrived(0, "ben"));
         assert_eq!(world.found(1, "2499").len(), 1);
+    }
+}
+
+#[test]
+fn where_too_many_wait_a_send_that_would_is_told_at_once_how_far_it_is() {
+    for seed in seeds(1) {
+        let mut world = ann_and_ben(seed);
+        world.set_reachable(1, false);
+        let wait = Command::Events {
+            after: None,
+            limit: 1,
+            wait_ms: 3_600_000,
+        };
+        let last = world.status(0).last_event;
+        world.command(0, Command::Ack { seq: last });
+        for _ in 0..256 {
+            world.begin(0, wait.clone());
+        }
+        assert!(world.command_within(0, wait, 1).unwrap().is_err(), "full");
+        let waits = Command::Send {
+            contact: "ben".to_owned(),
+            text: "hello".to_owned(),
+            reply_to: None,
+            key: None,
+            wait: Wait::Device,
+            timeout_ms: 60_000,
+        };
+        let Some(Ok(Reply::Sent(sent))) = world.command_within(0, waits, 1) else {
+            panic!("seed {seed}: no answer");
+        };
+        assert_eq!(sent.status, Status::Queued, "seed {seed}");
+        assert_eq!(world.statuses(0, "ben"), [Status::Queued], "seed {seed}");
     }
 }
 

@@ -111,7 +111,7 @@ impl<'a> Conversation<'a> {
             )?;
             for message in &before {
                 let time = words::clock(message.sent_at);
-                writeln!(to, "{}", words::message(message, &time, out.plain))?;
+                writeln!(to, "{}", words::message(message, &time, out))?;
             }
         }
         Ok(chat)

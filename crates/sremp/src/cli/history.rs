@@ -42,7 +42,7 @@ impl Args {
         out.list(&messages, |to| {
             for message in &messages {
                 let time = words::moment(message.sent_at);
-                writeln!(to, "{}", words::message(message, &time, out.plain))?;
+                writeln!(to, "{}", words::message(message, &time, out))?;
             }
             Ok(())
         })?;

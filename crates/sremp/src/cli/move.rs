@@ -22,6 +22,8 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Ending {
         let written = backup::write(context, &self.file, true)?;
+        // the client that ran has more to do before it ends, and whoever goes on has to find it gone
+        let _ = context.wait_until_free();
         context.out.one(&written, |to| {
             writeln!(
                 to,

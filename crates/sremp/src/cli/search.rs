@@ -39,11 +39,7 @@ impl Args {
             for message in &found {
                 let time = words::moment(message.sent_at);
                 let alias = peer::line(&message.alias);
-                writeln!(
-                    to,
-                    "[{alias}] {}",
-                    words::message(message, &time, out.plain)
-                )?;
+                writeln!(to, "[{alias}] {}", words::message(message, &time, out))?;
             }
             Ok(())
         })?;

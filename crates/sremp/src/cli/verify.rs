@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use sremp_client::{
     card,
     shell::word,
-    view::{Command, ErrorKind, VerifyView},
+    view::{Command, ErrorKind, Trust, VerifyView},
 };
 
 use super::{DONE, Ending, Failure, context::Context, peer};
@@ -70,6 +70,11 @@ impl Args {
 fn show(to: &mut dyn Write, view: &VerifyView) -> io::Result<()> {
     let alias = peer::line(&view.alias);
     match view.matches {
+        Some(true) if view.trust == Trust::Rejected => writeln!(
+            to,
+            "The numbers are equal, and {alias} stays rejected: `sremp trust {}` takes that back.",
+            word(&alias)
+        ),
         Some(true) => writeln!(
             to,
             "The numbers are equal: {alias} is verified and trusted."

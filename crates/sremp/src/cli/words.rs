@@ -10,7 +10,7 @@ use sremp_client::{
     },
 };
 
-use super::peer;
+use super::{Out, peer};
 
 /// A time to the second, `2026-11-22 14:52:55Z`.
 pub(crate) fn moment(time: Rfc3339) -> String {
@@ -46,6 +46,16 @@ pub(crate) fn mark(how: Status, plain: bool) -> String {
         (false, Status::OnDevice) => "✓✓".to_owned(),
         (false, Status::Failed) => "✗ failed".to_owned(),
     }
+}
+
+/// The mark of a message of one's own, and that it has waited for long.
+fn waits(view: &MessageView, out: Out) -> Option<String> {
+    let mark = mark(view.status?, out.plain);
+    Some(match (view.overdue, out.colour) {
+        (false, _) => mark,
+        (true, false) => format!("{mark} for over a day"),
+        (true, true) => format!("\x1b[33m{mark} for over a day\x1b[0m"),
+    })
 }
 
 /// How far a connection to a relay or a rendezvous server has come, in words.
@@ -102,16 +112,16 @@ pub(crate) fn short(id: &str) -> String {
 }
 
 /// One message of a conversation, `14:52 ann: text`; further lines are indented.
-pub(crate) fn message(view: &MessageView, time: &str, plain: bool) -> String {
+pub(crate) fn message(view: &MessageView, time: &str, out: Out) -> String {
     let text = said(view);
     match view.kind {
         MessageKind::Received => format!("{time} {}: {text}", peer::line(&view.alias)),
-        MessageKind::Sent => {
-            let mark = view.status.map(|status| mark(status, plain));
-            format!("{time} you: {text} {}", mark.unwrap_or_default())
-                .trim_end()
-                .to_owned()
-        }
+        MessageKind::Sent => format!(
+            "{time} you: {text} {}",
+            waits(view, out).unwrap_or_default()
+        )
+        .trim_end()
+        .to_owned(),
         MessageKind::Notice => format!("{time} - {text}"),
     }
 }
@@ -368,6 +378,13 @@ mod tests {
 
     use super::*;
 
+    const PLAIN: Out = Out {
+        json: false,
+        plain: true,
+        terminal: false,
+        colour: false,
+    };
+
     fn time() -> Rfc3339 {
         "2026-11-22T14:52:55.123Z".parse().unwrap()
     }
@@ -397,13 +414,14 @@ mod tests {
             reactions: Vec::new(),
             disappears_at: None,
             late: false,
+            overdue: false,
         }
     }
 
     #[test]
     fn a_second_line_cannot_pose_as_a_message() {
         let view = from_eve("hi\n14:53 you: I owe eve 100");
-        let shown = message(&view, "14:52", true);
+        let shown = message(&view, "14:52", PLAIN);
         assert_eq!(shown, "14:52 eve: hi\n    14:53 you: I owe eve 100");
     }
 
@@ -411,7 +429,7 @@ mod tests {
     fn what_was_done_to_a_message_is_said_in_words_on_its_line() {
         let mut view = from_eve("nine");
         view.reply_to = Some("21".repeat(16));
-        let shown = |view: &MessageView| message(view, "14:52", true);
+        let shown = |view: &MessageView| message(view, "14:52", PLAIN);
         assert_eq!(shown(&view), "14:52 eve: [> an earlier message] nine");
         view.quote = Some("when?\n14:53 you: yes".to_owned());
         view.edited_at = Some(time());
@@ -455,7 +473,7 @@ mod tests {
     #[test]
     fn a_message_that_came_late_or_above_others_says_when_it_came() {
         let mut view = from_eve("nine");
-        let shown = |view: &MessageView| message(view, "14:52", true);
+        let shown = |view: &MessageView| message(view, "14:52", PLAIN);
         view.received_at = "2026-11-22T14:57:55.123Z".parse().ok();
         assert_eq!(shown(&view), "14:52 eve: nine");
         view.late = true;
@@ -475,6 +493,28 @@ mod tests {
         assert_eq!(
             arrived(sent, came, true),
             " (came 2026-11-22 14:47:55Z) (belongs further up)"
+        );
+    }
+
+    #[test]
+    fn what_is_not_confirmed_after_a_day_says_so_in_words_and_in_yellow_where_there_is_colour() {
+        let mut view = from_eve("nine");
+        view.kind = MessageKind::Sent;
+        view.status = Some(Status::AtRelay);
+        assert_eq!(message(&view, "14:52", PLAIN), "14:52 you: nine (at relay)");
+        view.overdue = true;
+        assert_eq!(
+            message(&view, "14:52", PLAIN),
+            "14:52 you: nine (at relay) for over a day"
+        );
+        let coloured = Out {
+            plain: false,
+            colour: true,
+            ..PLAIN
+        };
+        assert_eq!(
+            message(&view, "14:52", coloured),
+            "14:52 you: nine \u{1b}[33m✓ for over a day\u{1b}[0m"
         );
     }
 

@@ -145,6 +145,9 @@ fn a_rejection_stands_until_it_is_undone_by_hand() {
     let (ann, ben) = acquainted();
     assert_eq!(ann.json(&["reject", "ben"])["trust"], "rejected");
     ann.run(&["add", &ben.card()]).refused(7, "reject");
+    let number = text(&ann.json(&["verify", "ben"]), "safety_number");
+    let equal = ann.ok(&["verify", "ben", &number]);
+    assert!(equal.contains("ben stays rejected"), "{equal}");
     assert_eq!(ann.json(&["trust", "ben"])["trust"], "trusted");
     assert_eq!(ann.json(&["trust", "ben", "--unknown"])["trust"], "unknown");
     assert_eq!(ann.objects(&["contacts"])[0]["verified_via"], "none");

@@ -169,7 +169,7 @@ fn two_who_know_an_id_and_a_server_meet_and_find_each_other_again_after_one_has_
 #[test]
 fn those_who_are_listed_are_browsed_and_whoever_turns_it_off_is_gone() {
     let server = Server::made();
-    let _running = server.run();
+    let running = server.run();
     let (ann, ben) = (server.person("ann"), server.person("ben"));
     let (_up_ann, _up_ben) = (up(&ann), up(&ben));
     assert!(ann.objects(&["browse"]).is_empty());
@@ -187,6 +187,9 @@ fn those_who_are_listed_are_browsed_and_whoever_turns_it_off_is_gone() {
     assert!(ann.objects(&["browse"]).is_empty());
     assert_eq!(find(&ann, &ben.id()).code, 8);
     ben.run(&["browse"]).refused(2, "sremp register");
+    running.kill();
+    ann.run(&["browse"])
+        .refused(9, "no server told who is listed");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{
     super::{
         Engine, Step,
         forks::{NEWER_ELSEWHERE, newer_elsewhere},
-        waiting::about,
+        waiting::{LONG_WAIT, about},
     },
     Examination, StoreMeasure, Trip,
 };
@@ -22,8 +22,6 @@ use crate::{
 const CLOCK_NOTED: Duration = Duration::from_secs(60);
 /// A commit that takes longer in the middle is told.
 const SLOW_COMMIT: Duration = Duration::from_millis(100);
-/// A message that waits longer without a relay that keeps it is told.
-const LONG_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Fewer prekeys than these left at a relay are told.
 const FEW_PREKEYS: u32 = 5;
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     store::StoreError,
-    view::{BrowseView, ErrorKind, Reply},
+    view::{BrowseView, CommandError, ErrorKind, Reply},
 };
 
 /// How long the servers have for their pages.
@@ -39,6 +39,8 @@ pub(super) struct Browse {
     people: BTreeMap<ContactId, Box<Found>>,
     by: BTreeMap<ContactId, BTreeSet<Endpoint>>,
     more: bool,
+    /// Whether any server has told who is listed.
+    told: bool,
     refused: u64,
     failures: Vec<String>,
     until: Tick,
@@ -93,6 +95,7 @@ impl Engine {
             people: BTreeMap::new(),
             by: BTreeMap::new(),
             more: false,
+            told: false,
             refused: 0,
             failures: Vec::new(),
             until: step.now.tick.plus(PATIENCE),
@@ -130,6 +133,7 @@ impl Engine {
         let Some(browse) = self.servers.browses.get_mut(&ticket) else {
             return;
         };
+        browse.told = true;
         browse.refused += refused as u64;
         for found in peers {
             let key = found.identity.id();
@@ -205,6 +209,11 @@ impl Engine {
             let mut failures = browse.failures;
             let late = browse.asked.keys();
             failures.extend(late.map(|e| format!("{e}: it did not answer in time")));
+            if !browse.told {
+                let message = format!("no server told who is listed; {}", failures.join("; "));
+                step.reply(ticket, Err(CommandError::new(ErrorKind::Network, message)));
+                continue;
+            }
             let mut people = Vec::new();
             for (key, found) in browse.people.iter().take(browse.limit) {
                 let by = browse.by.get(key).into_iter().flatten();

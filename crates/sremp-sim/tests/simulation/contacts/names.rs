@@ -33,14 +33,16 @@ fn a_request_under_a_name_like_a_contacts_is_told_and_not_taken_by_that_name() {
 
 #[test]
 fn a_name_that_could_be_taken_for_more_than_a_name_is_taken_at_the_users_word_alone() {
-    for name in ["ben: yes", "- [session renewed]", "--all", "a]"] {
-        let mut ben = Alone::seeded("ben", 1);
-        asked(&mut ben, name);
-        refuses(ben.command(add(name, None)), "meant to deceive");
-        refuses(ben.command(trust(name, Trust::Unknown)), "meant to deceive");
-        assert_eq!(ben.status().requests, 1, "it waits as before");
-        ben.command(add(name, Some("eve"))).unwrap();
-        assert_eq!(ben.contacts()[0].alias, "eve");
+    for seed in seeds(1) {
+        for name in ["ben: yes", "- [session renewed]", "--all", "a]"] {
+            let mut ben = Alone::seeded("ben", seed);
+            asked(&mut ben, name);
+            refuses(ben.command(add(name, None)), "meant to deceive");
+            refuses(ben.command(trust(name, Trust::Unknown)), "meant to deceive");
+            assert_eq!(ben.status().requests, 1, "it waits as before");
+            ben.command(add(name, Some("eve"))).unwrap();
+            assert_eq!(ben.contacts()[0].alias, "eve");
+        }
     }
 }
 

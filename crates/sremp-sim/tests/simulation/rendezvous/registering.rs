@@ -1,6 +1,6 @@
 //! How long one is found, and by whom.
 
-use sremp_client::view::{Command, RegisterAs, Reply};
+use sremp_client::view::{Command, ErrorKind, RegisterAs, Reply};
 use sremp_sim::{Lie, World};
 
 use super::people::*;
@@ -151,5 +151,7 @@ fn with_nothing_to_register_the_user_is_told_so() {
         panic!("no answer");
     };
     assert!(view.warning.is_some_and(|w| w.contains("map_port")));
-    assert!(browse(&mut world, node).unwrap().failures[0].contains("map_port"));
+    let error = browse(&mut world, node).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Network);
+    assert!(error.message.contains("map_port"), "{error}");
 }

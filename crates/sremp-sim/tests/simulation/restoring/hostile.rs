@@ -546,36 +546,40 @@ fn set_timer(ben: &mut Alone, seconds: u32) {
 
 #[test]
 fn the_timer_that_holds_is_told_though_an_older_one_waits() {
-    let (mut ben, mut ann, link) = ben_and_scripted_ann(1);
-    have_confirmed(&mut ben, &ann, ["long ago".to_owned()]);
-    set_timer(&mut ben, 3_600);
-    // hers is later
-    let session = ann.start_session(&mut ben, link);
-    let hers = ann.content(&mut ben, Body::Timer { seconds: 86_400 });
-    assert!(ann.send(&mut ben, link, &session, &hers).0);
-    ben.cut(link);
-    assert!(claims(&mut ben, &mut ann, 0));
-    let contents = waiting(&mut ben, &ann);
-    assert_eq!(read_in_order(&contents), (vec![("long ago", 0)], 86_400));
+    for seed in seeds(1) {
+        let (mut ben, mut ann, link) = ben_and_scripted_ann(seed);
+        have_confirmed(&mut ben, &ann, ["long ago".to_owned()]);
+        set_timer(&mut ben, 3_600);
+        // hers is later
+        let session = ann.start_session(&mut ben, link);
+        let hers = ann.content(&mut ben, Body::Timer { seconds: 86_400 });
+        assert!(ann.send(&mut ben, link, &session, &hers).0);
+        ben.cut(link);
+        assert!(claims(&mut ben, &mut ann, 0));
+        let contents = waiting(&mut ben, &ann);
+        assert_eq!(read_in_order(&contents), (vec![("long ago", 0)], 86_400));
+    }
 }
 
 #[test]
 fn what_is_erased_here_and_waits_comes_under_the_timer_that_it_was_written_under() {
-    let (mut ben, mut ann, link) = ben_and_scripted_ann(1);
-    let session = ann.start_session(&mut ben, link);
-    let hers = ann.content(&mut ben, Body::Timer { seconds: 60 });
-    assert!(ann.send(&mut ben, link, &session, &hers).0);
-    ben.cut(link);
-    // the first goes with the request
-    for text in ["first", "soon over"] {
-        ben.command(send("ann", text)).unwrap();
+    for seed in seeds(1) {
+        let (mut ben, mut ann, link) = ben_and_scripted_ann(seed);
+        let session = ann.start_session(&mut ben, link);
+        let hers = ann.content(&mut ben, Body::Timer { seconds: 60 });
+        assert!(ann.send(&mut ben, link, &session, &hers).0);
+        ben.cut(link);
+        // the first goes with the request
+        for text in ["first", "soon over"] {
+            ben.command(send("ann", text)).unwrap();
+        }
+        ben.pass(Duration::from_secs(120));
+        assert!(lines(&mut ben).iter().all(|(_, text)| text != "soon over"));
+        set_timer(&mut ben, 0);
+        ben.command(send("ann", "for ever")).unwrap();
+        assert!(claims(&mut ben, &mut ann, 0));
+        let contents = waiting(&mut ben, &ann);
+        let expected = vec![("first", 60), ("soon over", 60), ("for ever", 0)];
+        assert_eq!(read_in_order(&contents), (expected, 0));
     }
-    ben.pass(Duration::from_secs(120));
-    assert!(lines(&mut ben).iter().all(|(_, text)| text != "soon over"));
-    set_timer(&mut ben, 0);
-    ben.command(send("ann", "for ever")).unwrap();
-    assert!(claims(&mut ben, &mut ann, 0));
-    let contents = waiting(&mut ben, &ann);
-    let expected = vec![("first", 60), ("soon over", 60), ("for ever", 0)];
-    assert_eq!(read_in_order(&contents), (expected, 0));
 }

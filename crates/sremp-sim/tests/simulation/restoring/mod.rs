@@ -447,12 +447,12 @@ fn what_waits_while_contacts_are_told_names_that_and_when_it_goes() {
 #[test]
 fn a_request_that_waits_can_be_answered_although_who_made_it_was_restored() {
     for seed in seeds(10) {
-        for far in [false, true] {
+        for (far, kept) in [(false, false), (true, false), (false, true)] {
             let mut world = World::new(seed);
             let relay = world.open_relay("relay");
             let [ann, eve] = ["ann", "eve"].map(|name| match far {
                 true => world.join_far(name, &[relay]),
-                false => world.join_at(name, &[relay]),
+                false => world.join_at_with(name, &[relay], |config| config.built_in_relay = kept),
             });
             world.run(MINUTE);
             world.add(eve, ann);
@@ -463,18 +463,29 @@ fn a_request_that_waits_can_be_answered_although_who_made_it_was_restored() {
             let old = backup(&mut world, eve);
             restore(&mut world, eve, old);
             world.run(12 * MINUTE);
-            assert_eq!(world.requests(ann).len(), 1, "seed {seed}, far {far}");
+            assert_eq!(
+                world.requests(ann).len(),
+                1,
+                "seed {seed}, far {far}, kept {kept}"
+            );
             world.command(ann, add("eve", None));
             world.send(ann, "eve", "you may");
             world.run(2 * MINUTE);
             assert_eq!(
                 world.received(eve, "ann"),
                 ["you may"],
-                "seed {seed}, far {far}"
+                "seed {seed}, far {far}, kept {kept}"
             );
             let asked = world.received(ann, "eve");
-            assert_eq!(asked, ["may I?", "please"], "seed {seed}, far {far}");
-            assert!(world.all_arrived(eve, "ann"), "seed {seed}, far {far}");
+            assert_eq!(
+                asked,
+                ["may I?", "please"],
+                "seed {seed}, far {far}, kept {kept}"
+            );
+            assert!(
+                world.all_arrived(eve, "ann"),
+                "seed {seed}, far {far}, kept {kept}"
+            );
         }
     }
 }

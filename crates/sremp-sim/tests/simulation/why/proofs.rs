@@ -233,6 +233,17 @@ fn what_was_given_to_a_connection_and_is_not_confirmed_may_be_at_the_contact() {
             "seed {seed}"
         );
         assert_eq!(may_have_it(&mut world, ann), given, "seed {seed}");
+        // also when it is given up, and in another run
+        world.set_reachable(ben, false);
+        world.run(31 * DAY);
+        assert_eq!(
+            why(&mut world, ann).status,
+            Some(Status::Failed),
+            "seed {seed}"
+        );
+        assert_eq!(may_have_it(&mut world, ann), given, "seed {seed}");
+        world.look_into(ann);
+        assert_eq!(may_have_it(&mut world, ann), given, "seed {seed}");
     }
 }
 
