@@ -63,6 +63,7 @@ pub struct Relay {
     pub stored: u64,
     /// The last of them.
     pub last_stored: Option<sremp_core::id::EnvelopeId>,
+    kept_back: Option<sremp_core::id::EnvelopeId>,
     /// Bundles that it was asked for so far.
     pub asked_for_bundles: u64,
     pub(crate) identity: SecretIdentity,
@@ -94,6 +95,7 @@ impl Relay {
             malice: Malice::None,
             stored: 0,
             last_stored: None,
+            kept_back: None,
             asked_for_bundles: 0,
             identity,
             mailboxes: BTreeMap::new(),
@@ -131,6 +133,14 @@ impl Relay {
     pub fn lose_prekeys(&mut self, owner: &ContactId, count: usize) {
         if let Some(mailbox) = self.mailboxes.get_mut(&(*owner).into()) {
             mailbox.otps.drain(..count);
+        }
+    }
+
+    /// It is put back from a copy of before anything was in this mailbox.
+    pub fn lose_items(&mut self, owner: &ContactId) {
+        if let Some(mailbox) = self.mailboxes.get_mut(&(*owner).into()) {
+            mailbox.items.clear();
+            mailbox.seen.clear();
         }
     }
 
@@ -371,7 +381,12 @@ impl Relay {
             mailbox.seen.insert((sender, message_id), seen);
             self.stored += 1;
             self.last_stored = Some(hash);
-            if self.malice != Malice::Drops {
+            let keeps = match self.malice {
+                Malice::Drops => false,
+                Malice::KeepsOneBack => *self.kept_back.get_or_insert(hash) != hash,
+                _ => true,
+            };
+            if keeps {
                 let item = Item {
                     sender,
                     message_id,

@@ -447,6 +447,7 @@ impl Engine {
         self.follow_owed_resets(step)?;
         self.seal_owed(step)?;
         self.end_promises(step)?;
+        self.give_what_was_passed_over(step)?;
         if step.now.tick >= self.next_maintenance {
             self.maintain(step)?;
         }

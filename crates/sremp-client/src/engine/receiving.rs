@@ -265,19 +265,22 @@ impl Engine {
         record.peer_seq = seq;
         record.peer_prev = *ContentHash::of(&incoming.content).as_bytes();
         record.last_seen = Some(step.now.wall);
-        let clean = text::clean(&request.text);
-        let line = step.tx.insert_message(&NewMessage {
-            contact: peer.record.row,
-            msg_id: Some(msg_id),
-            kind: MessageKind::Received,
-            seq,
-            text: &clean,
-            sent,
-            received: Some(step.now.wall),
-            status: None,
-            path: Some(arrival.path()),
-        })?;
-        self.note_arrival(step, line, arrival)?;
+        // what is too long for it comes behind it, when it is answered
+        if !request.text.is_empty() {
+            let clean = text::clean(&request.text);
+            let line = step.tx.insert_message(&NewMessage {
+                contact: peer.record.row,
+                msg_id: Some(msg_id),
+                kind: MessageKind::Received,
+                seq,
+                text: &clean,
+                sent,
+                received: Some(step.now.wall),
+                status: None,
+                path: Some(arrival.path()),
+            })?;
+            self.note_arrival(step, line, arrival)?;
+        }
         let event = EventKind::Request {
             from: key.to_string(),
             username: peer

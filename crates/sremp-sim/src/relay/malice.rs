@@ -19,6 +19,8 @@ pub enum Malice {
     None,
     /// Promises to keep what it throws away.
     Drops,
+    /// Promises to keep one envelope, the first that comes, and throws it away however often it comes.
+    KeepsOneBack,
     /// Hands items over in any order.
     Reorders,
     /// Hands every item over again and again.

@@ -325,6 +325,84 @@ fn what_a_relay_has_promised_to_keep_for_seconds_waits_again_when_they_are_over(
 }
 
 #[test]
+fn what_the_only_relay_has_lost_is_given_to_it_again_once_something_later_was_read() {
+    for seed in seeds(3) {
+        for dropped in [false, true] {
+            let mut world = World::new(seed);
+            let relay = world.open_relay("relay");
+            let (ann, ben) = apart(&mut world, [&[relay]; 2]);
+            for (from, to) in [(ann, "ben"), (ben, "ann")] {
+                world.send(from, to, "hello");
+                world.run(MINUTE);
+            }
+            world.set_reachable(ben, false);
+            if dropped {
+                world.relay(relay).malice = Malice::Drops;
+            }
+            for text in ["one", "two"] {
+                world.send(ann, "ben", text);
+                world.run(MINUTE);
+            }
+            world.relay(relay).malice = Malice::None;
+            let id = world.id(ben);
+            // the relay's operator goes back to a copy
+            world.relay(relay).lose_items(&id);
+            world.set_reachable(ben, true);
+            world.run(DAY);
+            let waits = Status::AtRelay;
+            let statuses = world.statuses(ann, "ben");
+            assert_eq!(statuses[1..], [waits, waits], "seed {seed}: as promised");
+            world.send(ann, "ben", "three");
+            world.run(3 * MINUTE);
+            assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+            let read = world.received(ben, "ann");
+            assert_eq!(read, ["hello", "one", "two", "three"], "seed {seed}");
+            let stored = world.relay(relay).stored;
+            world.run(DAY);
+            assert_eq!(world.relay(relay).stored, stored, "seed {seed}: once");
+        }
+    }
+}
+
+#[test]
+fn a_relay_that_keeps_one_back_for_ever_is_given_it_at_most_once_an_hour_in_the_end() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let (ann, ben) = apart(&mut world, [&[relay]; 2]);
+        for (from, to) in [(ann, "ben"), (ben, "ann")] {
+            world.send(from, to, "hello");
+            world.run(MINUTE);
+        }
+        world.relay(relay).malice = Malice::KeepsOneBack;
+        world.send(ann, "ben", "never");
+        world.run(MINUTE);
+        let before = world.relay(relay).stored;
+        for _ in 0..24 * 12 {
+            world.send(ann, "ben", "other");
+            world.run(5 * MINUTE);
+        }
+        let again = world.relay(relay).stored - before - 24 * 12;
+        assert!((20..=32).contains(&again), "seed {seed}: {again}");
+        let why = world.history(ann, "ben")[2].msg_id.clone();
+        let told = world.why(ann, &why);
+        let tried = |step: &WhyStep| match step {
+            WhyStep::Tried { cause, .. } => cause.contains("was read, and this was not"),
+            _ => false,
+        };
+        assert!(told.timeline.iter().any(tried), "seed {seed}: {told:?}");
+        world.relay(relay).malice = Malice::None;
+        world.send(ann, "ben", "the last");
+        world.run(2 * HOUR);
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+        assert!(
+            world.received(ben, "ann").contains(&"never".to_owned()),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
 fn a_relay_that_promises_seconds_gains_nothing_by_old_confirmations() {
     for seed in seeds(3) {
         let mut world = World::new(seed);

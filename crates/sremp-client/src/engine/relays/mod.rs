@@ -2,7 +2,7 @@
 //! go directly is stored at the contacts' relays.
 //!
 //! [`routing`] decides which relay is given what waits for a contact, [`givers`] under which session, [`storing`] gives it, [`promises`] end,
-//! [`confirming`] takes what comes back. [`mailbox`] keeps one's own relays supplied and [`reading`]
+//! [`confirming`] takes what comes back, [`passed_over`] sees what does not. [`mailbox`] keeps one's own relays supplied and [`reading`]
 //! reads them. [`connection`] keeps one connection a relay; [`watching`] says with which one stays for the
 //! confirmations.
 
@@ -12,6 +12,7 @@ mod connection;
 mod givers;
 mod left;
 mod mailbox;
+mod passed_over;
 mod place;
 mod promises;
 mod reading;
@@ -37,6 +38,7 @@ use sremp_net::LinkId;
 use self::{
     givers::Givers,
     mailbox::Mailbox,
+    passed_over::PassedOver,
     place::Places,
     promises::Promises,
     routing::Routes,
@@ -67,6 +69,7 @@ pub(super) struct Relays {
     links: HashMap<LinkId, ContactId>,
     routes: Routes,
     promises: Promises,
+    passed_over: PassedOver,
     givers: Givers,
     claims: Claims,
 }
@@ -240,7 +243,8 @@ impl Relays {
         let relays = self.known.values().filter_map(Relay::deadline);
         let all = relays
             .chain(self.routes.deadline())
-            .chain(self.promises.deadline());
+            .chain(self.promises.deadline())
+            .chain(self.passed_over.deadline());
         online.then(|| all.min()).flatten()
     }
 
