@@ -122,6 +122,11 @@ impl World {
             Some(relay) => self.relays[relay].identity.identity().clone(),
             None => self.nodes[called].engine.own().identity().clone(),
         };
+        let key = called_identity.noise_key();
+        if target.pinned_noise_key.is_some_and(|pinned| pinned != key) {
+            let reason = CloseReason::Local(ErrorCode::StaticMismatch);
+            return self.fly(node, MAX_DELAY, failed(reason));
+        }
         let mut binding = [0; HandshakeHash::LEN];
         self.rng.fill_bytes(&mut binding);
         let (service, binding) = (target.service, HandshakeHash::new(binding));

@@ -44,7 +44,8 @@ struct Attempt {
     /// When a connection of use last ended, if none of no use has since.
     reached: Option<Tick>,
     given_up: GivenUp,
-    /// A connection stood when this host's network changed: it is made again though nothing waits.
+    /// The next dial is made though nothing waits: a connection stood when this host's network changed, or the
+    /// peer's noise key may have.
     restore: bool,
     /// The dial that is in progress began before this host's network changed.
     outdated: bool,
@@ -319,6 +320,9 @@ impl Dialling {
         let other_key = matches!(reason, CloseReason::Local(ErrorCode::StaticMismatch));
         if other_key && !attempt.unpinned {
             attempt.unpinned = true;
+            // also if a relay has taken what waited: who cannot be dialled hears of the new key, and gets
+            // its answers, over this connection alone
+            attempt.restore = true;
             attempt.due = Some(attempt.soonest(now));
             return;
         }

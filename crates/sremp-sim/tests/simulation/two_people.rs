@@ -196,6 +196,46 @@ fn a_rotated_noise_key_is_announced_and_passes_silently() {
 }
 
 #[test]
+fn who_cannot_be_dialled_learns_a_new_noise_key_although_a_relay_takes_what_it_writes() {
+    for seed in seeds(2) {
+        let mut world = World::new(seed);
+        let relay = world.open_relay("relay");
+        let hub = world.join_at("hub", &[relay]);
+        let leaf = world.join_with("leaf", |config| config.advertise = None);
+        let far = world.join_far("far", &[relay]);
+        world.run(HOUR);
+        world.introduce(hub, leaf);
+        world.introduce(far, leaf);
+        world.send(leaf, "hub", "before");
+        world.run(10_000);
+        world.send(hub, "leaf", "before");
+        world.run(10_000);
+        world.leave(hub);
+        world.run(10_000);
+        world.restart(hub);
+        world.set_reachable(hub, true);
+        let Reply::Id(rotated) = world.command(hub, Command::RotateNoiseKey) else {
+            panic!("no id");
+        };
+        assert_eq!(rotated.version, 2);
+        world.restart(hub);
+        // there is a connection to the relay, which takes what is for the hub at once
+        world.send(leaf, "far", "hello");
+        world.run(20_000);
+        world.send(leaf, "hub", "are you there?");
+        world.run(10_000);
+        world.send(hub, "leaf", "yes");
+        world.run(10_000);
+        assert_eq!(world.received(hub, "leaf"), ["before", "are you there?"]);
+        assert_eq!(
+            world.received(leaf, "hub"),
+            ["before", "yes"],
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
 fn adding_a_contact_dials_nobody() {
     for seed in seeds(1) {
         let mut world = ann_and_ben(seed);
