@@ -240,6 +240,8 @@ impl Engine {
         record.alias = alias.or_else(|| record.alias.take()).or(wanted);
         if record.trust == Trust::Rejected {
             record.trust = Trust::Unknown;
+            record.verified_via = VerifiedVia::None;
+            record.trusted_at = None;
         }
         self.take_in(step, peer)
     }
@@ -282,7 +284,7 @@ impl Engine {
         self.links.set_welcome(&peer.key(), peer.is_accepted());
         self.send_newest_profile(step, &mut peer)?;
         let view = self.contact_view(step, &peer)?;
-        if view.queued > 0 {
+        if step.tx.outbox_count(peer.record.row)? > 0 {
             self.push_soon(&peer.key());
         }
         self.peers.put(peer);
@@ -366,8 +368,9 @@ impl Engine {
         }
         let before = self.policy(&peer.record);
         let record = peer.edit();
-        let verified = record.trust == Trust::Trusted && trust == Trust::Trusted;
-        if !verified {
+        // a rejection that is taken back leaves what was compared before
+        let verified = record.verified_via != VerifiedVia::None && trust == Trust::Trusted;
+        if !verified && trust != Trust::Rejected {
             record.verified_via = VerifiedVia::None;
             record.trusted_at = (trust == Trust::Trusted).then_some(now);
         }

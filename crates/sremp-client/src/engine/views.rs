@@ -15,7 +15,7 @@ use crate::{
     store::{ContactName, ContactRow, Fork, MessageRecord, StoreError},
     view::{
         CommandError, ContactView, MessageKind, MessageView, ReactionView, RegisterAs, Reply,
-        Standing, StatusView,
+        Standing, StatusView, Trust, VerifiedVia,
     },
 };
 
@@ -38,6 +38,7 @@ impl Engine {
             }
             Standing::Accepted => None,
         };
+        let trusted_at = record.trusted_at.filter(|_| record.trust == Trust::Trusted);
         Ok(ContactView {
             id: record.key.to_string(),
             alias: peer.name(),
@@ -45,15 +46,18 @@ impl Engine {
             username,
             standing: record.standing,
             trust: record.trust,
-            verified_via: record.verified_via,
-            trusted_at: record.trusted_at.map(Rfc3339),
+            verified_via: match record.trust {
+                Trust::Rejected => VerifiedVia::None,
+                _ => record.verified_via,
+            },
+            trusted_at: trusted_at.map(Rfc3339),
             direct: record.direct,
             first_seen: Rfc3339(record.first_seen),
             last_seen: record.last_seen.map(Rfc3339),
             connected: self.links.active(&record.key).is_some(),
             queued: match self.is_screen() {
                 true => step.tx.waiting_lines(Some(record.row))?.0,
-                false => step.tx.outbox_count(record.row)?,
+                false => step.tx.waiting_messages(Some(record.row))?.0,
             },
             request_text,
             timer: step
@@ -203,10 +207,7 @@ impl Engine {
         // a screen has no outbox: what waits stands in the history
         let (queued, oldest_unsent) = match self.is_screen() {
             true => step.tx.waiting_lines(None)?,
-            false => {
-                let queued = step.tx.outbox_contacts()?.iter().map(|(_, n)| n).sum();
-                (queued, step.tx.oldest_waiting()?)
-            }
+            false => step.tx.waiting_messages(None)?,
         };
         Ok(StatusView {
             id: identity.id().to_string(),

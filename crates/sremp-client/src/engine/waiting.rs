@@ -241,13 +241,13 @@ impl Engine {
 
     fn without_relay(&self, step: &mut Step<'_, '_>, peer: &Peer) -> Result<Reason, StoreError> {
         let name = peer.name();
-        if !peer.record.has_endpoint(step.now.wall) {
-            return Ok((Waits::Address, self.why_nowhere(&name)));
-        }
         if let Some(bar) = self.way_to(peer, step.now).bar() {
             let bar = self.why_not_dialled(bar, &name);
             let words = format!("no relay of {name} is known, and {bar}");
             return Ok((Waits::DirectOff, words));
+        }
+        if !peer.record.has_endpoint(step.now.wall) {
+            return Ok((Waits::Address, self.why_nowhere(&name)));
         }
         let mut kept = || -> Result<Option<String>, StoreError> {
             let attempts = step.tx.attempts(peer.record.row, UnixMillis::ZERO)?;

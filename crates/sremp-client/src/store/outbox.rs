@@ -257,8 +257,39 @@ impl Tx<'_> {
         self.one(sql, [contact.0], |row| row.count(0))
     }
 
-    /// How many of one's own messages wait, of all or for one contact, by what the history says of them;
-    /// and when the oldest of them was written that no relay keeps.
+    /// How many messages that the user has written wait, of all or for one contact, and when the oldest of them
+    /// was written that no relay keeps. What the client says by itself is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn waiting_messages(
+        &mut self,
+        contact: Option<ContactRow>,
+    ) -> Result<(u64, Option<UnixMillis>)> {
+        macro_rules! waiting {
+            ($of:literal) => {
+                concat!(
+                    "SELECT count(*), min(CASE WHEN o.relay_until IS NULL THEN o.created END)
+                     FROM outbox o
+                     WHERE EXISTS (SELECT 1 FROM message m
+                                   WHERE m.msg_id = o.msg_id AND m.contact = o.contact
+                                     AND m.kind = ?1)",
+                    $of
+                )
+            };
+        }
+        let sent = MessageKind::Sent.code();
+        let read = |row: &Row<'_>| Ok((row.count(0)?, row.opt_time(1)?));
+        match contact {
+            None => self.one(waiting!(""), params![sent], read),
+            Some(contact) => {
+                let params = params![sent, contact.0];
+                self.one(waiting!(" AND o.contact = ?2"), params, read)
+            }
+        }
+    }
+
+    /// The same by what the history says of them, for a home without an outbox.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.

@@ -400,13 +400,4 @@ impl Tx<'_> {
         let changed = self.execute(sql, [contact.0, items.start, items.end])?;
         Ok(changed > 0)
     }
-
-    /// When the oldest item was made that no relay keeps.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be read.
-    pub fn oldest_waiting(&mut self) -> Result<Option<UnixMillis>> {
-        let sql = "SELECT min(created) FROM outbox WHERE relay_until IS NULL";
-        self.one(sql, [], |row| row.opt_time(0))
-    }
 }

@@ -151,10 +151,15 @@ fn what_waits_for_more_than_a_day_is_told_and_the_contact_s_relay_too() {
     world.relay(relay).malice = Malice::WithholdsBundles;
     world.send(ann, "ben", "hello");
     world.run(MINUTE);
-    assert_eq!(
-        check(&doctor(&mut world, ann), "pending").outcome,
-        Outcome::Ok
-    );
+    let pending = check(&doctor(&mut world, ann), "pending").clone();
+    assert_eq!((pending.outcome, pending.measured), (Outcome::Ok, Some(1)));
+    // what the client says by itself is no message
+    world.command(ann, Command::RotateNoiseKey);
+    world.run(MINUTE);
+    let pending = check(&doctor(&mut world, ann), "pending").clone();
+    assert_eq!((pending.outcome, pending.measured), (Outcome::Ok, Some(1)));
+    assert_eq!(world.status(ann).queued, 1);
+    assert_eq!(world.contacts(ann)[0].queued, 1);
     world.run(DAY);
     let view = doctor(&mut world, ann);
     let pending = check(&view, "pending");

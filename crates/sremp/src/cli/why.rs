@@ -71,7 +71,7 @@ fn step(step: &WhyStep) -> [String; 2] {
             path,
             relay: by,
             cause,
-            since,
+            since: _,
             count,
         } => {
             let way = match (path, by) {
@@ -81,7 +81,7 @@ fn step(step: &WhyStep) -> [String; 2] {
             };
             let often = match count {
                 0 | 1 => String::new(),
-                n => format!(" ({n} times since {})", words::moment(*since)),
+                n => format!(" ({n} times, messages before it included)"),
             };
             (at, format!("{way}: {}{often}", peer::line(cause)))
         }

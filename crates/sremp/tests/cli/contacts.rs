@@ -148,6 +148,15 @@ fn a_rejection_stands_until_it_is_undone_by_hand() {
     let number = text(&ann.json(&["verify", "ben"]), "safety_number");
     let equal = ann.ok(&["verify", "ben", &number]);
     assert!(equal.contains("ben stays rejected"), "{equal}");
+    // what was compared before is not forgotten by a rejection that is taken back
+    ann.ok(&["trust", "ben"]);
+    ann.ok(&["verify", "ben", &number]);
+    assert_eq!(ann.json(&["reject", "ben"])["verified_via"], "none");
+    assert_eq!(ann.json(&["trust", "ben"])["verified_via"], "number");
+    ann.ok(&["reject", "ben"]);
+    ann.ok(&["trust", "ben", "--unknown"]);
+    assert_eq!(ann.json(&["trust", "ben"])["verified_via"], "none");
+    ann.ok(&["reject", "ben"]);
     assert_eq!(ann.json(&["trust", "ben"])["trust"], "trusted");
     assert_eq!(ann.json(&["trust", "ben", "--unknown"])["trust"], "unknown");
     assert_eq!(ann.objects(&["contacts"])[0]["verified_via"], "none");

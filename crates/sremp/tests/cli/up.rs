@@ -43,6 +43,23 @@ fn port_0_means_the_port_that_a_card_may_name_already() {
     }
 }
 
+#[test]
+fn a_home_that_listens_no_more_names_no_place_to_anybody() {
+    let home = Home::of("Ann");
+    assert_ends(&home, home.up());
+    assert!(home.json(&["status"])["advertised"].is_string());
+    home.ok(&["config", "listen", "--default"]);
+    let _up = home.up();
+    let status = home.json(&["status"]);
+    assert!(status["listening"].is_null(), "{status}");
+    assert!(status["advertised"].is_null(), "{status}");
+    let examined = home.run(&["doctor", "--json"]);
+    assert!(
+        examined.stdout.contains("neither an address nor a relay"),
+        "{examined:?}"
+    );
+}
+
 fn assert_ends(home: &Home, up: Running) {
     up.signal("TERM");
     assert_eq!(up.end(), (0, String::new()));

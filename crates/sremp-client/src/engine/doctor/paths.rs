@@ -43,23 +43,31 @@ impl Engine {
             ));
         }
         if checks.len() == before {
-            let words = match self.config.prefers_async {
-                true => "by relays alone, as you wish; directly only where a contact has none",
-                false => "directly first, by a relay where that is slow or fails",
+            let words = match (self.config.prefers_async, self.config.direct) {
+                (true, _) => "by relays alone, as you wish; directly only where a contact has none",
+                (false, Direct::Accepted) => {
+                    "directly first, by a relay where that is slow or fails"
+                }
+                (false, Direct::Trusted) => {
+                    "directly first with those whom you trust, with all others by relays alone"
+                }
+                (false, Direct::Never) => "by relays alone, by the setting `direct`",
             };
             checks.push(CheckView::new("paths", Outcome::Ok, words));
+        }
+        if self.config.allow_private_addresses {
+            let words = "private addresses that others name are dialled: they can make this client \
+                         knock at doors of your network";
+            checks.push(CheckView::new("privacy", Outcome::Warn, words).remedy(
+                "Unless you need it: `sremp config allow_private_addresses false`, and start the client \
+                 without SREMP_ALLOW_PRIVATE_ADDRESSES.",
+            ));
         }
         checks.push(self.privacy_settings(&on, &off));
         Ok(())
     }
 
     fn privacy_settings(&self, on: &[String], off: &[String]) -> CheckView {
-        if self.config.allow_private_addresses {
-            let words = "private addresses that others name are dialled: they can make this client \
-                         knock at doors of your network";
-            return CheckView::new("privacy", Outcome::Warn, words)
-                .remedy("Unless you need it: `sremp config allow_private_addresses false`.");
-        }
         let mut words = match self.config.direct {
             Direct::Accepted => "contacts you accepted may learn your address (`direct`)",
             Direct::Trusted => "contacts you trust may learn your address (`direct`)",

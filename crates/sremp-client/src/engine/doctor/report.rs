@@ -172,6 +172,13 @@ impl Engine {
         let learnt = self.learnt_endpoints();
         let relays = self.own_relay_hints().len();
         let Some(first) = card.first() else {
+            if relays == 0 && self.listening.is_some() && !self.policy_for_strangers().admits() {
+                let words = "your card names no address, as not everybody may connect to you (`direct`), and \
+                             no relay: nobody else can write to you";
+                return Ok(CheckView::new("card", Outcome::Fail, words).remedy(
+                    "Get a link from the operator of a relay and set it: `sremp config relays LINK`.",
+                ));
+            }
             return Ok(match relays {
                 0 => CheckView::new(
                     "card",
@@ -431,8 +438,7 @@ fn server(view: &ServerView, trip: Option<Trip>) -> CheckView {
 }
 
 fn pending(step: &mut Step<'_, '_>) -> Result<CheckView, StoreError> {
-    let all: u64 = step.tx.outbox_contacts()?.iter().map(|(_, n)| n).sum();
-    let oldest = step.tx.oldest_waiting()?;
+    let (all, oldest) = step.tx.waiting_messages(None)?;
     let waits = oldest.map(|at| step.now.wall.since(at));
     let words = match waits {
         _ if all == 0 => "no message waits".to_owned(),

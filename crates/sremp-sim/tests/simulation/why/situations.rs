@@ -195,6 +195,12 @@ fn direct_connections_that_are_off_are_the_reason_where_there_is_no_relay() {
             let ben = world.join("ben");
             world.add(ann, ben);
             waits(&mut world, ann, Waits::DirectOff, &["no relay", word]);
+            // also where no place is known: to wait for a connection would be in vain
+            let mut world = World::new(seed);
+            let ann = world.join_with("ann", |config| config.direct = direct);
+            let ben = world.join_with("ben", |config| config.advertise = None);
+            world.add(ann, ben);
+            waits(&mut world, ann, Waits::DirectOff, &["no relay", word]);
         }
     }
 }
