@@ -105,12 +105,14 @@ fn show_requests(to: &mut dyn Write, requests: &[ContactView], declined: bool) -
         for warning in &request.warnings {
             writeln!(to, "    warning: {}", peer::line(warning))?;
         }
+        // a name that warns is nobody's at its bearer's word
+        let add = match request.warnings.is_empty() {
+            true => format!("sremp add {short}"),
+            false => format!("sremp add {short} --as NAME"),
+        };
         match declined {
-            true => writeln!(to, "    take in after all: sremp add {short}")?,
-            false => writeln!(
-                to,
-                "    accept: sremp add {short}   decline: sremp reject {short}"
-            )?,
+            true => writeln!(to, "    take in after all: {add}")?,
+            false => writeln!(to, "    accept: {add}   decline: sremp reject {short}")?,
         }
     }
     Ok(())

@@ -67,6 +67,7 @@ fn show(to: &mut dyn Write, found: &DoctorView) -> io::Result<()> {
     match (bad, poor) {
         (0, 0) => writeln!(to, "all is well"),
         (0, poor) => writeln!(to, "all works; {poor} could be better"),
+        (1, poor) => writeln!(to, "1 does not work, {poor} could be better"),
         (bad, poor) => writeln!(to, "{bad} do not work, {poor} could be better"),
     }
 }
