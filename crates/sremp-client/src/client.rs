@@ -14,7 +14,7 @@ use sremp_net::clock::wall;
 use crate::{
     config::{Config, check_relays, check_rendezvous},
     control::{Client, ControlServer, Remote, dial},
-    engine::Mode,
+    engine::{Mode, forget_own_places},
     home::{EpochKeeper, Home, HomeLock, Passphrase},
     runtime::{FaceId, Kept, Respond, Runtime, STOPPED},
     store::StoreError,
@@ -209,7 +209,12 @@ impl Face {
         let state = options.state.as_deref().filter(|_| screen.is_none());
         let epoch = EpochKeeper::check(&mut store, state)?;
         let listen = options.listen.clone().or_else(|| config.listen.clone());
+        let listens = listen.is_some();
         let listen = listen.filter(|_| !options.deaf);
+        if options.resident && !listens && screen.is_none() {
+            let forgotten = store.transaction(forget_own_places);
+            forgotten.map_err(<CommandError as From<StoreError>>::from)?;
+        }
         let mode = match (options.online, options.serve || options.resident) {
             (false, _) => Mode::Offline,
             (true, false) => Mode::Visiting,

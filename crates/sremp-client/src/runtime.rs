@@ -31,7 +31,7 @@ use self::{
     asking::{Asker, question},
     ended::{BROKEN, Ended, Signal},
     keeping::HomeMailbox,
-    listen::{forget_place, listen_on, parse_listen, remembered},
+    listen::{listen_on, parse_listen, remembered},
     servers::ServerTasks,
 };
 use crate::{
@@ -111,9 +111,6 @@ impl Runtime {
                 }
             }
         });
-        if mode == Mode::Resident && listen.is_none() {
-            forget_place(&mut store)?;
-        }
         let mut listening = None;
         let hidden = mode == Mode::Offline || engine.is_screen();
         if let Some(listen) = listen.filter(|_| !hidden) {

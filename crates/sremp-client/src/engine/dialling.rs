@@ -263,6 +263,7 @@ impl Dialling {
     fn rest(&mut self, contact: &ContactId, now: Tick) {
         if let Some(attempt) = self.attempts.get_mut(contact) {
             attempt.due = None;
+            attempt.restore = false;
             if !attempt.failed_lately(now) {
                 self.attempts.remove(contact);
             }
@@ -356,6 +357,7 @@ impl Engine {
                     step.outputs.push(Output::Dial(Box::new(target)));
                     if let Some(attempt) = self.dialling.attempts.get_mut(&key) {
                         attempt.in_progress = true;
+                        attempt.restore = false;
                         attempt.pinned = pinned;
                         attempt.last = Some(step.now.tick);
                     }
@@ -374,10 +376,8 @@ impl Engine {
         let Some(peer) = self.peers.take(step.tx, key)? else {
             return Ok(None);
         };
-        let attempt = self.dialling.attempts.get_mut(key);
-        let (unpinned, restore) = attempt.map_or((false, false), |a| {
-            (a.unpinned, std::mem::take(&mut a.restore))
-        });
+        let attempt = self.dialling.attempts.get(key);
+        let (unpinned, restore) = attempt.map_or((false, false), |a| (a.unpinned, a.restore));
         let waits = restore || !step.tx.outbox_waiting(peer.record.row, 0, 1)?.is_empty();
         let reachable = waits && self.plan(&peer, step.now).dial != Dial::Never;
         let places = match reachable {

@@ -62,6 +62,7 @@ use sremp_core::{
 };
 use sremp_net::CloseReason;
 
+pub(crate) use self::profile::forget_own_places;
 use self::{
     accounting::Refusals, dialling::Dialling, disappearing::Disappearing, doctor::Examination,
     keeping::Keeping, links::Links, own::Own, peers::Peers, relays::Relays, rendezvous::Servers,
@@ -203,10 +204,13 @@ impl Engine {
         let screens = Screens::load(tx, served, restored, &own.identity, now.wall, rng)?;
         let mut servers = Servers::load(tx, &config, resident, now.tick)?;
         servers.load_candidates(tx, now.wall)?;
-        let relays = match screen {
+        let mut relays = match screen {
             None => Relays::load(tx, &config, now)?,
             Some(_) => Relays::default(),
         };
+        if online {
+            relays.load_reading(tx, now)?;
+        }
         let mut engine = Self {
             peers: Peers::new(own.identity.id()),
             own,

@@ -13,7 +13,7 @@ use sremp_core::{
     },
 };
 
-use super::{Engine, Step, peers::Peer, restoring::beyond};
+use super::{Engine, Step, peers::Peer, rendezvous::LEARNT, restoring::beyond};
 use crate::{
     config::Direct,
     store::{Fork, StoreError},
@@ -23,6 +23,16 @@ use crate::{
 const PROFILE: &str = "profile";
 /// The endpoint that was last listened on, `HOST:PORT`.
 const ENDPOINT: &str = "endpoint";
+
+/// The home listens nowhere from now on: where it did, and where it was found then, is named to nobody.
+pub(crate) fn forget_own_places(tx: &mut crate::store::Tx<'_>) -> Result<(), StoreError> {
+    for place in [ENDPOINT, LEARNT] {
+        if tx.setting(place)?.is_some() {
+            tx.delete_setting(place)?;
+        }
+    }
+    Ok(())
+}
 
 impl Engine {
     /// Where somebody with whom it stands so may learn that one can be reached directly, if anywhere

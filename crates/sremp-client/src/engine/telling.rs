@@ -61,9 +61,16 @@ impl Engine {
                 // told nevertheless: a reader that gets nothing for a number asks again at once
                 None => *gone = true,
             },
-            EventKind::Request { from, text, .. } => {
+            EventKind::Request {
+                from,
+                text,
+                received_at,
+                ..
+            } => {
                 if let Ok(key) = from.parse::<ContactId>()
                     && let Some(line) = step.tx.first_received(&key)?
+                    // a request may have no text, and the first line come after it
+                    && line.received == Some(received_at.0)
                 {
                     *text = line.text;
                 }

@@ -17,15 +17,6 @@ pub(super) fn remembered(store: &mut Store) -> Result<Option<SocketAddr>, Comman
     Ok(stored.and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok()))
 }
 
-/// It is not listened on any more, and nobody is told to dial there.
-pub(super) fn forget_place(store: &mut Store) -> Result<(), CommandError> {
-    let forgotten = store.transaction(|tx| match tx.setting("endpoint")? {
-        Some(_) => tx.delete_setting("endpoint"),
-        None => Ok(()),
-    });
-    forgotten.map_err(<CommandError as From<StoreError>>::from)
-}
-
 /// Binds the listener. Port 0 means any free port, but rather the one of last time or of the config
 /// file, if it is still free: cards that name it stay good.
 pub(super) fn listen_on(

@@ -307,28 +307,6 @@ impl Tx<'_> {
         Ok(ended)
     }
 
-    /// What a relay has kept for a contact since before `upto`, by its own clock, waits anew; tells which messages
-    /// they are of.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be written.
-    pub fn take_passed_over(
-        &mut self,
-        contact: ContactRow,
-        relay: &ContactId,
-        upto: UnixMillis,
-    ) -> Result<Vec<MsgId>> {
-        let sql = "UPDATE outbox SET message_id = NULL, relay_at = NULL, relay_until = NULL
-                   WHERE contact = ?1 AND relay_until IS NOT NULL
-                     AND EXISTS (SELECT 1 FROM receipt r JOIN relay ON relay.row = r.relay
-                                 WHERE r.contact = outbox.contact AND r.msg_id = outbox.msg_id
-                                   AND r.message_id = outbox.message_id AND relay.key = ?2
-                                   AND r.stored < ?3)
-                   RETURNING msg_id";
-        let params = params![contact.0, relay.as_bytes(), time(upto)];
-        self.list(sql, params, |row| Ok(MsgId::new(row.bytes(0)?)))
-    }
-
     /// Whether relays have kept something for a contact since `before` without a confirmation.
     ///
     /// # Errors

@@ -344,15 +344,20 @@ fn what_the_only_relay_has_lost_is_given_to_it_again_once_something_later_was_re
                 world.run(MINUTE);
             }
             world.relay(relay).malice = Malice::None;
-            let id = world.id(ben);
-            // the relay's operator goes back to a copy
-            world.relay(relay).lose_items(&id);
+            if !dropped {
+                // its operator goes back to a copy
+                let id = world.id(ben);
+                world.relay(relay).lose_items(&id);
+            }
             world.set_reachable(ben, true);
             world.run(DAY);
             let waits = Status::AtRelay;
             let statuses = world.statuses(ann, "ben");
             assert_eq!(statuses[1..], [waits, waits], "seed {seed}: as promised");
             world.send(ann, "ben", "three");
+            // also if the sender's process ends meanwhile
+            world.run(30_000);
+            world.restart(ann);
             world.run(3 * MINUTE);
             assert!(world.all_arrived(ann, "ben"), "seed {seed}");
             let read = world.received(ben, "ann");
@@ -361,6 +366,59 @@ fn what_the_only_relay_has_lost_is_given_to_it_again_once_something_later_was_re
             world.run(DAY);
             assert_eq!(world.relay(relay).stored, stored, "seed {seed}: once");
         }
+    }
+}
+
+#[test]
+fn what_its_reader_has_not_come_to_yet_and_what_another_relay_keeps_is_given_to_none_again() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let [one, other] = ["one", "other"].map(|name| world.open_relay(name));
+        let (ann, ben) = apart(&mut world, [&[one, other]; 2]);
+        for (from, to) in [(ann, "ben"), (ben, "ann")] {
+            world.send(from, to, "hello");
+            world.run(MINUTE);
+        }
+        // one relay has lost what the other, which cannot be reached now, keeps
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "kept by two");
+        world.run(5 * MINUTE);
+        let id = world.id(ben);
+        assert_eq!(world.relay(other).items(&id), 1, "seed {seed}");
+        world.relay(one).lose_items(&id);
+        world.set_reachable(other, false);
+        world.set_reachable(ben, true);
+        world.run(20 * MINUTE);
+        world.send(ann, "ben", "by one");
+        world.run(10_000);
+        assert!(world.received(ben, "ann").contains(&"by one".to_owned()));
+        // what comes when its reader has gone again
+        world.set_reachable(ben, false);
+        world.send(ann, "ben", "for later");
+        world.run(20_000);
+        let stored = [one, other].map(|relay| world.relay(relay).stored);
+        world.run(HOUR);
+        let waits = Status::AtRelay;
+        let statuses = world.statuses(ann, "ben");
+        assert_eq!(
+            statuses[1..],
+            [waits, Status::OnDevice, waits],
+            "seed {seed}"
+        );
+        world.run(DAY);
+        let after = [one, other].map(|relay| world.relay(relay).stored);
+        assert_eq!(after, stored, "seed {seed}");
+        world.set_reachable(other, true);
+        world.set_reachable(ben, true);
+        world.run(HOUR);
+        assert!(world.all_arrived(ann, "ben"), "seed {seed}");
+        let mut read = world.received(ben, "ann");
+        read.sort();
+        assert_eq!(
+            read,
+            ["by one", "for later", "hello", "kept by two"],
+            "seed {seed}"
+        );
     }
 }
 
@@ -387,7 +445,7 @@ fn a_relay_that_keeps_one_back_for_ever_is_given_it_at_most_once_an_hour_in_the_
         let why = world.history(ann, "ben")[2].msg_id.clone();
         let told = world.why(ann, &why);
         let tried = |step: &WhyStep| match step {
-            WhyStep::Tried { cause, .. } => cause.contains("was read, and this was not"),
+            WhyStep::Tried { cause, .. } => cause.contains("had promised to keep"),
             _ => false,
         };
         assert!(told.timeline.iter().any(tried), "seed {seed}: {told:?}");

@@ -67,7 +67,9 @@ fn show(to: &mut dyn Write, found: &DoctorView) -> io::Result<()> {
     match (bad, poor) {
         (0, 0) => writeln!(to, "all is well"),
         (0, poor) => writeln!(to, "all works; {poor} could be better"),
+        (1, 0) => writeln!(to, "1 does not work"),
         (1, poor) => writeln!(to, "1 does not work, {poor} could be better"),
+        (bad, 0) => writeln!(to, "{bad} do not work"),
         (bad, poor) => writeln!(to, "{bad} do not work, {poor} could be better"),
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn mark(how: Status, plain: bool) -> String {
 }
 
 /// The mark of a message of one's own, and that it has waited for long.
-fn waits(view: &MessageView, out: Out) -> Option<String> {
+fn progress(view: &MessageView, out: Out) -> Option<String> {
     let mark = mark(view.status?, out.plain);
     Some(match (view.overdue, out.colour) {
         (false, _) => mark,
@@ -118,7 +118,7 @@ pub(crate) fn message(view: &MessageView, time: &str, out: Out) -> String {
         MessageKind::Received => format!("{time} {}: {text}", peer::line(&view.alias)),
         MessageKind::Sent => format!(
             "{time} you: {text} {}",
-            waits(view, out).unwrap_or_default()
+            progress(view, out).unwrap_or_default()
         )
         .trim_end()
         .to_owned(),

@@ -60,6 +60,21 @@ fn a_home_that_listens_no_more_names_no_place_to_anybody() {
     );
 }
 
+#[test]
+fn a_chat_leaves_the_port_as_it_was_that_a_client_is_told_to_listen_on() {
+    let home = Home::of("Ann");
+    home.ok(&["config", "listen", "--default"]);
+    let place = || {
+        let up = home.start(&["up", "--listen", "127.0.0.1:0"]);
+        let line = up.line();
+        assert_ends(&home, up);
+        line
+    };
+    let before = place();
+    home.run(&["chat", "nobody"]);
+    assert_eq!(place(), before);
+}
+
 fn assert_ends(home: &Home, up: Running) {
     up.signal("TERM");
     assert_eq!(up.end(), (0, String::new()));

@@ -43,28 +43,30 @@ impl Engine {
             ));
         }
         if checks.len() == before {
-            let words = match (self.config.prefers_async, self.config.direct) {
-                (true, _) => "by relays alone, as you wish; directly only where a contact has none",
-                (false, Direct::Accepted) => {
-                    "directly first, by a relay where that is slow or fails"
-                }
-                (false, Direct::Trusted) => {
-                    "directly first with those whom you trust, with all others by relays alone"
-                }
-                (false, Direct::Never) => "by relays alone, by the setting `direct`",
-            };
-            checks.push(CheckView::new("paths", Outcome::Ok, words));
-        }
-        if self.config.allow_private_addresses {
-            let words = "private addresses that others name are dialled: they can make this client \
-                         knock at doors of your network";
-            checks.push(CheckView::new("privacy", Outcome::Warn, words).remedy(
-                "Unless you need it: `sremp config allow_private_addresses false`, and start the client \
-                 without SREMP_ALLOW_PRIVATE_ADDRESSES.",
-            ));
+            checks.push(self.open_ways(relay));
         }
         checks.push(self.privacy_settings(&on, &off));
         Ok(())
+    }
+
+    fn open_ways(&self, relay: bool) -> CheckView {
+        let words = match (self.config.prefers_async, self.config.direct, relay) {
+            (true, _, _) => "by relays alone, as you wish; directly only where a contact has none",
+            (false, Direct::Accepted, _) => {
+                "directly first, by a relay where that is slow or fails"
+            }
+            (false, Direct::Trusted, true) => {
+                "directly first with those whom you trust, with all others by relays alone"
+            }
+            (false, Direct::Never, true) => "by relays alone, by the setting `direct`",
+            (false, Direct::Trusted | Direct::Never, false) => {
+                let words = "by the setting `direct` not everybody may connect to you, and you have no relay: \
+                             no way leads others to you";
+                return CheckView::new("paths", Outcome::Warn, words)
+                    .remedy("Set a relay: `sremp config relays LINK`.");
+            }
+        };
+        CheckView::new("paths", Outcome::Ok, words)
     }
 
     fn privacy_settings(&self, on: &[String], off: &[String]) -> CheckView {
@@ -78,6 +80,16 @@ impl Engine {
             if !names.is_empty() {
                 words = format!("{words}; {what}: {}", names.join(", "));
             }
+        }
+        if self.config.allow_private_addresses {
+            let words = format!(
+                "private addresses that others name are dialled: they can make this client knock at doors of \
+                 your network; {words}"
+            );
+            return CheckView::new("privacy", Outcome::Warn, words).remedy(
+                "Unless you need it: `sremp config allow_private_addresses false`, and start the client \
+                 without SREMP_ALLOW_PRIVATE_ADDRESSES.",
+            );
         }
         CheckView::new("privacy", Outcome::Ok, words)
     }

@@ -88,7 +88,7 @@ impl Engine {
         let result = match item {
             Some(item) => {
                 self.relays.promises.fetched(contact);
-                self.has_read(step, &peer, &msg_id, message_id)?;
+                self.note_read(step, &peer, &msg_id, message_id)?;
                 self.confirmed(step, &peer, item, msg_id, Path::Relay)
             }
             None => Ok(()),

@@ -30,6 +30,7 @@ use sremp_core::{
     time::{Tick, UnixMillis},
 };
 
+pub(super) use self::places::LEARNT;
 use self::{browsing::Browse, finding::Searches, places::Places, registering::Registering};
 use super::{ServerLink, Ticket};
 use crate::{

@@ -12,7 +12,7 @@ use super::{
 use crate::store::{StoreError, Tx};
 
 /// The places where one was last found, `HOST:PORT`, apart by spaces.
-const LEARNT: &str = "learnt";
+pub(in super::super) const LEARNT: &str = "learnt";
 /// Most of them.
 const MAX_LEARNT: usize = 2;
 /// Contacts are told of another place at most once in this time.
