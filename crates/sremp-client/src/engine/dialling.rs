@@ -44,8 +44,8 @@ struct Attempt {
     /// When a connection of use last ended, if none of no use has since.
     reached: Option<Tick>,
     given_up: GivenUp,
-    /// The next dial is made though nothing waits: a connection stood when this host's network changed, or the
-    /// peer's noise key may have.
+    /// The next dial is made though nothing waits: a connection stood when this host's network changed, the
+    /// peer's noise key may have, or its answer can come by no other way.
     restore: bool,
     /// The dial that is in progress began before this host's network changed.
     outdated: bool,
@@ -211,8 +211,8 @@ impl Dialling {
         }
     }
 
-    /// A connection was lost to another network of this host: whoever could reach the user should again,
-    /// and one dial is made for it.
+    /// Whoever could reach the user should be able to again, or can by a connection alone: one dial is made for
+    /// it.
     pub(super) fn restore(&mut self, contact: ContactId, now: Tick) {
         let attempt = self.attempts.entry(contact).or_default();
         attempt.restore = true;

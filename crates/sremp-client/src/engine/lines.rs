@@ -19,6 +19,19 @@ const MAX_GAP_LINES: u64 = 16;
 /// A contact that jumps so far has lost no messages: it was restored, and counts from the time (3.10).
 const RENUMBERED: u64 = 1 << 20;
 
+/// What a line told as missing has come.
+pub(super) fn close_gap(
+    step: &mut Step<'_, '_>,
+    contact: ContactRow,
+    seq: u64,
+) -> Result<(), StoreError> {
+    // a message of this id is the contact's own making
+    match step.tx.notice(contact, &gap_id(contact.0, seq))? {
+        Some(gap) => step.tx.erase_message(gap).map(drop),
+        None => Ok(()),
+    }
+}
+
 impl Engine {
     /// Puts a received text into the history and tells the faces, unless it came before under
     /// another session. An id of one's own would name two messages, and is shown as a grey line.
@@ -118,12 +131,7 @@ impl Engine {
         let last = peer.record.peer_seq;
         let row = peer.record.row;
         if content.seq <= last {
-            // a message of this id is the contact's own making
-            let gap = step.tx.notice(row, &gap_id(row.0, content.seq))?;
-            if let Some(gap) = gap {
-                step.tx.erase_message(gap)?;
-            }
-            return Ok(());
+            return close_gap(step, row, content.seq);
         }
         let missing = content.seq - last - 1;
         if missing >= RENUMBERED {

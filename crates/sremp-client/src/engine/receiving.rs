@@ -15,7 +15,13 @@ use sremp_core::{
 };
 use sremp_net::LinkId;
 
-use super::{Engine, Output, Step, lines::follow_from, own::Prekeys, peers::Peer, relays::Arrival};
+use super::{
+    Engine, Output, Step,
+    lines::{close_gap, follow_from},
+    own::Prekeys,
+    peers::Peer,
+    relays::Arrival,
+};
 use crate::{
     clock::Rfc3339,
     config::Strangers,
@@ -324,6 +330,7 @@ impl Engine {
             if content.seq > peer.record.peer_seq || incoming.started {
                 follow_from(peer, &content, &incoming.content);
             }
+            close_gap(step, peer.record.row, content.seq)?;
         } else {
             self.note_order(step, peer, &content, &incoming.content)?;
         }

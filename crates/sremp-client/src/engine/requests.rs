@@ -199,11 +199,15 @@ impl Engine {
         let now = step.now.wall;
         let sealed_to = peer.envelope_key.map(|key| key.id());
         peer.take_envelope_key(*bundle.envelope_key(), now);
-        let due = now.plus(BUNDLE_REFETCH);
+        let due = now.plus(self.refetched_after(step, peer.record.row, BUNDLE_REFETCH)?);
         step.tx.set_bundle_due(peer.record.row, due)?;
         // not of an older state than is known: a relay may serve an old bundle
         let newest = peer.envelope_key.map(|key| key.id()) == Some(bundle.envelope_key().id());
         let reset = self.resets.remove(key) && peer.book.poll_reset(now);
+        // a restored contact begins anew with those whom it can reach; the others do
+        let alone = !self.can_be_answered() && self.links.active(key).is_none();
+        let restored = newest && alone && peer.book.is_with_another_state_than(&bundle);
+        let reset = reset || restored && !peer.book.is_unanswered();
         let anew = newest && !reset && self.may_begin_anew(step, &peer, giver)?;
         let left_behind = newest && peer.book.is_left_behind_by(&bundle);
         self.relays.gave_bundle(*key, *giver, step.now.tick);

@@ -337,6 +337,15 @@ impl Tx<'_> {
         self.list(sql, [], |row| Ok((ContactRow(row.int(0)?), row.count(1)?)))
     }
 
+    /// When the oldest item of a contact was made.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn oldest_item(&mut self, contact: ContactRow) -> Result<Option<UnixMillis>> {
+        let sql = "SELECT created FROM outbox WHERE contact = ?1 ORDER BY id LIMIT 1";
+        self.get(sql, [contact.0], |row| row.time(0))
+    }
+
     /// Contacts who have left something sealed unconfirmed since `before`, and whose bundle was not
     /// asked for so lately that it has to wait; those who have waited longest first. A time of
     /// asking beyond `latest` is one that a wrong calendar made.

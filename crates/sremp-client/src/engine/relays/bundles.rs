@@ -13,7 +13,10 @@ use super::{
     super::{Engine, Output, Step, peers::Peer},
     troubles::Asked,
 };
-use crate::store::StoreError;
+use crate::store::{ContactRow, StoreError};
+
+/// The same for who has neither a relay nor a listener, to whom contacts cannot say that they were restored.
+const UNANSWERABLE_REFETCH: Duration = Duration::from_secs(60 * 60);
 
 /// Silent contacts whose bundles are fetched again at one time; the others have their turn next.
 const REFETCHED_AT_ONCE: u32 = 16;
@@ -31,13 +34,17 @@ impl Engine {
         }
         let now = step.now.wall;
         let latest = now.plus(BUNDLE_REFETCH + CLOCK_SKEW);
-        let before = now.minus(BUNDLE_REFETCH);
+        // who is not told of a contact's new state looks for it
+        let before = now.minus(match self.can_be_answered() {
+            true => BUNDLE_REFETCH,
+            false => UNANSWERABLE_REFETCH,
+        });
         let silent = step
             .tx
             .silent_contacts(before, now, latest, REFETCHED_AT_ONCE)?;
         for row in silent {
-            step.tx
-                .set_bundle_due(row, now.plus(BUNDLE_REFETCH_RETRY))?;
+            let again = self.refetched_after(step, row, BUNDLE_REFETCH_RETRY)?;
+            step.tx.set_bundle_due(row, now.plus(again))?;
             let Some(contact) = step.tx.contact(row)? else {
                 continue;
             };
@@ -51,7 +58,23 @@ impl Engine {
         Ok(())
     }
 
-    fn refetch_bundle(&mut self, step: &mut Step<'_, '_>, peer: &Peer) {
+    /// After what time a silent contact's bundle is fetched again, which is `usually` so. Who is not told of a
+    /// new state waits as long as the contact has been silent by then, a day at most.
+    pub(in super::super) fn refetched_after(
+        &self,
+        step: &mut Step<'_, '_>,
+        contact: ContactRow,
+        usually: Duration,
+    ) -> Result<Duration, StoreError> {
+        if self.can_be_answered() {
+            return Ok(usually);
+        }
+        let oldest = step.tx.oldest_item(contact)?;
+        let silent = oldest.map_or(Duration::ZERO, |made| step.now.wall.since(made));
+        Ok(silent.clamp(UNANSWERABLE_REFETCH, BUNDLE_REFETCH_RETRY))
+    }
+
+    pub(super) fn refetch_bundle(&mut self, step: &mut Step<'_, '_>, peer: &Peer) {
         if let Some(link) = self.links.active(&peer.key()) {
             return self.ask_for_bundle(step, link);
         }

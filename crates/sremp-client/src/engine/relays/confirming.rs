@@ -3,6 +3,7 @@
 use sremp_core::{
     id::ContactId,
     relay::{Confirmation, RelayClient},
+    time::Tick,
 };
 
 use super::super::{Engine, Output, Step};
@@ -42,6 +43,15 @@ impl Engine {
             step.outputs.push(Output::Send { link, message });
         }
         Ok(())
+    }
+
+    /// A contact is there, as it has just confirmed something, and has no other way for its answer than a
+    /// connection from here.
+    fn reach_who_cannot_answer(&mut self, contact: &ContactId, now: Tick) {
+        let alone = !self.can_be_answered() && self.links.active(contact).is_none();
+        if alone && !self.dialling.rests(contact, now) {
+            self.dialling.restore(*contact, now);
+        }
     }
 
     /// Returns whether it is of something that was sent to whom it comes from.
@@ -95,6 +105,7 @@ impl Engine {
         };
         let result = result.and_then(|()| self.session_was_read(step, &mut peer, &envelope));
         self.peers.put(peer);
+        self.reach_who_cannot_answer(&contact, step.now.tick);
         result.map(|()| true)
     }
 }

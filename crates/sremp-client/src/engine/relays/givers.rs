@@ -24,6 +24,9 @@ pub(super) struct Givers {
     last: BTreeMap<ContactId, (ContactId, Tick)>,
     /// By contact and relay: when it had none of use.
     none: BTreeMap<(ContactId, ContactId), Tick>,
+    /// Of a contact whose answers do not come here: when its bundles were last asked for, to see whether it
+    /// has another state.
+    looked: BTreeMap<ContactId, Tick>,
 }
 
 impl Givers {
@@ -36,6 +39,14 @@ impl Givers {
     pub(super) fn has_none(&mut self, contact: ContactId, relay: ContactId, now: Tick) {
         self.none.retain(|_, since| now.since(*since) < NONE_FOR);
         self.none.insert((contact, relay), now);
+    }
+
+    /// Whether bundles are asked for to see whether a contact has another state, which counts as done then.
+    fn looks(&mut self, contact: ContactId, now: Tick) -> bool {
+        self.looked.retain(|_, at| now.since(*at) < NONE_FOR);
+        let looked = self.looked.contains_key(&contact);
+        self.looked.entry(contact).or_insert(now);
+        !looked
     }
 
     /// When a relay that had none is asked again.
@@ -68,6 +79,26 @@ impl Relays {
 }
 
 impl Engine {
+    /// Whether contacts can reach this client by themselves: it listens, or has a relay.
+    pub(in super::super) fn can_be_answered(&self) -> bool {
+        self.listening.is_some() || !self.own_relay_hints().is_empty()
+    }
+
+    /// A relay has taken something, and something older is not confirmed. A contact who was restored meanwhile
+    /// cannot read it, and tells so those whom it can reach; the others see it by its bundles (3.10).
+    pub(super) fn look_for_another_state(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        peer: &Peer,
+    ) -> Result<(), StoreError> {
+        let before = step.now.wall.minus(CONFIRM_WITHIN);
+        let looks = !self.can_be_answered() && step.tx.has_unconfirmed(peer.record.row, before)?;
+        if looks && self.relays.givers.looks(peer.key(), step.now.tick) {
+            self.refetch_bundle(step, peer);
+        }
+        Ok(())
+    }
+
     /// Whether a session is begun with the bundle of this giver beside those that were not answered: they
     /// may rest on a used prekey, or on keys of before a restoration.
     pub(in super::super) fn may_begin_anew(
@@ -77,8 +108,7 @@ impl Engine {
         giver: &ContactId,
     ) -> Result<bool, StoreError> {
         // who cannot be answered learns nothing from silence
-        let hears = *giver == peer.key() || self.listening.is_some();
-        let hears = hears || !self.own_relay_hints().is_empty();
+        let hears = *giver == peer.key() || self.can_be_answered();
         if !peer.is_unanswered() || !hears || peer.book.unanswered().count() >= MOST_BEGUN {
             return Ok(false);
         }

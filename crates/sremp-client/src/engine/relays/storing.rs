@@ -301,6 +301,7 @@ impl Engine {
         }
         let way = Some(Path::Relay);
         let result = self.message_status(step, &peer, stored.msg_id, Status::AtRelay, way);
+        let result = result.and_then(|()| self.look_for_another_state(step, &peer));
         self.peers.put(peer);
         result
     }

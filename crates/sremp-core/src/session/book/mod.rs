@@ -183,8 +183,14 @@ impl SessionBook {
     /// Whether the session that sends was never answered and was begun with another state of the peer's
     /// than this bundle is of: the peer was restored since, and cannot read it.
     pub fn is_left_behind_by(&self, bundle: &PrekeyBundle) -> bool {
-        let dhk = self.active_entry().map(|entry| entry.session.peer_dhk());
-        self.is_unanswered() && dhk != Some(bundle.dhk)
+        self.is_unanswered() && self.is_with_another_state_than(bundle)
+    }
+
+    /// Whether the session that sends is with another state of the peer's than this bundle is of: the peer was
+    /// restored since.
+    pub fn is_with_another_state_than(&self, bundle: &PrekeyBundle) -> bool {
+        self.active_entry()
+            .is_some_and(|entry| entry.session.peer_dhk() != bundle.dhk)
     }
 
     /// Whether the session that sends was begun here and never answered: the peer may be unable to read it.
