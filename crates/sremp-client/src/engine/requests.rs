@@ -205,7 +205,7 @@ impl Engine {
         let newest = peer.envelope_key.map(|key| key.id()) == Some(bundle.envelope_key().id());
         let reset = self.resets.remove(key) && peer.book.poll_reset(now);
         // a restored contact begins anew with those whom it can reach; the others do
-        let alone = !self.can_be_answered() && self.links.active(key).is_none();
+        let alone = !self.has_relay() && self.links.active(key).is_none();
         let restored = newest && alone && peer.book.is_with_another_state_than(&bundle);
         let reset = reset || restored && !peer.book.is_unanswered();
         let anew = newest && !reset && self.may_begin_anew(step, &peer, giver)?;

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::store::{ContactRow, StoreError};
 
-/// The same for who has neither a relay nor a listener, to whom contacts cannot say that they were restored.
+/// The time of silence for who has no relay, whom contacts may have no way to tell that they were restored.
 const UNANSWERABLE_REFETCH: Duration = Duration::from_secs(60 * 60);
 
 /// Silent contacts whose bundles are fetched again at one time; the others have their turn next.
@@ -35,7 +35,7 @@ impl Engine {
         let now = step.now.wall;
         let latest = now.plus(BUNDLE_REFETCH + CLOCK_SKEW);
         // who is not told of a contact's new state looks for it
-        let before = now.minus(match self.can_be_answered() {
+        let before = now.minus(match self.has_relay() {
             true => BUNDLE_REFETCH,
             false => UNANSWERABLE_REFETCH,
         });
@@ -66,7 +66,7 @@ impl Engine {
         contact: ContactRow,
         usually: Duration,
     ) -> Result<Duration, StoreError> {
-        if self.can_be_answered() {
+        if self.has_relay() {
             return Ok(usually);
         }
         let oldest = step.tx.oldest_item(contact)?;

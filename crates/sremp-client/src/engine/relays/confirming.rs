@@ -48,7 +48,7 @@ impl Engine {
     /// A contact is there, as it has just confirmed something, and has no other way for its answer than a
     /// connection from here.
     fn reach_who_cannot_answer(&mut self, contact: &ContactId, now: Tick) {
-        let alone = !self.can_be_answered() && self.links.active(contact).is_none();
+        let alone = !self.has_relay() && self.links.active(contact).is_none();
         if alone && !self.dialling.rests(contact, now) {
             self.dialling.restore(*contact, now);
         }

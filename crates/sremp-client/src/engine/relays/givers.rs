@@ -79,9 +79,9 @@ impl Relays {
 }
 
 impl Engine {
-    /// Whether contacts can reach this client by themselves: it listens, or has a relay.
-    pub(in super::super) fn can_be_answered(&self) -> bool {
-        self.listening.is_some() || !self.own_relay_hints().is_empty()
+    /// Whether contacts have a sure way for their answers. Who listens may be reached by nobody.
+    pub(in super::super) const fn has_relay(&self) -> bool {
+        !self.config.relays.is_empty()
     }
 
     /// A relay has taken something, and something older is not confirmed. A contact who was restored meanwhile
@@ -92,7 +92,7 @@ impl Engine {
         peer: &Peer,
     ) -> Result<(), StoreError> {
         let before = step.now.wall.minus(CONFIRM_WITHIN);
-        let looks = !self.can_be_answered() && step.tx.has_unconfirmed(peer.record.row, before)?;
+        let looks = !self.has_relay() && step.tx.has_unconfirmed(peer.record.row, before)?;
         if looks && self.relays.givers.looks(peer.key(), step.now.tick) {
             self.refetch_bundle(step, peer);
         }
@@ -108,7 +108,7 @@ impl Engine {
         giver: &ContactId,
     ) -> Result<bool, StoreError> {
         // who cannot be answered learns nothing from silence
-        let hears = *giver == peer.key() || self.can_be_answered();
+        let hears = *giver == peer.key() || self.listening.is_some() || self.has_relay();
         if !peer.is_unanswered() || !hears || peer.book.unanswered().count() >= MOST_BEGUN {
             return Ok(false);
         }
