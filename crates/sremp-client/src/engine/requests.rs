@@ -207,7 +207,7 @@ impl Engine {
         // a restored contact begins anew with those whom it can reach; the others do
         let alone = !self.has_relay() && self.links.active(key).is_none();
         let restored = newest && alone && peer.book.is_with_another_state_than(&bundle);
-        let reset = reset || restored && !peer.book.is_unanswered();
+        let reset = reset || restored && !peer.is_unanswered();
         let anew = newest && !reset && self.may_begin_anew(step, &peer, giver)?;
         let left_behind = newest && peer.book.is_left_behind_by(&bundle);
         self.relays.gave_bundle(*key, *giver, step.now.tick);

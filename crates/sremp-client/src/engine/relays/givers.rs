@@ -17,6 +17,9 @@ const MOST_BEGUN: usize = 4;
 /// A relay that has no bundle of use is asked again after this time.
 const NONE_FOR: Duration = Duration::from_secs(60 * 60);
 
+/// Between looks whether a contact has another state: the relay may still have the bundle of the old one.
+const LOOKS: Duration = Duration::from_secs(5 * 60);
+
 /// Who has given bundles, and who had none.
 #[derive(Default)]
 pub(super) struct Givers {
@@ -43,7 +46,7 @@ impl Givers {
 
     /// Whether bundles are asked for to see whether a contact has another state, which counts as done then.
     fn looks(&mut self, contact: ContactId, now: Tick) -> bool {
-        self.looked.retain(|_, at| now.since(*at) < NONE_FOR);
+        self.looked.retain(|_, at| now.since(*at) < LOOKS);
         let looked = self.looked.contains_key(&contact);
         self.looked.entry(contact).or_insert(now);
         !looked

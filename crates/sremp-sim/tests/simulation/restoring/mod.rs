@@ -778,6 +778,22 @@ fn who_can_be_told_nothing_sees_by_the_bundle_that_a_contact_was_restored() {
             };
             assert_eq!(read, expected, "seed {seed}");
             assert!(world.all_arrived(leaf, "hub"), "seed {seed}");
+            // and again, after a look that found the state of before
+            let old = backup(&mut world, hub);
+            world.leave(hub);
+            for text in ["nobody is there", "still nobody"] {
+                world.send(leaf, "hub", text);
+                world.run(2 * MINUTE);
+            }
+            world.set_reachable(hub, true);
+            restore(&mut world, hub, old);
+            world.run(5 * MINUTE);
+            world.send(leaf, "hub", "at last");
+            world.run(MINUTE);
+            let read = world.received(hub, "leaf");
+            let end = ["nobody is there", "still nobody", "at last"];
+            assert_eq!(read[read.len() - 3..], end, "seed {seed}");
+            assert!(world.all_arrived(leaf, "hub"), "seed {seed}");
         }
     }
 }
