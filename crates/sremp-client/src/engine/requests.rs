@@ -7,7 +7,7 @@ use sremp_core::{
     id::{ContactId, EnvelopeId},
     route::SILENT_AFTER,
     session::prekey::PrekeyBundle,
-    time::Tick,
+    time::{Tick, UnixMillis},
 };
 use sremp_net::LinkId;
 
@@ -207,7 +207,7 @@ impl Engine {
         // a restored contact begins anew with those whom it can reach; the others do
         let alone = !self.has_relay() && self.links.active(key).is_none();
         let restored = newest && alone && peer.book.is_with_another_state_than(&bundle);
-        let reset = reset || restored && !peer.is_unanswered();
+        let reset = reset || restored && !peer.is_unanswered() && self.may_follow(&peer, now);
         let anew = newest && !reset && self.may_begin_anew(step, &peer, giver)?;
         let left_behind = newest && peer.book.is_left_behind_by(&bundle);
         self.relays.gave_bundle(*key, *giver, step.now.tick);
@@ -235,6 +235,15 @@ impl Engine {
         let can_seal = peer.sealing_key(now).is_some();
         self.peers.put(peer);
         Ok(started && can_seal)
+    }
+
+    /// Whether another state of a contact is followed: one that shows ever new ones costs no more than that.
+    fn may_follow(&mut self, peer: &Peer, now: UnixMillis) -> bool {
+        let may = peer.book.may_reset_for_another_state(now);
+        if !may {
+            self.refusals.count("restored-too-often");
+        }
+        may
     }
 
     /// Starts a session if there is none to send on, if the peer has left that one behind, or `anew` beside

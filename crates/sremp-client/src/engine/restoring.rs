@@ -30,7 +30,7 @@ const PAGE: u32 = 64;
 /// What the conversation says of it.
 const LINE: &str = "[restored from a backup: session renewed]";
 
-/// Contacts that have to be told, and those that have not answered since.
+/// Contacts that have to be told, and those that have said nothing new since.
 #[derive(Debug, Default)]
 pub(super) struct Renewals {
     held: BTreeMap<ContactId, Tick>,
@@ -266,20 +266,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Something has come from a contact. Whether it is the first since the restoration, so that
-    /// nothing is missing before it.
+    /// Something has come from a contact. Whether it is the first that is new since the restoration, so that
+    /// nothing is missing before it. What was here already and comes again tells nothing of what follows.
     pub(super) fn heard_again(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &Peer,
+        seq: u64,
     ) -> Result<bool, StoreError> {
         let key = peer.key();
-        if !self.renewals.silent.remove(&key) {
+        if !self.renewals.silent.contains(&key) {
             return Ok(false);
         }
-        if self.renewals.held.remove(&key).is_some() {
-            self.push_soon(&key);
+        self.release(step, &key)?;
+        if seq <= peer.record.peer_seq {
+            return Ok(false);
         }
+        self.renewals.silent.remove(&key);
         step.tx.end_renewal(peer.record.row)?;
         Ok(true)
     }

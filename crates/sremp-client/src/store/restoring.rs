@@ -24,7 +24,7 @@ const RESTORED: &str = "restored";
 /// The column of a length behind those of [`columns`].
 const LENGTH: usize = 18;
 
-/// A contact of a restored home from whom nothing has come since.
+/// A contact of a restored home from whom nothing new has come since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewal {
     /// The contact.
@@ -147,7 +147,7 @@ impl Tx<'_> {
         self.execute_one("INSERT OR REPLACE INTO renewal VALUES (?1, 1)", [contact.0])
     }
 
-    /// Every contact of a restored home from whom nothing has come since.
+    /// Every contact of a restored home from whom nothing new has come since.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -173,7 +173,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Something has come from a contact: it knows.
+    /// Something new has come from a contact, so that what follows is counted from there.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.

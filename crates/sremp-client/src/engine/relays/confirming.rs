@@ -95,6 +95,7 @@ impl Engine {
             Some(item) => Some(item.id),
             None => step.tx.outbox_of_message(row, &msg_id)?,
         };
+        let waited = item.is_some();
         let result = match item {
             Some(item) => {
                 self.relays.promises.fetched(contact);
@@ -105,7 +106,10 @@ impl Engine {
         };
         let result = result.and_then(|()| self.session_was_read(step, &mut peer, &envelope));
         self.peers.put(peer);
-        self.reach_who_cannot_answer(&contact, step.now.tick);
+        // a relay may bring an old one again
+        if waited {
+            self.reach_who_cannot_answer(&contact, step.now.tick);
+        }
         result.map(|()| true)
     }
 }

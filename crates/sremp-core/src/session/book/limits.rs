@@ -70,11 +70,17 @@ impl SessionBook {
     pub(super) fn reset_is_due(&self, now: UnixMillis) -> bool {
         let broken = self.failures.len() >= MAX_FAILURES
             || (!self.failures.is_empty() && now.since(self.failing_since) >= RESET_AFTER);
-        let recent = |age: Duration| {
-            let young = |at: &&UnixMillis| **at <= now && now.since(**at) < age;
-            self.resets.iter().filter(young).count()
-        };
-        broken && recent(RESET_INTERVAL) == 0 && recent(DAY) < RESETS_PER_DAY
+        broken && self.resets_within(RESET_INTERVAL, now) == 0 && self.has_resets_left(now)
+    }
+
+    /// Whether there were fewer RESETs than there may be in a day.
+    pub(super) fn has_resets_left(&self, now: UnixMillis) -> bool {
+        self.resets_within(DAY, now) < RESETS_PER_DAY
+    }
+
+    fn resets_within(&self, age: Duration, now: UnixMillis) -> usize {
+        let young = |at: &&UnixMillis| **at <= now && now.since(**at) < age;
+        self.resets.iter().filter(young).count()
     }
 
     pub(super) fn note_reset(&mut self, now: UnixMillis) {

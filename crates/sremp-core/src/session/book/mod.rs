@@ -296,6 +296,12 @@ impl SessionBook {
         self.reset_is_due(now)
     }
 
+    /// The same after a bundle of another state of the peer: nothing here is broken, and the peer, who was
+    /// restored a second time, need not wait for an hour.
+    pub fn may_reset_for_another_state(&self, now: UnixMillis) -> bool {
+        self.has_resets_left(now)
+    }
+
     /// Whether something of the peer could not be read since the last good message.
     pub fn is_failing(&self) -> bool {
         !self.failures.is_empty()

@@ -1,11 +1,11 @@
 //! A home goes back to an older state: sessions begin anew, nothing is lost, no key is used twice.
 
 mod hostile;
+mod without_relay;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use sremp_client::{
-    config::Direct,
     store::{OutboxItem, Store, StoreError},
     view::{Action, Command, MessageKind, MessageView, Reply, Trust, Waits},
 };
@@ -721,104 +721,6 @@ fn what_comes_again_disappears_if_it_was_to_and_stays_if_not() {
         for (node, other) in [(ANN, "ben"), (BEN, "ann")] {
             let last = timed(&mut world, node, other).pop();
             assert_eq!(last, Some(("at last".to_owned(), true)), "seed {seed}");
-        }
-    }
-}
-
-/// A home with a relay, and somebody who has neither a relay nor an address, who have written to each other.
-fn hub_and_leaf(seed: u64, direct: Direct) -> (World, usize, usize) {
-    let mut world = World::new(seed);
-    let relay = world.open_relay("relay");
-    let hub = world.join_at("hub", &[relay]);
-    let leaf = world.join_with("leaf", |config| {
-        config.advertise = None;
-        config.direct = direct;
-    });
-    world.run(HOUR);
-    world.introduce(hub, leaf);
-    world.send(leaf, "hub", "before");
-    world.run(MINUTE);
-    (world, hub, leaf)
-}
-
-#[test]
-fn who_can_be_told_nothing_sees_by_the_bundle_that_a_contact_was_restored() {
-    for seed in seeds(3) {
-        for (writes, answered) in [(true, false), (false, false), (true, true), (false, true)] {
-            // by the relay alone, as where the restored home is elsewhere
-            let direct = match answered {
-                true => Direct::Accepted,
-                false => Direct::Never,
-            };
-            let (mut world, hub, leaf) = hub_and_leaf(seed, direct);
-            if answered {
-                world.send(hub, "leaf", "an answer");
-                world.run(MINUTE);
-                assert_eq!(world.received(leaf, "hub"), ["an answer"], "seed {seed}");
-                world.configure(leaf, |config| config.direct = Direct::Never);
-                world.run(MINUTE);
-            }
-            let old = backup(&mut world, hub);
-            world.send(leaf, "hub", "after the backup");
-            world.run(MINUTE);
-            restore(&mut world, hub, old);
-            world.run(MINUTE);
-            world.send(leaf, "hub", "one");
-            world.run(2 * MINUTE);
-            match writes {
-                true => world.send(leaf, "hub", "two"),
-                // or somewhat later by itself
-                false => world.run(3 * HOUR),
-            }
-            world.run(MINUTE);
-            let read = world.received(hub, "leaf");
-            let expected = match writes {
-                true => &["before", "one", "two"][..],
-                false => &["before", "one"],
-            };
-            assert_eq!(read, expected, "seed {seed}");
-            assert!(world.all_arrived(leaf, "hub"), "seed {seed}");
-            // and again, after a look that found the state of before
-            let old = backup(&mut world, hub);
-            world.leave(hub);
-            for text in ["nobody is there", "still nobody"] {
-                world.send(leaf, "hub", text);
-                world.run(2 * MINUTE);
-            }
-            world.set_reachable(hub, true);
-            restore(&mut world, hub, old);
-            world.run(5 * MINUTE);
-            world.send(leaf, "hub", "at last");
-            world.run(MINUTE);
-            let read = world.received(hub, "leaf");
-            let end = ["nobody is there", "still nobody", "at last"];
-            assert_eq!(read[read.len() - 3..], end, "seed {seed}");
-            assert!(world.all_arrived(leaf, "hub"), "seed {seed}");
-        }
-    }
-}
-
-#[test]
-fn who_cannot_be_reached_connects_when_a_contact_confirms_so_that_it_can_answer() {
-    for seed in seeds(3) {
-        for restored in [false, true] {
-            let (mut world, hub, leaf) = hub_and_leaf(seed, Direct::Accepted);
-            let old = backup(&mut world, hub);
-            world.leave(hub);
-            world.run(2 * HOUR);
-            world.send(leaf, "hub", "are you there?");
-            world.run(HOUR);
-            world.set_reachable(hub, true);
-            match restored {
-                true => drop(restore(&mut world, hub, old)),
-                false => world.restart(hub),
-            }
-            world.send(hub, "leaf", "I am back");
-            world.run(3 * HOUR);
-            assert_eq!(world.received(leaf, "hub"), ["I am back"], "seed {seed}");
-            let read = world.received(hub, "leaf");
-            assert_eq!(read, ["before", "are you there?"], "seed {seed}");
-            assert!(world.all_arrived(leaf, "hub"), "seed {seed}");
         }
     }
 }
