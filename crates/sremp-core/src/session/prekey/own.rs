@@ -1,6 +1,6 @@
 //! One's own prekeys, with their private parts.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, sync::OnceLock};
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -16,7 +16,7 @@ use crate::{
     id::ContactId,
     identity::SecretIdentity,
     session::{
-        kem::{Kem as _, KemSecret, MlKem768},
+        kem::{Kem as _, KemPublicKey, KemSecret, MlKem768},
         key::{DhPublicKey, DhSecret, PrekeySecret, SealingSecret},
         layout::{BadState, Reader, Writer},
     },
@@ -125,6 +125,8 @@ pub struct Prekey<K: PrekeyKind> {
     pub(in crate::session) id: PrekeyId,
     pub(in crate::session) x: PrekeySecret,
     pub(in crate::session) kem: KemSecret,
+    /// Derived from `kem` when it is first asked for: that costs a whole key generation.
+    kem_public: OnceLock<KemPublicKey>,
     created: UnixMillis,
     expires: UnixMillis,
     signature: Signature,
@@ -151,6 +153,7 @@ impl<K: PrekeyKind> Prekey<K> {
             id,
             x,
             kem,
+            kem_public: OnceLock::from(public),
             created: now,
             expires,
             signature,
@@ -175,10 +178,13 @@ impl<K: PrekeyKind> Prekey<K> {
     }
 
     pub(super) fn public(&self) -> SignedPair {
+        let kem = self
+            .kem_public
+            .get_or_init(|| MlKem768::public_key(&self.kem));
         SignedPair {
             id: self.id,
             x: self.x.public(),
-            kem: MlKem768::public_key(&self.kem),
+            kem: *kem,
             created: self.created,
             expires: self.expires,
             signature: self.signature,
@@ -213,6 +219,7 @@ impl<K: PrekeyKind> Prekey<K> {
             id,
             x,
             kem,
+            kem_public: OnceLock::new(),
             created,
             expires,
             signature,
