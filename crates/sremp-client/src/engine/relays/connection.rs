@@ -98,6 +98,7 @@ impl Engine {
         }
         self.leave_unanswering(step)?;
         self.run_routes(step)?;
+        self.run_looks(step)?;
         let relays: Vec<ContactId> = self.relays.known.keys().copied().collect();
         for key in relays {
             self.fill_relay(step, &key)?;

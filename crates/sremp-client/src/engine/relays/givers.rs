@@ -18,7 +18,7 @@ const MOST_BEGUN: usize = 4;
 const NONE_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// Between looks whether a contact has another state: the relay may still have the bundle of the old one.
-const LOOKS: Duration = Duration::from_secs(5 * 60);
+const LOOKS: Duration = Duration::from_secs(2 * 60);
 
 /// Who has given bundles, and who had none.
 #[derive(Default)]
@@ -27,9 +27,22 @@ pub(super) struct Givers {
     last: BTreeMap<ContactId, (ContactId, Tick)>,
     /// By contact and relay: when it had none of use.
     none: BTreeMap<(ContactId, ContactId), Tick>,
-    /// Of a contact whose answers do not come here: when its bundles were last asked for, to see whether it
-    /// has another state.
-    looked: BTreeMap<ContactId, Tick>,
+    /// Of a contact whose answers do not come here.
+    looks: BTreeMap<ContactId, Look>,
+}
+
+/// A contact's bundles are asked for, to see whether it has another state.
+#[derive(Default)]
+struct Look {
+    last: Option<Tick>,
+    due: Option<Tick>,
+}
+
+impl Look {
+    /// The soonest time of the next, not before `at`.
+    fn soonest(&self, at: Tick) -> Tick {
+        self.last.map_or(at, |last| at.max(last.plus(LOOKS)))
+    }
 }
 
 impl Givers {
@@ -44,12 +57,32 @@ impl Givers {
         self.none.insert((contact, relay), now);
     }
 
-    /// Whether bundles are asked for to see whether a contact has another state, which counts as done then.
-    fn looks(&mut self, contact: ContactId, now: Tick) -> bool {
-        self.looked.retain(|_, at| now.since(*at) < LOOKS);
-        let looked = self.looked.contains_key(&contact);
-        self.looked.entry(contact).or_insert(now);
-        !looked
+    /// Something was stored for a contact: it is looked at in the time in which that should be confirmed.
+    fn look_soon(&mut self, contact: ContactId, at: Tick) {
+        let look = self.looks.entry(contact).or_default();
+        let at = look.soonest(at);
+        look.due = Some(look.due.map_or(at, |due| due.min(at)));
+    }
+
+    pub(super) fn deadline(&self) -> Option<Tick> {
+        self.looks.values().filter_map(|look| look.due).min()
+    }
+
+    /// Whose time has come.
+    fn take_due(&mut self, now: Tick) -> Vec<ContactId> {
+        let rests = |look: &Look| look.last.is_some_and(|last| now.since(last) < LOOKS);
+        self.looks
+            .retain(|_, look| look.due.is_some() || rests(look));
+        let due = self.looks.iter_mut();
+        let due = due.filter_map(|(contact, look)| {
+            look.due.take_if(|due| *due <= now)?;
+            Some(*contact)
+        });
+        due.collect()
+    }
+
+    fn looked(&mut self, contact: ContactId, now: Tick) {
+        self.looks.entry(contact).or_default().last = Some(now);
     }
 
     /// When a relay that had none is asked again.
@@ -87,17 +120,52 @@ impl Engine {
         !self.config.relays.is_empty()
     }
 
-    /// A relay has taken something, and something older is not confirmed. A contact who was restored meanwhile
-    /// cannot read it, and tells so those whom it can reach; the others see it by its bundles (3.10).
+    /// A relay has taken something for a contact. One who was restored meanwhile cannot read it, and tells so
+    /// those whom it can reach; the others see it by its bundles (3.10): at once if something older is not
+    /// confirmed, else when it is not in a minute.
     pub(super) fn look_for_another_state(
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &Peer,
     ) -> Result<(), StoreError> {
+        if self.has_relay() {
+            return Ok(());
+        }
         let before = step.now.wall.minus(CONFIRM_WITHIN);
-        let looks = !self.has_relay() && step.tx.has_unconfirmed(peer.record.row, before)?;
-        if looks && self.relays.givers.looks(peer.key(), step.now.tick) {
+        let at = match step.tx.has_unconfirmed(peer.record.row, before)? {
+            true => step.now.tick,
+            false => step.now.tick.plus(CONFIRM_WITHIN),
+        };
+        self.relays.givers.look_soon(peer.key(), at);
+        Ok(())
+    }
+
+    /// Looks at those whose time has come.
+    pub(super) fn run_looks(&mut self, step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+        for contact in self.relays.givers.take_due(step.now.tick) {
+            let Some(peer) = self.peers.take(step.tx, &contact)? else {
+                continue;
+            };
+            let result = self.look(step, &peer);
+            self.peers.put(peer);
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Asks for a contact's bundles if it has not confirmed in time what a relay has.
+    fn look(&mut self, step: &mut Step<'_, '_>, peer: &Peer) -> Result<(), StoreError> {
+        let (row, now) = (peer.record.row, step.now);
+        if !peer.is_served() {
+            return Ok(());
+        }
+        let before = now.wall.minus(CONFIRM_WITHIN);
+        if step.tx.has_unconfirmed(row, before)? {
+            self.relays.givers.looked(peer.key(), now.tick);
             self.refetch_bundle(step, peer);
+        } else if step.tx.has_unconfirmed(row, now.wall)? {
+            let at = now.tick.plus(CONFIRM_WITHIN);
+            self.relays.givers.look_soon(peer.key(), at);
         }
         Ok(())
     }

@@ -244,6 +244,7 @@ impl Relays {
         let all = relays
             .chain(self.routes.deadline())
             .chain(self.promises.deadline())
+            .chain(self.givers.deadline())
             .chain(self.passed_over.deadline());
         online.then(|| all.min()).flatten()
     }

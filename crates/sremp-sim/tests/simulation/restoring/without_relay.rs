@@ -101,6 +101,41 @@ fn who_can_be_told_nothing_sees_by_the_bundle_that_a_contact_was_restored() {
 }
 
 #[test]
+fn one_message_to_a_contact_that_was_restored_is_read_within_minutes() {
+    for seed in seeds(3) {
+        for looked in [false, true] {
+            let (mut world, [_, hub, leaf]) = hub_and_leaf(seed, Direct::Accepted);
+            answer(&mut world, hub, leaf);
+            let old = backup(&mut world, hub);
+            world.leave(hub);
+            if looked {
+                // the bundle of before is the newest still
+                world.send(leaf, "hub", "nobody is there");
+                world.run(MINUTE + 5_000);
+            }
+            world.set_reachable(hub, true);
+            restore(&mut world, hub, old);
+            world.run(5_000);
+            world.send(leaf, "hub", "hello again");
+            world.run(match looked {
+                true => 3 * MINUTE,
+                false => MINUTE + 20_000,
+            });
+            let read = world.received(hub, "leaf");
+            assert_eq!(
+                read.last().unwrap(),
+                "hello again",
+                "seed {seed}, looked {looked}"
+            );
+            assert!(
+                world.all_arrived(leaf, "hub"),
+                "seed {seed}, looked {looked}"
+            );
+        }
+    }
+}
+
+#[test]
 fn who_cannot_be_reached_connects_when_a_contact_confirms_so_that_it_can_answer() {
     for seed in seeds(3) {
         for restored in [false, true] {
