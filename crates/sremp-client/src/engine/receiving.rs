@@ -325,7 +325,7 @@ impl Engine {
         let restored = matches!(&content.body, Body::Reset { reason, .. }
             if *reason == ResetReason::RESTORED);
         let restored = restored && step.tx.note_restored(peer.record.row, content.seq)?;
-        if self.heard_again(step, peer, content.seq)? || restored {
+        if self.heard_again(step, peer, &incoming.session_id, content.seq)? || restored {
             // one of the two has gone back to an older state: what is missing is sent again
             if content.seq > peer.record.peer_seq {
                 follow_from(peer, &content, &incoming.content);

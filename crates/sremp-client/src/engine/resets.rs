@@ -168,6 +168,9 @@ impl Engine {
             // the two crossed: it is one renewal, which has its line
             return Ok(());
         }
+        if self.renewals.answered_by(&key, &incoming.session_id) {
+            return Ok(());
+        }
         self.note(step, peer, renewed(&again), step.now.wall)
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use sremp_core::{
-    id::ContactId,
+    id::{ContactId, SessionId},
     identity::{SecretIdentity, VersionRecord},
     key::NoiseSecret,
     session::content::{Body, Content, ContentHash, ResetReason},
@@ -35,6 +35,8 @@ const LINE: &str = "[restored from a backup: session renewed]";
 pub(super) struct Renewals {
     held: BTreeMap<ContactId, Tick>,
     silent: BTreeSet<ContactId>,
+    /// In which session the first new content came.
+    answered: BTreeMap<ContactId, SessionId>,
 }
 
 impl Renewals {
@@ -58,6 +60,12 @@ impl Renewals {
     /// Whether nothing goes to this contact yet.
     pub(super) fn holds(&self, key: &ContactId) -> bool {
         self.held.contains_key(key)
+    }
+
+    /// Whether a contact's RESET on this session belongs to the restoration, which has its line: a contact
+    /// that could not be told has seen it by itself.
+    pub(super) fn answered_by(&self, key: &ContactId, session: &SessionId) -> bool {
+        self.answered.get(key) == Some(session)
     }
 
     /// Until when nothing goes to this contact.
@@ -272,6 +280,7 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &Peer,
+        session: &SessionId,
         seq: u64,
     ) -> Result<bool, StoreError> {
         let key = peer.key();
@@ -283,6 +292,7 @@ impl Engine {
             return Ok(false);
         }
         self.renewals.silent.remove(&key);
+        self.renewals.answered.insert(key, *session);
         step.tx.end_renewal(peer.record.row)?;
         Ok(true)
     }

@@ -131,6 +131,10 @@ fn one_message_to_a_contact_that_was_restored_is_read_within_minutes() {
                 world.all_arrived(leaf, "hub"),
                 "seed {seed}, looked {looked}"
             );
+            // one grey line each
+            assert_eq!(world.notices(hub, "leaf"), [RESTORED], "seed {seed}");
+            let lines = world.notices(leaf, "hub");
+            assert_eq!(lines.len(), 1, "seed {seed}: {lines:?}");
         }
     }
 }
@@ -268,5 +272,35 @@ fn a_contact_that_shows_ever_new_states_is_followed_five_times_a_day() {
             .chain((0..20).map(|n| n.to_string()));
         let expected: Vec<_> = each.chain(["at last".to_owned()]).collect();
         assert_eq!(read, expected, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_restoration_is_one_grey_line_also_where_the_word_of_it_comes_after_all() {
+    for seed in seeds(3) {
+        let (mut world, [_, hub, leaf]) = hub_and_leaf(seed, Direct::Accepted);
+        world.send(hub, "leaf", "an answer");
+        world.run(MINUTE);
+        world.command(leaf, direct("hub", Choice::Off));
+        let old = backup(&mut world, hub);
+        world.send(leaf, "hub", "lost");
+        world.run(MINUTE);
+        restore(&mut world, hub, old);
+        world.run(5_000);
+        world.send(leaf, "hub", "hello again");
+        world.run(2 * MINUTE);
+        world.command(leaf, direct("hub", Choice::On));
+        world.send(leaf, "hub", "directly");
+        world.run(20 * MINUTE);
+        let read = world.received(hub, "leaf");
+        assert_eq!(
+            read,
+            ["before", "hello again", "directly", "lost"],
+            "seed {seed}"
+        );
+        assert!(world.all_arrived(leaf, "hub"), "seed {seed}");
+        assert_eq!(world.notices(hub, "leaf"), [RESTORED], "seed {seed}");
+        let lines = world.notices(leaf, "hub");
+        assert_eq!(lines.len(), 1, "seed {seed}: {lines:?}");
     }
 }
