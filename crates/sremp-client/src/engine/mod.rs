@@ -58,6 +58,7 @@ use sremp_core::{
     error::ErrorCode,
     id::ContactId,
     rand_core::CryptoRng,
+    session::DhPublicKey,
     time::{Tick, UnixMillis},
 };
 use sremp_net::CloseReason;
@@ -133,7 +134,7 @@ pub struct Engine {
     /// Of whom something could not be read, and no new session is due yet.
     unread: BTreeSet<ContactId>,
     /// When one's own RESET to a contact went out, until one of the contact's comes.
-    resets_begun: BTreeMap<ContactId, Tick>,
+    resets_begun: BTreeMap<ContactId, (Tick, Option<DhPublicKey>)>,
     resets_taken: resets::ResetsTaken,
     resealed: resealing::Resealed,
     renewed_requests: renewed_requests::RenewedRequests,
@@ -263,6 +264,7 @@ impl Engine {
                 engine.push_soon(&contact.key);
                 // what a relay had just begun to keep when the last run ended
                 engine.relays.kept(contact.key, now.tick);
+                engine.relays.look_later(contact.key, now.tick);
             }
         }
         Ok(engine)

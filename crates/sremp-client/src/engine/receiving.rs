@@ -325,9 +325,12 @@ impl Engine {
         let restored = matches!(&content.body, Body::Reset { reason, .. }
             if *reason == ResetReason::RESTORED);
         let restored = restored && step.tx.note_restored(peer.record.row, content.seq)?;
-        if self.heard_again(step, peer, &incoming.session_id, content.seq)? || restored {
+        let began = self.heard_again(step, peer, incoming, content.seq)?;
+        let (key, tick) = (peer.key(), step.now.tick);
+        let seen = self.renewals.answered_by(&key, &incoming.session_id, tick);
+        if began || seen || restored {
             // one of the two has gone back to an older state: what is missing is sent again
-            if content.seq > peer.record.peer_seq {
+            if content.seq > peer.record.peer_seq || restored {
                 follow_from(peer, &content, &incoming.content);
             }
             close_gap(step, peer.record.row, content.seq)?;

@@ -213,6 +213,9 @@ impl Engine {
         self.relays.gave_bundle(*key, *giver, step.now.tick);
         let before = peer.book.sending_session();
         let key_changed = sealed_to.is_some() && sealed_to != peer.envelope_key.map(|key| key.id());
+        if key_changed || restored {
+            self.relays.found_another_key(key, step.now.tick);
+        }
         let started = match reset {
             true => self.reset_session(step, &mut peer, &bundle)?,
             false => self.start_session(step, &mut peer, &bundle, left_behind, anew)?,

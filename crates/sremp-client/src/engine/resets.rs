@@ -127,7 +127,8 @@ impl Engine {
             return Ok(false);
         };
         peer.book.reset_started(&session, now);
-        self.resets_begun.insert(peer.key(), step.now.tick);
+        let state = peer.book.peer_state(&session);
+        self.resets_begun.insert(peer.key(), (step.now.tick, state));
         let again = self.seal_anew(step, peer)?;
         let body = Body::Reset {
             reason: UNDECRYPTABLE,
@@ -153,7 +154,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         peer.book.handle_reset(&incoming.session_id, step.now.wall);
         self.resets.remove(&peer.key());
-        let (key, tick) = (peer.key(), step.now.tick);
+        let (key, tick, reason) = (peer.key(), step.now.tick, said.0);
         let Some(said) = self.resets_taken.take(key, said, tick) else {
             self.refusals.count("reset-too-often");
             // what a restored contact lacks is owed over the end of this process too
@@ -164,11 +165,15 @@ impl Engine {
         };
         let again = self.follow_reset(step, peer, said)?;
         let own = self.resets_begun.remove(&key);
-        if own.is_some_and(|at| tick.since(at) < RESET_AFTER) {
-            // the two crossed: it is one renewal, which has its line
-            return Ok(());
-        }
-        if self.renewals.answered_by(&key, &incoming.session_id) {
+        let state = peer.book.peer_state(&incoming.session_id);
+        let crossed = own.is_some_and(|(at, of)| {
+            tick.since(at) < RESET_AFTER || reason == ResetReason::RESTORED && of == state
+        });
+        // a contact that could not be told of a restoration here has seen it by itself
+        let seen = self.renewals.answered_by(&key, &incoming.session_id, tick);
+        self.renewals.settle(&key);
+        if crossed || seen && reason != ResetReason::RESTORED {
+            // it is one renewal, which has its line
             return Ok(());
         }
         self.note(step, peer, renewed(&again), step.now.wall)

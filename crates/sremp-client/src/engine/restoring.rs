@@ -7,10 +7,14 @@ use std::{
 };
 
 use sremp_core::{
+    constants::RESET_AFTER,
     id::{ContactId, SessionId},
     identity::{SecretIdentity, VersionRecord},
     key::NoiseSecret,
-    session::content::{Body, Content, ContentHash, ResetReason},
+    session::{
+        book::Incoming,
+        content::{Body, Content, ContentHash, ResetReason},
+    },
     time::{Tick, UnixMillis},
 };
 
@@ -35,8 +39,9 @@ const LINE: &str = "[restored from a backup: session renewed]";
 pub(super) struct Renewals {
     held: BTreeMap<ContactId, Tick>,
     silent: BTreeSet<ContactId>,
-    /// In which session the first new content came.
-    answered: BTreeMap<ContactId, SessionId>,
+    /// The session that a contact began with its first new content, which may tell of what it has seen, and
+    /// when.
+    answered: BTreeMap<ContactId, (SessionId, Tick)>,
 }
 
 impl Renewals {
@@ -62,10 +67,16 @@ impl Renewals {
         self.held.contains_key(key)
     }
 
-    /// Whether a contact's RESET on this session belongs to the restoration, which has its line: a contact
-    /// that could not be told has seen it by itself.
-    pub(super) fn answered_by(&self, key: &ContactId, session: &SessionId) -> bool {
-        self.answered.get(key) == Some(session)
+    /// Whether a contact that could not be told of the restoration has seen it, and has just begun this session:
+    /// its RESET is still to come, and what the lost home had confirmed is not among what it says.
+    pub(super) fn answered_by(&self, key: &ContactId, session: &SessionId, now: Tick) -> bool {
+        let answered = self.answered.get(key);
+        answered.is_some_and(|(by, at)| by == session && now.since(*at) < RESET_AFTER)
+    }
+
+    /// Its RESET has come.
+    pub(super) fn settle(&mut self, key: &ContactId) {
+        self.answered.remove(key);
     }
 
     /// Until when nothing goes to this contact.
@@ -280,7 +291,7 @@ impl Engine {
         &mut self,
         step: &mut Step<'_, '_>,
         peer: &Peer,
-        session: &SessionId,
+        incoming: &Incoming,
         seq: u64,
     ) -> Result<bool, StoreError> {
         let key = peer.key();
@@ -292,7 +303,10 @@ impl Engine {
             return Ok(false);
         }
         self.renewals.silent.remove(&key);
-        self.renewals.answered.insert(key, *session);
+        if incoming.started {
+            let began = (incoming.session_id, step.now.tick);
+            self.renewals.answered.insert(key, began);
+        }
         step.tx.end_renewal(peer.record.row)?;
         Ok(true)
     }

@@ -111,7 +111,7 @@ impl Engine {
             );
             return Some((Waits::NewSession, words));
         }
-        let begun = self.resets_begun.get(&key)?;
+        let (begun, _) = self.resets_begun.get(&key)?;
         let fresh = now.since(*begun) < RENEWAL && self.links.active(&key).is_some();
         fresh.then(|| {
             let words = format!(

@@ -307,15 +307,16 @@ impl Tx<'_> {
         Ok(ended)
     }
 
-    /// Whether relays have kept something for a contact since `before` without a confirmation.
+    /// When relays took the oldest and the newest of what they keep for a contact without a confirmation.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
-    pub fn has_unconfirmed(&mut self, contact: ContactRow, before: UnixMillis) -> Result<bool> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM outbox
-                                  WHERE contact = ?1 AND relay_until IS NOT NULL AND relay_at <= ?2)";
-        let params = params![contact.0, time(before)];
-        self.one(sql, params, |row| Ok(row.int(0)? == 1))
+    pub fn kept_since(&mut self, contact: ContactRow) -> Result<Option<(UnixMillis, UnixMillis)>> {
+        let sql = "SELECT min(relay_at), max(relay_at) FROM outbox
+                   WHERE contact = ?1 AND relay_until IS NOT NULL";
+        self.one(sql, [contact.0], |row| {
+            Ok(row.opt_time(0)?.zip(row.opt_time(1)?))
+        })
     }
 
     /// When the first of the relays' promises ends.

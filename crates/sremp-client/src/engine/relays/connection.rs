@@ -376,6 +376,7 @@ impl Engine {
         stranded.dedup();
         for contact in stranded {
             self.relays.routes.soon(contact, now);
+            self.relays.look_failed(contact, now);
             self.seek(&contact, now, step.rng);
             if let Some(peer) = self.peers.take(step.tx, &contact)? {
                 let noted = step

@@ -27,21 +27,34 @@ pub(super) struct Givers {
     last: BTreeMap<ContactId, (ContactId, Tick)>,
     /// By contact and relay: when it had none of use.
     none: BTreeMap<(ContactId, ContactId), Tick>,
-    /// Of a contact whose answers do not come here.
     looks: BTreeMap<ContactId, Look>,
 }
 
-/// A contact's bundles are asked for, to see whether it has another state.
+/// So many times in [`CHANGES_WITHIN`] a look may find another key: each makes all that waits be sealed again.
+const CHANGES: usize = 5;
+const CHANGES_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Of a contact whose answers do not come here: its bundles are asked for, to see whether it has another state.
 #[derive(Default)]
 struct Look {
-    last: Option<Tick>,
     due: Option<Tick>,
+    last: Option<Tick>,
+    /// Nobody has given a bundle since.
+    asked: bool,
+    /// When bundles had another key than was known.
+    changes: Vec<Tick>,
 }
 
 impl Look {
-    /// The soonest time of the next, not before `at`.
-    fn soonest(&self, at: Tick) -> Tick {
-        self.last.map_or(at, |last| at.max(last.plus(LOOKS)))
+    /// Is due after this time, or when there may be another.
+    fn soon(&mut self, at: Tick) {
+        let at = self.last.map_or(at, |last| at.max(last.plus(LOOKS)));
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    fn is_of_use(&self, now: Tick) -> bool {
+        let rests = self.last.is_some_and(|last| now.since(last) < LOOKS);
+        self.due.is_some() || self.asked || rests || !self.changes.is_empty()
     }
 }
 
@@ -57,22 +70,20 @@ impl Givers {
         self.none.insert((contact, relay), now);
     }
 
-    /// Something was stored for a contact: it is looked at in the time in which that should be confirmed.
-    fn look_soon(&mut self, contact: ContactId, at: Tick) {
-        let look = self.looks.entry(contact).or_default();
-        let at = look.soonest(at);
-        look.due = Some(look.due.map_or(at, |due| due.min(at)));
-    }
-
     pub(super) fn deadline(&self) -> Option<Tick> {
         self.looks.values().filter_map(|look| look.due).min()
     }
 
+    fn look_soon(&mut self, contact: ContactId, at: Tick) {
+        self.looks.entry(contact).or_default().soon(at);
+    }
+
     /// Whose time has come.
     fn take_due(&mut self, now: Tick) -> Vec<ContactId> {
-        let rests = |look: &Look| look.last.is_some_and(|last| now.since(last) < LOOKS);
-        self.looks
-            .retain(|_, look| look.due.is_some() || rests(look));
+        for look in self.looks.values_mut() {
+            look.changes.retain(|at| now.since(*at) < CHANGES_WITHIN);
+        }
+        self.looks.retain(|_, look| look.is_of_use(now));
         let due = self.looks.iter_mut();
         let due = due.filter_map(|(contact, look)| {
             look.due.take_if(|due| *due <= now)?;
@@ -81,8 +92,15 @@ impl Givers {
         due.collect()
     }
 
-    fn looked(&mut self, contact: ContactId, now: Tick) {
-        self.looks.entry(contact).or_default().last = Some(now);
+    /// Whether a contact is looked at now, which then counts: not if it was another one too often.
+    fn looks(&mut self, contact: ContactId, now: Tick) -> bool {
+        let look = self.looks.entry(contact).or_default();
+        let looks = look.changes.len() < CHANGES;
+        if looks {
+            look.last = Some(now);
+            look.asked = true;
+        }
+        looks
     }
 
     /// When a relay that had none is asked again.
@@ -101,6 +119,34 @@ impl Relays {
         now: Tick,
     ) {
         self.givers.last.insert(contact, (giver, now));
+        if let Some(look) = self.givers.looks.get_mut(&contact) {
+            look.asked = false;
+        }
+    }
+
+    /// The bundle had another key than was known.
+    pub(in super::super) fn found_another_key(&mut self, contact: &ContactId, now: Tick) {
+        if let Some(look) = self.givers.looks.get_mut(contact) {
+            look.changes.push(now);
+        }
+    }
+
+    /// A relay has failed that may have been asked for a contact's bundle: another look is due.
+    pub(super) fn look_failed(&mut self, contact: ContactId, now: Tick) {
+        let asked = self
+            .givers
+            .looks
+            .get_mut(&contact)
+            .filter(|look| look.asked);
+        if let Some(look) = asked {
+            look.asked = false;
+            look.soon(now.plus(CONFIRM_WITHIN));
+        }
+    }
+
+    /// At the start: what relays keep may have been left by the run before.
+    pub(in super::super) fn look_later(&mut self, contact: ContactId, now: Tick) {
+        self.givers.look_soon(contact, now.plus(CONFIRM_WITHIN));
     }
 
     /// No session was begun with what somebody has given: it is of no use, like none.
@@ -122,7 +168,7 @@ impl Engine {
 
     /// A relay has taken something for a contact. One who was restored meanwhile cannot read it, and tells so
     /// those whom it can reach; the others see it by its bundles (3.10): at once if something older is not
-    /// confirmed, else when it is not in a minute.
+    /// confirmed, and when this is not in a minute.
     pub(super) fn look_for_another_state(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -132,7 +178,8 @@ impl Engine {
             return Ok(());
         }
         let before = step.now.wall.minus(CONFIRM_WITHIN);
-        let at = match step.tx.has_unconfirmed(peer.record.row, before)? {
+        let kept = step.tx.kept_since(peer.record.row)?;
+        let at = match kept.is_some_and(|(oldest, _)| oldest <= before) {
             true => step.now.tick,
             false => step.now.tick.plus(CONFIRM_WITHIN),
         };
@@ -153,19 +200,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks for a contact's bundles if it has not confirmed in time what a relay has.
+    /// Asks for a contact's bundles if it has not confirmed in time what a relay has. What has time still is
+    /// looked at later.
     fn look(&mut self, step: &mut Step<'_, '_>, peer: &Peer) -> Result<(), StoreError> {
-        let (row, now) = (peer.record.row, step.now);
-        if !peer.is_served() {
+        let (key, now) = (peer.key(), step.now);
+        let kept = step.tx.kept_since(peer.record.row)?;
+        let Some((oldest, newest)) = kept.filter(|_| peer.is_served() && !self.has_relay()) else {
             return Ok(());
-        }
+        };
         let before = now.wall.minus(CONFIRM_WITHIN);
-        if step.tx.has_unconfirmed(row, before)? {
-            self.relays.givers.looked(peer.key(), now.tick);
-            self.refetch_bundle(step, peer);
-        } else if step.tx.has_unconfirmed(row, now.wall)? {
+        if oldest <= before {
+            match self.relays.givers.looks(key, now.tick) {
+                true => self.refetch_bundle(step, peer),
+                false => self.refusals.count("restored-too-often"),
+            }
+        }
+        if newest > before {
             let at = now.tick.plus(CONFIRM_WITHIN);
-            self.relays.givers.look_soon(peer.key(), at);
+            self.relays.givers.look_soon(key, at);
         }
         Ok(())
     }

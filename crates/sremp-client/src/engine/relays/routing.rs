@@ -293,7 +293,9 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let before = step.now.wall.minus(CONFIRM_WITHIN);
         let row = peer.record.row;
-        if !step.tx.has_unconfirmed(row, before)? || !self.may_give(step, peer, hint, false)? {
+        let kept = step.tx.kept_since(row)?;
+        let late = kept.is_some_and(|(oldest, _)| oldest <= before);
+        if !late || !self.may_give(step, peer, hint, false)? {
             return Ok(());
         }
         let once = self.gives_once(step, peer, &hint.relay)?;

@@ -23,7 +23,7 @@ use crate::{
     id::{ContactId, EnvelopeId, SessionId},
     identity::SecretIdentity,
     session::{
-        BadState, EncryptError, StartError, envelope,
+        BadState, DhPublicKey, EncryptError, StartError, envelope,
         prekey::{DhIdentity, PrekeyBundle, PrekeyId, PublicEnvelopeKey},
     },
     time::UnixMillis,
@@ -191,6 +191,11 @@ impl SessionBook {
     pub fn is_with_another_state_than(&self, bundle: &PrekeyBundle) -> bool {
         self.active_entry()
             .is_some_and(|entry| entry.session.peer_dhk() != bundle.dhk)
+    }
+
+    /// The peer's DHK in a session, which lasts until the peer is restored.
+    pub fn peer_state(&self, session_id: &SessionId) -> Option<DhPublicKey> {
+        self.entry(session_id).map(|entry| entry.session.peer_dhk())
     }
 
     /// Whether the session that sends was begun here and never answered: the peer may be unable to read it.

@@ -2,6 +2,7 @@
 
 use sremp_client::{
     config::Direct,
+    store::Store,
     view::{Choice, Status},
 };
 use sremp_sim::{
@@ -100,41 +101,93 @@ fn who_can_be_told_nothing_sees_by_the_bundle_that_a_contact_was_restored() {
     }
 }
 
+/// What happens between the loss of a home and the minutes in which all is to be read.
+type Course = fn(&mut World, [usize; 3], Store);
+
+fn come_back(world: &mut World, hub: usize, old: Store) {
+    world.set_reachable(hub, true);
+    restore(world, hub, old);
+    world.run(5_000);
+}
+
 #[test]
-fn one_message_to_a_contact_that_was_restored_is_read_within_minutes() {
-    for seed in seeds(3) {
-        for looked in [false, true] {
-            let (mut world, [_, hub, leaf]) = hub_and_leaf(seed, Direct::Accepted);
+fn what_is_written_to_a_contact_that_was_restored_is_read_within_minutes_without_a_further_word() {
+    let courses: [(&str, Course); 6] = [
+        (
+            "one message to the restored home",
+            |world, [_, hub, leaf], old| {
+                come_back(world, hub, old);
+                world.send(leaf, "hub", "one");
+            },
+        ),
+        (
+            "after a look at the old state",
+            |world, [_, hub, leaf], old| {
+                world.send(leaf, "hub", "one");
+                world.run(MINUTE + 5_000);
+                come_back(world, hub, old);
+                world.send(leaf, "hub", "two");
+            },
+        ),
+        (
+            "two within a minute before a look",
+            |world, [_, hub, leaf], old| {
+                for text in ["one", "two"] {
+                    world.send(leaf, "hub", text);
+                    world.run(35_000);
+                }
+                come_back(world, hub, old);
+            },
+        ),
+        (
+            "a look at once, as something older waits",
+            |world, [_, hub, leaf], old| {
+                world.send(leaf, "hub", "one");
+                world.run(5 * HOUR);
+                world.send(leaf, "hub", "two");
+                world.run(20_000);
+                come_back(world, hub, old);
+            },
+        ),
+        (
+            "the writer ends and begins again",
+            |world, [_, hub, leaf], old| {
+                come_back(world, hub, old);
+                world.send(leaf, "hub", "one");
+                world.run(30_000);
+                world.restart(leaf);
+            },
+        ),
+        (
+            "the relay is away when it is asked",
+            |world, [relay, hub, leaf], old| {
+                come_back(world, hub, old);
+                world.send(leaf, "hub", "one");
+                world.run(50_000);
+                world.set_reachable(relay, false);
+                world.run(30_000);
+                world.set_reachable(relay, true);
+            },
+        ),
+    ];
+    for seed in seeds(2) {
+        for (course, happens) in courses {
+            let (mut world, all) = hub_and_leaf(seed, Direct::Accepted);
+            let [_, hub, leaf] = all;
             answer(&mut world, hub, leaf);
             let old = backup(&mut world, hub);
             world.leave(hub);
-            if looked {
-                // the bundle of before is the newest still
-                world.send(leaf, "hub", "nobody is there");
-                world.run(MINUTE + 5_000);
-            }
-            world.set_reachable(hub, true);
-            restore(&mut world, hub, old);
-            world.run(5_000);
-            world.send(leaf, "hub", "hello again");
-            world.run(match looked {
-                true => 3 * MINUTE,
-                false => MINUTE + 20_000,
-            });
-            let read = world.received(hub, "leaf");
-            assert_eq!(
-                read.last().unwrap(),
-                "hello again",
-                "seed {seed}, looked {looked}"
-            );
-            assert!(
-                world.all_arrived(leaf, "hub"),
-                "seed {seed}, looked {looked}"
-            );
+            happens(&mut world, all, old);
+            world.run(4 * MINUTE);
+            assert!(world.all_arrived(leaf, "hub"), "seed {seed}, {course}");
             // one grey line each
-            assert_eq!(world.notices(hub, "leaf"), [RESTORED], "seed {seed}");
+            assert_eq!(
+                world.notices(hub, "leaf"),
+                [RESTORED],
+                "seed {seed}, {course}"
+            );
             let lines = world.notices(leaf, "hub");
-            assert_eq!(lines.len(), 1, "seed {seed}: {lines:?}");
+            assert_eq!(lines.len(), 1, "seed {seed}, {course}: {lines:?}");
         }
     }
 }
@@ -193,31 +246,36 @@ fn what_a_restored_home_has_already_and_gets_again_makes_no_gap_in_what_follows(
 #[test]
 fn what_comes_late_to_a_restored_home_makes_no_gap_of_what_the_lost_one_had() {
     for seed in seeds(5) {
-        let (mut world, [relay, hub, leaf]) = hub_and_leaf(seed, Direct::Never);
-        world.relay(relay).malice = Malice::KeepsOneBack;
-        for text in ["kept back", "talk"] {
-            world.send(leaf, "hub", text);
+        for knows in [true, false] {
+            let (mut world, [relay, hub, leaf]) = hub_and_leaf(seed, Direct::Never);
+            let early = backup(&mut world, hub);
+            world.relay(relay).malice = Malice::KeepsOneBack;
+            for text in ["kept back", "talk"] {
+                world.send(leaf, "hub", text);
+                world.run(10_000);
+            }
+            let late = backup(&mut world, hub);
+            world.send(leaf, "hub", "lost");
             world.run(10_000);
+            let told = world.statuses(leaf, "hub");
+            let expected = [Status::AtRelay, Status::OnDevice, Status::OnDevice];
+            assert_eq!(told[1..], expected, "seed {seed}");
+            world.relay(relay).malice = Malice::None;
+            restore(&mut world, hub, if knows { late } else { early });
+            world.send(leaf, "hub", "one");
+            world.run(66_000);
+            world.send(leaf, "hub", "two");
+            world.run(MINUTE);
+            let read = world.received(hub, "leaf");
+            let talk = if knows { &["talk"][..] } else { &[] };
+            let expected = [&["before", "kept back"], talk, &["one", "two"]].concat();
+            assert_eq!(read, expected, "seed {seed}, knows {knows}");
+            assert_eq!(
+                world.notices(hub, "leaf"),
+                [RESTORED],
+                "seed {seed}, knows {knows}"
+            );
         }
-        let old = backup(&mut world, hub);
-        world.send(leaf, "hub", "lost");
-        world.run(10_000);
-        let told = world.statuses(leaf, "hub");
-        let expected = [Status::AtRelay, Status::OnDevice, Status::OnDevice];
-        assert_eq!(told[1..], expected, "seed {seed}");
-        world.relay(relay).malice = Malice::None;
-        restore(&mut world, hub, old);
-        world.send(leaf, "hub", "one");
-        world.run(66_000);
-        world.send(leaf, "hub", "two");
-        world.run(MINUTE);
-        let read = world.received(hub, "leaf");
-        assert_eq!(
-            read,
-            ["before", "kept back", "talk", "one", "two"],
-            "seed {seed}"
-        );
-        assert_eq!(world.notices(hub, "leaf"), [RESTORED], "seed {seed}");
     }
 }
 
@@ -277,7 +335,7 @@ fn a_contact_that_shows_ever_new_states_is_followed_five_times_a_day() {
 
 #[test]
 fn a_restoration_is_one_grey_line_also_where_the_word_of_it_comes_after_all() {
-    for seed in seeds(3) {
+    for (seed, later) in seeds(3).flat_map(|seed| [(seed, 2), (seed, 30)]) {
         let (mut world, [_, hub, leaf]) = hub_and_leaf(seed, Direct::Accepted);
         world.send(hub, "leaf", "an answer");
         world.run(MINUTE);
@@ -288,7 +346,7 @@ fn a_restoration_is_one_grey_line_also_where_the_word_of_it_comes_after_all() {
         restore(&mut world, hub, old);
         world.run(5_000);
         world.send(leaf, "hub", "hello again");
-        world.run(2 * MINUTE);
+        world.run(later * MINUTE);
         world.command(leaf, direct("hub", Choice::On));
         world.send(leaf, "hub", "directly");
         world.run(20 * MINUTE);
@@ -302,5 +360,32 @@ fn a_restoration_is_one_grey_line_also_where_the_word_of_it_comes_after_all() {
         assert_eq!(world.notices(hub, "leaf"), [RESTORED], "seed {seed}");
         let lines = world.notices(leaf, "hub");
         assert_eq!(lines.len(), 1, "seed {seed}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_contact_that_shows_ever_new_states_and_reads_nothing_makes_nobody_seal_without_end() {
+    for seed in seeds(2) {
+        let (mut world, [relay, hub, leaf]) = hub_and_leaf(seed, Direct::Accepted);
+        answer(&mut world, hub, leaf);
+        let old = backup(&mut world, hub);
+        world.leave(hub);
+        world.send(leaf, "hub", "are you there?");
+        world.run(30_000);
+        let stored = world.relay(relay).stored;
+        // each is gone before it can read what is sealed for it
+        for _ in 0..180 {
+            world.set_reachable(hub, true);
+            restore(&mut world, hub, old.copy().unwrap());
+            world.run(3_000);
+            world.leave(hub);
+            world.run(57_000);
+        }
+        let again = world.relay(relay).stored - stored;
+        assert!(again < 50, "seed {seed}: stored {again} times");
+        assert_eq!(world.notices(leaf, "hub").len(), 5, "seed {seed}");
+        come_back(&mut world, hub, old);
+        world.run(2 * DAY);
+        assert!(world.all_arrived(leaf, "hub"), "seed {seed}");
     }
 }
