@@ -330,7 +330,7 @@ impl Engine {
         let seen = self.renewals.answered_by(&key, &incoming.session_id, tick);
         if began || seen || restored {
             // one of the two has gone back to an older state: what is missing is sent again
-            if content.seq > peer.record.peer_seq || restored {
+            if content.seq > peer.record.peer_seq {
                 follow_from(peer, &content, &incoming.content);
             }
             close_gap(step, peer.record.row, content.seq)?;
