@@ -213,7 +213,7 @@ impl Engine {
         self.relays.gave_bundle(*key, *giver, step.now.tick);
         let before = peer.book.sending_session();
         let key_changed = sealed_to.is_some() && sealed_to != peer.envelope_key.map(|key| key.id());
-        if key_changed || restored {
+        if key_changed {
             self.relays.found_another_key(key, step.now.tick);
         }
         let started = match reset {

@@ -39,7 +39,7 @@ const LINE: &str = "[restored from a backup: session renewed]";
 pub(super) struct Renewals {
     held: BTreeMap<ContactId, Tick>,
     silent: BTreeSet<ContactId>,
-    /// The session that a contact began with its first new content, which may tell of what it has seen, and
+    /// The session that a contact began before it said anything new, which may tell of what it has seen, and
     /// when.
     answered: BTreeMap<ContactId, (SessionId, Tick)>,
 }
@@ -299,14 +299,14 @@ impl Engine {
             return Ok(false);
         }
         self.release(step, &key)?;
-        if seq <= peer.record.peer_seq {
-            return Ok(false);
-        }
-        self.renewals.silent.remove(&key);
         if incoming.started {
             let began = (incoming.session_id, step.now.tick);
             self.renewals.answered.insert(key, began);
         }
+        if seq <= peer.record.peer_seq {
+            return Ok(false);
+        }
+        self.renewals.silent.remove(&key);
         step.tx.end_renewal(peer.record.row)?;
         Ok(true)
     }

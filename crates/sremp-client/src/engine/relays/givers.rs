@@ -66,6 +66,9 @@ impl Givers {
 
     /// A relay has no bundle of a contact.
     pub(super) fn has_none(&mut self, contact: ContactId, relay: ContactId, now: Tick) {
+        if let Some(look) = self.looks.get_mut(&contact) {
+            look.asked = false;
+        }
         self.none.retain(|_, since| now.since(*since) < NONE_FOR);
         self.none.insert((contact, relay), now);
     }
@@ -215,7 +218,8 @@ impl Engine {
                 false => self.refusals.count("restored-too-often"),
             }
         }
-        if newest > before {
+        // not what a clock that was ahead has stamped
+        if before < newest && newest <= now.wall {
             let at = now.tick.plus(CONFIRM_WITHIN);
             self.relays.givers.look_soon(key, at);
         }

@@ -275,11 +275,14 @@ fn what_is_missing_is_told_but_before_the_first_word_that_comes_to_a_restored_ho
     ben.restart();
     let link = ben.connect(ann.identity.identity());
     let session = ann.start_session(&mut ben, link);
-    // a contact that has begun by itself says last what the lost home has not confirmed
-    for (n, missing) in [(4, 0), (6, 0), (7, 0), (9, 1)] {
+    // a contact that has begun by itself says what the lost home has not confirmed, and then that it has
+    for (n, missing) in [(0, 0), (4, 0), (6, 0), (7, 0), (9, 1)] {
         assert!(ann.send(&mut ben, link, &session, &said[n]).0);
         assert_eq!(gaps(&mut ben), missing, "{n}");
     }
+    let renewed = lines(&mut ben).into_iter();
+    let renewed = renewed.filter(|(_, text)| text.starts_with("[session renewed"));
+    assert_eq!(renewed.count(), 0, "the restoration has its line");
 }
 
 fn next_seq(ben: &mut Alone, ann: &Scripted) -> u64 {

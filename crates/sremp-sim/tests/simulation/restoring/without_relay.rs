@@ -246,8 +246,14 @@ fn what_a_restored_home_has_already_and_gets_again_makes_no_gap_in_what_follows(
 #[test]
 fn what_comes_late_to_a_restored_home_makes_no_gap_of_what_the_lost_one_had() {
     for seed in seeds(5) {
-        for knows in [true, false] {
-            let (mut world, [relay, hub, leaf]) = hub_and_leaf(seed, Direct::Never);
+        for (knows, answered) in [(true, false), (false, false), (true, true), (false, true)] {
+            let (mut world, [relay, hub, leaf]) = match answered {
+                true => hub_and_leaf(seed, Direct::Accepted),
+                false => hub_and_leaf(seed, Direct::Never),
+            };
+            if answered {
+                answer(&mut world, hub, leaf);
+            }
             let early = backup(&mut world, hub);
             world.relay(relay).malice = Malice::KeepsOneBack;
             for text in ["kept back", "talk"] {
