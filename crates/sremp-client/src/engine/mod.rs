@@ -133,7 +133,7 @@ pub struct Engine {
     resets: BTreeSet<ContactId>,
     /// Of whom something could not be read, and no new session is due yet.
     unread: BTreeSet<ContactId>,
-    /// When one's own RESET to a contact went out, until one of the contact's comes.
+    /// When one's own RESET to a contact went out, and to which of its states, until one of the contact's comes.
     resets_begun: BTreeMap<ContactId, (Tick, Option<DhPublicKey>)>,
     resets_taken: resets::ResetsTaken,
     resealed: resealing::Resealed,
@@ -264,7 +264,9 @@ impl Engine {
                 engine.push_soon(&contact.key);
                 // what a relay had just begun to keep when the last run ended
                 engine.relays.kept(contact.key, now.tick);
-                engine.relays.look_later(contact.key, now.tick);
+                if !engine.has_relay() {
+                    engine.relays.look_later(contact.key, now.tick);
+                }
             }
         }
         Ok(engine)

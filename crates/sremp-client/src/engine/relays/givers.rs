@@ -77,6 +77,11 @@ impl Givers {
         self.looks.values().filter_map(|look| look.due).min()
     }
 
+    fn is_due(&self, contact: &ContactId) -> bool {
+        let look = self.looks.get(contact);
+        look.is_some_and(|look| look.due.is_some())
+    }
+
     fn look_soon(&mut self, contact: ContactId, at: Tick) {
         self.looks.entry(contact).or_default().soon(at);
     }
@@ -177,7 +182,8 @@ impl Engine {
         step: &mut Step<'_, '_>,
         peer: &Peer,
     ) -> Result<(), StoreError> {
-        if self.has_relay() {
+        // the look that is due sees this too: thousands that are stored in a row are not counted each time
+        if self.has_relay() || self.relays.givers.is_due(&peer.key()) {
             return Ok(());
         }
         let before = step.now.wall.minus(CONFIRM_WITHIN);
