@@ -80,7 +80,7 @@ fn one_signature_strictly(bencher: Bencher<'_, '_>) {
 }
 
 /// All together; divide by the count.
-#[divan::bench(args = [1, 4, 8, 16, 64, 128])]
+#[divan::bench(args = [1, 2, 4, 8, 16, 24, 32, 64, 128, 256])]
 fn signatures_together(bencher: Bencher<'_, '_>, count: usize) {
     let claims = claimed(&stores(count));
     bencher.bench_local(|| assert!(check_claims(black_box(&claims)).iter().all(Result::is_ok)));

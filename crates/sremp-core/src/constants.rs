@@ -437,7 +437,13 @@ pub const MAX_RECEIPT_DEPTH: usize = 16;
 /// Longest `receipt_signature`, bytes.
 pub const MAX_RECEIPT: usize = 64 + 1 + 33 * MAX_RECEIPT_DEPTH;
 /// Signatures from which on one equation over all of them is tried first.
-pub const MIN_SIGNATURE_BATCH: usize = 4;
+pub const MIN_SIGNATURE_BATCH: usize = 2;
+/// Signatures of one equation that is reckoned with a table for each: those of more leave the
+/// processor's first cache.
+pub const MAX_TABLED_SIGNATURES: usize = 24;
+/// Signatures from which on an equation is reckoned without such tables (95 in curve25519-dalek), and
+/// costs least undivided.
+pub const MIN_UNTABLED_SIGNATURES: usize = 96;
 /// One-time prekeys below which the owner is told.
 pub const LOW_OTPS: u16 = 20;
 

@@ -2,7 +2,7 @@
 //! at once (docs/decisions/0007).
 
 use crate::{
-    constants::MIN_SIGNATURE_BATCH,
+    constants::{MAX_TABLED_SIGNATURES, MIN_SIGNATURE_BATCH, MIN_UNTABLED_SIGNATURES},
     id::{ContactId, EnvelopeId, IdentityKey},
     identity::SecretIdentity,
     relay::{MessageId, proof::Confirmation},
@@ -88,15 +88,31 @@ impl Claimed {
 
 /// Checks many signatures; the verdicts are in the order of the claims.
 ///
-/// A few are checked strictly, many by one equation over all of them, which costs half. When that
-/// does not hold, each is checked strictly, so that a bad signature costs what it signs alone. The
-/// equation accepts besides only signatures that the holder of the key itself made to be seen so,
-/// which lets nobody do what it could not do anyway: docs/decisions/0007.
+/// One alone is checked strictly, more by an equation over all or over some two dozen of them, which
+/// costs half or less. Those of an equation that does not hold are checked strictly each, so that a bad
+/// signature costs what it signs alone. An equation accepts besides only signatures that the holder of
+/// the key itself made to be seen so, which lets nobody do what it could not do anyway:
+/// docs/decisions/0007.
 pub fn check_claims(claims: &[Claimed]) -> Vec<Result<(), BadSignature>> {
-    if claims.len() >= MIN_SIGNATURE_BATCH && holds_together(claims) {
-        return vec![Ok(()); claims.len()];
-    }
-    claims.iter().map(Claimed::verify).collect()
+    let check = |claims: &[Claimed]| {
+        if claims.len() >= MIN_SIGNATURE_BATCH && holds_together(claims) {
+            return vec![Ok(()); claims.len()];
+        }
+        claims.iter().map(Claimed::verify).collect()
+    };
+    claims
+        .chunks(equation(claims.len()))
+        .flat_map(check)
+        .collect()
+}
+
+/// How many of so many signatures have an equation together.
+fn equation(count: usize) -> usize {
+    let equations = match count {
+        0..MIN_UNTABLED_SIGNATURES => count.div_ceil(MAX_TABLED_SIGNATURES),
+        _ => 1,
+    };
+    count.div_ceil(equations.max(1)).max(1)
 }
 
 fn holds_together(claims: &[Claimed]) -> bool {
@@ -153,16 +169,31 @@ mod tests {
 
     #[test]
     fn a_bad_signature_among_many_is_the_only_one_refused() {
-        for count in [1, 3, 16, 64] {
+        for (count, step) in [(0, 1), (1, 1), (3, 1), (16, 1), (64, 1), (256, 85)] {
             let good = check_claims(&claims(count, None));
             assert!(good.iter().all(Result::is_ok), "{count}");
-            for bad in 0..count {
+            for bad in (0..count).step_by(step) {
                 let verdicts = check_claims(&claims(count, Some(bad)));
                 let refused: Vec<u64> = (0..count)
                     .filter(|n| verdicts[*n as usize].is_err())
                     .collect();
                 assert_eq!(refused, [bad], "of {count}");
             }
+        }
+    }
+
+    #[test]
+    fn equations_are_few_and_about_as_large() {
+        for (count, each) in [
+            (0, 1),
+            (1, 1),
+            (24, 24),
+            (25, 13),
+            (64, 22),
+            (95, 24),
+            (96, 96),
+        ] {
+            assert_eq!(equation(count), each, "of {count}");
         }
     }
 
