@@ -152,14 +152,14 @@ impl ExpectResponderHello {
     }
 
     pub(super) fn handle(self, body: &[u8]) -> Result<ShownPeer, ErrorCode> {
-        let hello = Hello::decode(body).map_err(|_| ErrorCode::ProtocolViolation)?;
+        let own = self.target.local.id();
+        let hello = Hello::decode_for(own, body).map_err(|_| ErrorCode::ProtocolViolation)?;
         let identity = check(
             &hello,
             self.responder_header,
             self.target.service,
             &self.remote_static,
         )?;
-        let own = self.target.local.id();
         let dialled = self.target.expected.unwrap_or(identity.id());
         if identity.id() != dialled || hello.intended != Some(own) || identity.id() == own {
             return Err(ErrorCode::WrongPeer);
@@ -250,14 +250,14 @@ impl ExpectInitiatorHello {
     /// Checks the HELLO; returns the peer and the body of our own HELLO, to be sent only when the
     /// peer is let in.
     pub(super) fn handle(self, body: &[u8]) -> Result<(ShownPeer, Vec<u8>), ErrorCode> {
-        let hello = Hello::decode(body).map_err(|_| ErrorCode::ProtocolViolation)?;
+        let own = self.local.id();
+        let hello = Hello::decode_for(own, body).map_err(|_| ErrorCode::ProtocolViolation)?;
         let identity = check(
             &hello,
             VersionHeader::OWN,
             self.service,
             &self.remote_static,
         )?;
-        let own = self.local.id();
         if hello.intended.is_some_and(|id| id != own) || identity.id() == own {
             return Err(ErrorCode::WrongPeer);
         }

@@ -6,7 +6,7 @@ use serde_bytes::ByteBuf;
 use super::VersionHeader;
 use crate::{
     constants::{HELLO_PAD, MAX_HELLO},
-    id::{ContactId, IntroToken},
+    id::{ContactId, IdentityKey, IntroToken},
     wire::codec::{DecodeError, decode_exact, encode},
 };
 
@@ -31,7 +31,7 @@ pub struct Hello {
 struct Wire {
     responder_header: VersionHeader,
     service: u8,
-    intended: Option<ContactId>,
+    intended: Option<IdentityKey>,
     identity: Option<ByteBuf>,
     intro: Option<IntroToken>,
     features: u64,
@@ -44,7 +44,7 @@ impl Hello {
         let mut wire = Wire {
             responder_header: self.responder_header,
             service: self.service,
-            intended: self.intended,
+            intended: self.intended.map(IdentityKey::from),
             identity: self.identity.clone().map(ByteBuf::from),
             intro: self.intro,
             features: self.features,
@@ -57,9 +57,26 @@ impl Hello {
     /// Decodes a body.
     ///
     /// # Errors
-    /// [`DecodeError`] when it is not the exact encoding, has not a padded length, or the padding
-    /// is not zero.
+    /// [`DecodeError`] when it is not the exact encoding, has not a padded length, the padding is not
+    /// zero, or `intended` is no key.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode_with(body, |intended| {
+            ContactId::parse(intended.as_bytes()).map_err(|_| DecodeError::Malformed)
+        })
+    }
+
+    /// The same for somebody, whose own key costs nothing to recognise.
+    pub(super) fn decode_for(own: ContactId, body: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode_with(body, |intended| match intended == IdentityKey::from(own) {
+            true => Ok(own),
+            false => ContactId::parse(intended.as_bytes()).map_err(|_| DecodeError::Malformed),
+        })
+    }
+
+    fn decode_with(
+        body: &[u8],
+        parse: impl FnOnce(IdentityKey) -> Result<ContactId, DecodeError>,
+    ) -> Result<Self, DecodeError> {
         let with_type_byte = body.len().saturating_add(1);
         if !with_type_byte.is_multiple_of(HELLO_PAD) {
             return Err(DecodeError::NotCanonical);
@@ -71,7 +88,7 @@ impl Hello {
         Ok(Self {
             responder_header: wire.responder_header,
             service: wire.service,
-            intended: wire.intended,
+            intended: wire.intended.map(parse).transpose()?,
             identity: wire.identity.map(ByteBuf::into_vec),
             intro: wire.intro,
             features: wire.features,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use sha2::{Digest as _, Sha256};
@@ -11,10 +12,10 @@ use crate::{
         MAX_IDENTITY, MAX_IDENTITY_VERSION, MAX_METADATA_BYTES, MAX_METADATA_ENTRIES,
         MAX_METADATA_KEY, MAX_METADATA_VALUE, MAX_PROFILE_PICTURE, METADATA_TOMBSTONE,
     },
-    id::ContactId,
+    id::{ContactId, IdentityKey},
     identity::Username,
     key::NoisePublicKey,
-    signature::{Signature, SignatureLabel},
+    signature::{self, Signature, SignatureLabel},
     time::UnixMillis,
     wire::codec::{DecodeError, decode_exact, encode},
 };
@@ -97,16 +98,31 @@ impl Extensions {
     }
 }
 
-/// `IdentityVerifiedData` of the draft, in its order.
+/// `IdentityVerifiedData` of the draft, in its order. As it is read, its key is only bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct VerifiedData {
+pub(super) struct VerifiedData<K = ContactId> {
     pub(super) username: String,
-    pub(super) identity_key: ContactId,
+    pub(super) identity_key: K,
     pub(super) noise_key: NoisePublicKey,
     pub(super) flags: Flags,
     pub(super) extensions: Option<Extensions>,
     pub(super) version: u64,
     pub(super) created: UnixMillis,
+}
+
+impl VerifiedData<IdentityKey> {
+    /// With the key that these bytes are.
+    fn of(self, identity_key: ContactId) -> VerifiedData {
+        VerifiedData {
+            username: self.username,
+            identity_key,
+            noise_key: self.noise_key,
+            flags: self.flags,
+            extensions: self.extensions,
+            version: self.version,
+            created: self.created,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -181,17 +197,14 @@ impl Identity {
             key.verify(SignatureLabel::Identity, &verified, &signature)
                 .map_err(|_| IdentityError::Signature)?;
         }
-        let data: VerifiedData =
+        let data: VerifiedData<IdentityKey> =
             decode_exact(&verified, MAX_IDENTITY).map_err(IdentityError::Encoding)?;
-        Self::check(bytes.to_vec(), &verified, data)
+        Self::check(bytes.to_vec(), &verified, data.of(key))
     }
 
-    pub(super) fn sign(
-        data: VerifiedData,
-        sign: impl FnOnce(&[u8]) -> Signature,
-    ) -> Result<Self, IdentityError> {
+    pub(super) fn sign(data: VerifiedData, key: &SigningKey) -> Result<Self, IdentityError> {
         let verified = encode(&data);
-        let signature = sign(&verified);
+        let signature = signature::sign(key, SignatureLabel::Identity, &verified);
         let bytes = encode(&Outer(ByteBuf::from(verified.clone()), signature));
         if bytes.len() > MAX_IDENTITY {
             return Err(IdentityError::Encoding(DecodeError::TooLong));

@@ -60,12 +60,11 @@ impl SecretIdentity {
             version: 1,
             created: now,
         };
-        let sign = |bytes: &[u8]| signature::sign(&identity_key, SignatureLabel::Identity, bytes);
         #[allow(
             clippy::expect_used,
             reason = "a parsed username, a computed noise key and version 1 break no rule of `check`"
         )]
-        let identity = Identity::sign(data, sign).expect("a first version is valid");
+        let identity = Identity::sign(data, &identity_key).expect("a first version is valid");
         Self {
             identity_key,
             noise_key,
@@ -161,8 +160,7 @@ impl SecretIdentity {
         data.version = data.version.saturating_add(1).max(now.get() / 1_000);
         data.created = now;
         data.noise_key = noise_key.public();
-        let sign = |bytes: &[u8]| signature::sign(&identity_key, SignatureLabel::Identity, bytes);
-        let identity = Identity::sign(data, sign)?;
+        let identity = Identity::sign(data, &identity_key)?;
         Ok(Self {
             identity_key,
             noise_key,
@@ -222,7 +220,7 @@ impl SecretIdentity {
         data.version = data.version.saturating_add(1);
         data.created = now;
         change(&mut data);
-        Identity::sign(data, |bytes| self.sign(SignatureLabel::Identity, bytes))
+        Identity::sign(data, &self.identity_key)
     }
 }
 

@@ -144,6 +144,39 @@ fn an_initiator_refuses_everybody_but_whom_it_dialled() {
 }
 
 #[test]
+fn an_intended_that_is_no_key_is_no_hello_whatever_else_it_says() {
+    let (alice, bob) = (secret(1), secret(2));
+    // the order of the checks: this is seen before the wrong service
+    let hello = Hello {
+        service: 2,
+        ..hello(alice.identity().as_bytes(), Some(secret(3).id()))
+    };
+    let other = *secret(3).id().as_bytes();
+    for (key, code) in [
+        (other, ErrorCode::Refused),
+        ([0; 32], ErrorCode::ProtocolViolation),
+        ([0xff; 32], ErrorCode::ProtocolViolation),
+    ] {
+        let mut body = hello.encode();
+        let at = body.windows(32).position(|w| w == other).unwrap();
+        body[at..at + 32].copy_from_slice(&key);
+        let plaintext = [&[0x07], body.as_slice()].concat();
+
+        let mut side = Side::new(accept(2));
+        let mut rogue = Rogue::dial(&mut side.channel, alice.noise_key());
+        side.channel.handle_bytes(NOW, &rogue.frame(&plaintext));
+        side.pull(NOW);
+        assert_eq!(side.end(), &CloseReason::Own(code), "to a responder");
+
+        let mut side = Side::new(initiate(1, Some(bob.id()), None));
+        let (mut rogue, _) = Rogue::answer(&mut side.channel, bob.noise_key());
+        side.channel.handle_bytes(NOW, &rogue.frame(&plaintext));
+        side.pull(NOW);
+        assert_eq!(side.end(), &CloseReason::Own(code), "to an initiator");
+    }
+}
+
+#[test]
 fn a_pinned_key_that_is_not_shown_ends_the_dial_before_our_key_is_shown() {
     let (bob, mallory) = (secret(2), noise_secret(7));
     let pinned = Some(bob.identity().noise_key());
