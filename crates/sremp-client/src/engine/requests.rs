@@ -272,6 +272,8 @@ impl Engine {
         {
             return Ok(true);
         }
+        // nor because that chain has no room for what comes after them
+        let only_full = peer.book.can_send() && !left_behind && !peer.book.is_overdue(now);
         let own = &self.own;
         let started = peer
             .book
@@ -280,7 +282,7 @@ impl Engine {
             self.refusals.count(ErrorCode::BundleInvalid.name());
             return Ok(false);
         }
-        if !anew {
+        if !anew && !only_full {
             self.seal_anew(step, peer)?;
         }
         Ok(true)

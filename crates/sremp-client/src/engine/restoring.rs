@@ -160,7 +160,7 @@ impl Engine {
     }
 
     /// Gives everything that waits for a contact its place behind `first`. Of a restored home the
-    /// bodies say who and where one is now. Tells how much waits.
+    /// bodies say who and where one is now. Tells how many messages wait.
     pub(super) fn write_outbox_anew(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -208,7 +208,7 @@ impl Engine {
         Ok(count)
     }
 
-    /// Whether it still has to be said.
+    /// Whether it is a message of the user and still has to be said.
     fn write_item_anew(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -236,8 +236,7 @@ impl Engine {
         };
         line_up(step, peer, &new)?;
         step.tx
-            .set_sent_seq(peer.record.row, &item.msg_id, content.seq)?;
-        Ok(true)
+            .set_sent_seq(peer.record.row, &item.msg_id, content.seq)
     }
 
     /// What a body of before says about oneself; `false`: something newer says it.

@@ -131,15 +131,24 @@ impl Tx<'_> {
         )
     }
 
-    /// Drops the envelopes of a contact's items, which are to be encrypted again; tells how many.
+    /// Drops the envelopes of a contact's items, which are to be encrypted again; tells how many of them
+    /// are messages that the user has written.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
     pub fn clear_envelopes(&mut self, contact: ContactRow) -> Result<u64> {
+        let messages = "SELECT count(*) FROM outbox o
+                        WHERE o.contact = ?1 AND o.envelope IS NOT NULL
+                          AND EXISTS (SELECT 1 FROM message m
+                                      WHERE m.msg_id = o.msg_id AND m.contact = o.contact
+                                        AND m.kind = ?2)";
+        let sent = MessageKind::Sent.code();
+        let count = self.one(messages, params![contact.0, sent], |row| row.count(0))?;
         let sql = "UPDATE outbox SET session = NULL, envelope = NULL, envelope_id = NULL,
                                      message_id = NULL, relay_at = NULL, relay_until = NULL
                    WHERE contact = ?1 AND envelope IS NOT NULL";
-        Ok(self.execute(sql, [contact.0])? as u64)
+        self.execute(sql, [contact.0])?;
+        Ok(count)
     }
 
     /// Takes the envelopes off a contact's items, which relays keep on; they are encrypted again.

@@ -311,15 +311,15 @@ impl Tx<'_> {
         Ok(found.into_iter().collect())
     }
 
-    /// One's own text goes out again as another content.
+    /// One's own text goes out again as another content. Whether there is one: what the client says by
+    /// itself has none.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
-    pub fn set_sent_seq(&mut self, contact: ContactRow, msg_id: &MsgId, seq: u64) -> Result<()> {
+    pub fn set_sent_seq(&mut self, contact: ContactRow, msg_id: &MsgId, seq: u64) -> Result<bool> {
         let sql = "UPDATE message SET seq = ?4 WHERE msg_id = ?1 AND contact = ?2 AND kind = ?3";
         let kind = MessageKind::Sent.code();
         let params = params![msg_id.as_bytes(), contact.0, kind, saturating(seq)];
-        self.execute(sql, params)?;
-        Ok(())
+        Ok(self.execute(sql, params)? > 0)
     }
 }

@@ -180,6 +180,13 @@ impl SessionBook {
             .is_none_or(|entry| entry.session.is_worn(now))
     }
 
+    /// Whether the session that sends has waited too long for its first answer (D3.8): the peer may be
+    /// unable to read what it sent.
+    pub fn is_overdue(&self, now: UnixMillis) -> bool {
+        self.active_entry()
+            .is_some_and(|entry| entry.session.is_overdue(now))
+    }
+
     /// Whether the session that sends was never answered and was begun with another state of the peer's
     /// than this bundle is of: the peer was restored since, and cannot read it.
     pub fn is_left_behind_by(&self, bundle: &PrekeyBundle) -> bool {

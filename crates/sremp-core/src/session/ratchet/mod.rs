@@ -248,7 +248,12 @@ impl Session {
     /// Whether it has sent too much or waited too long without an answer (D3.8).
     pub(in crate::session) fn is_worn(&self, now: UnixMillis) -> bool {
         let unanswered = self.sending.as_ref().map_or(0, |chain| chain.n);
-        unanswered >= MAX_CHAIN_WITHOUT_REPLY || (!self.is_confirmed() && now >= self.renew_at)
+        unanswered >= MAX_CHAIN_WITHOUT_REPLY || self.is_overdue(now)
+    }
+
+    /// Whether it has waited too long for its first answer.
+    pub(in crate::session) fn is_overdue(&self, now: UnixMillis) -> bool {
+        !self.is_confirmed() && now >= self.renew_at
     }
 
     /// Deletes skipped keys that are too old; whether there were any.

@@ -184,6 +184,25 @@ fn a_restored_contact_that_has_a_small_history_is_told_no_more_than_that() {
 }
 
 #[test]
+fn what_a_client_says_by_itself_is_not_counted_among_the_messages_sent_again() {
+    let (mut ben, mut ann, _) = ben_and_scripted_ann(1);
+    have_confirmed(&mut ben, &ann, (1..=2).map(|n| n.to_string()));
+    let timer = act(Action::Timer {
+        contact: "ann".to_owned(),
+        seconds: 86_400,
+    });
+    ben.command(timer).unwrap();
+    ben.command(send("ann", "hello")).unwrap();
+    assert!(claims(&mut ben, &mut ann, 1));
+    let contents = waiting(&mut ben, &ann);
+    assert_eq!(texts_of(&contents), ["2", "hello"]);
+    assert!(contents.len() > 2, "the timer waits too");
+    let line = "[session renewed, 2 messages sent again]".to_owned();
+    let lines = lines(&mut ben);
+    assert!(lines.contains(&(MessageKind::Notice, line)), "{lines:?}");
+}
+
+#[test]
 fn a_stranger_cannot_say_that_it_was_restored() {
     let mut ben = Alone::new("ben");
     let mut ann = Scripted::unknown_to(&mut ben, "ann");
