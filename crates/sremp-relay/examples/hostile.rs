@@ -2,10 +2,18 @@
 //! `cargo run --release -p sremp-relay --example hostile -- SECONDS`.
 #![allow(clippy::unwrap_used, reason = "whoever runs it reads the panic")]
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io::Read,
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
-use sremp_core::identity::{SecretIdentity, Username};
-use sremp_core::time::UnixMillis;
+use sremp_core::{
+    contact_card::RelayLink,
+    identity::{SecretIdentity, Username},
+    time::UnixMillis,
+};
 use sremp_relay::{
     config::{Config, Policy},
     home::RelayHome,
@@ -14,6 +22,9 @@ use sremp_relay::{
     mailbox::{DiskGuard, EmbeddedStore, Limits},
     run::{self, Running, Start},
 };
+
+/// Says to this program that it is the attackers.
+const ATTACK: &str = "--attack";
 
 /// A relay with the limits that it has by default.
 async fn relay(home: &RelayHome) -> Running {
@@ -69,21 +80,48 @@ async fn honest(running: &Running, time: Duration, when: &str) {
     );
 }
 
+/// The attackers are a process that gets what processor time nobody else wants: elsewhere they have
+/// processors of their own.
+fn attack(link: &RelayLink) -> Child {
+    let mut command = Command::new("chrt");
+    command
+        .args(["--idle", "0"])
+        .arg(std::env::current_exe().unwrap())
+        .args([ATTACK, &link.to_string()])
+        .stdin(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Attacks until nobody holds the other end of standard input.
+async fn attacker(link: &str) {
+    let name = Username::parse("victim").unwrap();
+    let victim = SecretIdentity::generate(&name, UnixMillis::ZERO, &mut rand::rng());
+    let attack = hostile::start(&link.parse().unwrap(), victim.id().into()).unwrap();
+    let told = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+    told.await.unwrap().unwrap();
+    println!("{:?}", attack.stop());
+}
+
 #[tokio::main]
 async fn main() {
-    let seconds = std::env::args().nth(1).map_or(10, |n| n.parse().unwrap());
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, link] = &*args
+        && first == ATTACK
+    {
+        return attacker(link).await;
+    }
+    let seconds = args.first().map_or(10, |n| n.parse().unwrap());
     let time = Duration::from_secs(seconds);
     let dir = tempfile::tempdir().unwrap();
     let home = RelayHome::at(dir.path().join("relay"));
     home.create(Config::DEFAULT, UnixMillis::ZERO, &mut rand::rng())
         .unwrap();
     let running = relay(&home).await;
-    let name = Username::parse("victim").unwrap();
-    let victim = SecretIdentity::generate(&name, UnixMillis::ZERO, &mut rand::rng());
     honest(&running, time, "before").await;
-    let attack = hostile::start(running.link(), victim.id().into()).unwrap();
+    let mut attack = attack(running.link());
     honest(&running, time, "during").await;
-    println!("{:?}", attack.stop());
+    drop(attack.stdin.take());
+    attack.wait().unwrap();
     honest(&running, time, "after").await;
     let metrics = running.metrics();
     let refusals = metrics.lines().filter(|line| line.contains("cause="));
