@@ -436,7 +436,7 @@ pub const PUSH_STALL: Duration = Duration::from_secs(60);
 pub const MAX_RECEIPT_DEPTH: usize = 16;
 /// Longest `receipt_signature`, bytes.
 pub const MAX_RECEIPT: usize = 64 + 1 + 33 * MAX_RECEIPT_DEPTH;
-/// Signatures from which on one equation over all of them is tried first.
+/// Signatures from which on an equation over several is tried first (docs/decisions/0007).
 pub const MIN_SIGNATURE_BATCH: usize = 2;
 /// Signatures of one equation that is reckoned with a table for each: those of more leave the
 /// processor's first cache.

@@ -272,7 +272,7 @@ impl Engine {
         {
             return Ok(true);
         }
-        // nor because that chain has no room for what comes after them
+        // the contact reads what a full chain has sealed: only what follows goes by the new session (3.8)
         let only_full = peer.book.can_send() && !left_behind && !peer.book.is_overdue(now);
         let own = &self.own;
         let started = peer

@@ -153,7 +153,7 @@ impl ExpectResponderHello {
 
     pub(super) fn handle(self, body: &[u8]) -> Result<ShownPeer, ErrorCode> {
         let own = self.target.local.id();
-        let hello = Hello::decode_for(own, body).map_err(|_| ErrorCode::ProtocolViolation)?;
+        let hello = Hello::decode_for(Some(own), body).map_err(|_| ErrorCode::ProtocolViolation)?;
         let identity = check(
             &hello,
             self.responder_header,
@@ -251,7 +251,7 @@ impl ExpectInitiatorHello {
     /// peer is let in.
     pub(super) fn handle(self, body: &[u8]) -> Result<(ShownPeer, Vec<u8>), ErrorCode> {
         let own = self.local.id();
-        let hello = Hello::decode_for(own, body).map_err(|_| ErrorCode::ProtocolViolation)?;
+        let hello = Hello::decode_for(Some(own), body).map_err(|_| ErrorCode::ProtocolViolation)?;
         let identity = check(
             &hello,
             VersionHeader::OWN,

@@ -60,23 +60,15 @@ impl Hello {
     /// [`DecodeError`] when it is not the exact encoding, has not a padded length, the padding is not
     /// zero, or `intended` is no key.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
-        Self::decode_with(body, |intended| {
-            ContactId::parse(intended.as_bytes()).map_err(|_| DecodeError::Malformed)
-        })
+        Self::decode_for(None, body)
     }
 
-    /// The same for somebody, whose own key costs nothing to recognise.
-    pub(super) fn decode_for(own: ContactId, body: &[u8]) -> Result<Self, DecodeError> {
-        Self::decode_with(body, |intended| match intended == IdentityKey::from(own) {
-            true => Ok(own),
-            false => ContactId::parse(intended.as_bytes()).map_err(|_| DecodeError::Malformed),
-        })
-    }
-
-    fn decode_with(
-        body: &[u8],
-        parse: impl FnOnce(IdentityKey) -> Result<ContactId, DecodeError>,
-    ) -> Result<Self, DecodeError> {
+    /// The same for somebody, whose own key need not be parsed to be recognised.
+    pub(super) fn decode_for(own: Option<ContactId>, body: &[u8]) -> Result<Self, DecodeError> {
+        let parse = |intended: IdentityKey| match own {
+            Some(own) if intended == own.into() => Ok(own),
+            _ => ContactId::parse(intended.as_bytes()).map_err(|_| DecodeError::Malformed),
+        };
         let with_type_byte = body.len().saturating_add(1);
         if !with_type_byte.is_multiple_of(HELLO_PAD) {
             return Err(DecodeError::NotCanonical);
